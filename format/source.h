@@ -1,0 +1,260 @@
+/*
+ * BatchSource: where a scan comes from, what it speaks about, and what it
+ * counted.  Stored as `source.json` beside a stream, inside the stream's trailer,
+ * and in the database with every generation.
+ */
+#ifndef FSMETA_FORMAT_SOURCE_H
+#define FSMETA_FORMAT_SOURCE_H
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "format/entry.h"
+
+/** A 128-bit sum or hash, two's-complement arithmetic modulo 2^128. */
+struct fsmeta_digest {
+	uint64_t low;
+	uint64_t high;
+};
+
+enum {
+	/** 32 hexadecimal digits, most significant first, and NUL. */
+	FSMETA_DIGEST_TEXT_BYTES = 33,
+	FSMETA_FORMAT_VERSION = 1,
+	/** Most roots of one kind that a scope lists; the rest is only counted. */
+	FSMETA_SCOPE_LIST_MAX = 1000,
+	/** Longest source.json accepted, in bytes. */
+	FSMETA_SOURCE_JSON_MAX_BYTES = 16 << 20,
+};
+
+/** One file system of a scan.  Its index in the table is `device` of entries. */
+struct fsmeta_filesystem {
+	/** UUID as the system prints it, "" if it has none.  Never NULL. */
+	const char *uuid;
+	/** "ext4", "vfat", "9p", …; "" if unknown. */
+	const char *type;
+	/** Volume label, "" if none or unknown. */
+	const char *label;
+};
+
+/** What entries' ids are worth. */
+enum fsmeta_id_kind {
+	/** Position in the stream, from 1; good for nothing but lookups in it. */
+	FSMETA_IDS_ORDINAL = 0,
+	/** Given by a database, unique in the source for ever. */
+	FSMETA_IDS_STABLE = 1,
+};
+
+/** Whether names that differ in case only are the same file on the source. */
+enum fsmeta_path_case {
+	FSMETA_PATH_CASE_UNKNOWN = 0,
+	FSMETA_PATH_CASE_SENSITIVE = 1,
+	FSMETA_PATH_CASE_INSENSITIVE = 2,
+};
+
+/** A place in the tree that was not looked into, and why. */
+struct fsmeta_scope_root {
+	/** Raw bytes, relative to the root. */
+	const char *path;
+	size_t path_length;
+	/** errno of an unreadable folder; 0 for another file system. */
+	int error;
+};
+
+/** A growing list of scope roots; strings live in the source's arena. */
+struct fsmeta_scope_list {
+	struct fsmeta_scope_root *roots;
+	size_t count;
+	/** How many there were, listed or not. */
+	uint64_t total;
+	size_t capacity;
+};
+
+/** A list of strings in the source's arena (raw bytes with lengths). */
+struct fsmeta_string_list {
+	const char **items;
+	size_t *lengths;
+	size_t count;
+};
+
+/** Owner or group name of a numeric id. */
+struct fsmeta_owner_name {
+	uint32_t id;
+	const char *name;
+};
+
+/** Counts over the entries of a scan or generation, the root included. */
+struct fsmeta_totals {
+	uint64_t entries;
+	uint64_t files;
+	uint64_t folders;
+	uint64_t symlinks;
+	/** FIFOs, sockets, devices. */
+	uint64_t others;
+	/** Sum of apparent sizes of regular files, each path counted. */
+	uint64_t bytes;
+	/** Sum of allocated bytes of regular files, each path counted. */
+	uint64_t allocated;
+	/** Entries with FSMETA_FLAG_UNREADABLE. */
+	uint64_t unreadable;
+	/** Entries that are only carried (unknown_since != 0). */
+	uint64_t carried;
+};
+
+/**
+ * A BatchSource.  All strings are NUL-terminated and live in `arena`, which the
+ * struct owns; NULL means "not known".
+ */
+struct fsmeta_batch_source {
+	struct fsmeta_arena arena;
+
+	uint32_t format_version;
+	const char *fsmeta_version;
+
+	const char *machine_name;
+	const char *machine_id;
+	/** Where the file system of the root was mounted. */
+	const char *mount_point;
+	/** Path of the root below the mount point, "" = the mount point itself; raw bytes. */
+	const char *root_path;
+	/** See DESIGN of source ids in docs/format.md. */
+	const char *source_id;
+
+	struct fsmeta_filesystem *filesystems;
+	size_t filesystem_count;
+
+	/** Seconds = nanoseconds = 0: not known. */
+	struct fsmeta_time started;
+	struct fsmeta_time finished;
+
+	/** 0 = not numbered: a plain scan. */
+	uint64_t generation;
+	/** Base of a delta, 0 = none. */
+	uint64_t base_generation;
+	bool has_state_digest;
+	struct fsmeta_digest state_digest;
+	bool has_base_state_digest;
+	struct fsmeta_digest base_state_digest;
+
+	/** Fields that the entries of this source may have. */
+	uint32_t field_mask;
+	enum fsmeta_hash_algorithm hash_algorithm;
+	enum fsmeta_id_kind id_kind;
+	enum fsmeta_path_case path_case;
+	/** A scan that left out what it could prove unchanged. */
+	bool quick;
+
+	/** Scope: sub-trees asked for (none = everything) … */
+	struct fsmeta_string_list subtrees;
+	/** … patterns excluded, as given, in order … */
+	struct fsmeta_string_list excludes;
+	/** … whether file systems below the root were entered … */
+	bool cross_filesystems;
+	/** … what was found on others and not entered … */
+	struct fsmeta_scope_list not_entered;
+	/** … and what could not be read. */
+	struct fsmeta_scope_list unreadable;
+
+	struct fsmeta_owner_name *owners;
+	size_t owner_count;
+	struct fsmeta_owner_name *groups;
+	size_t group_count;
+
+	bool has_totals;
+	struct fsmeta_totals totals;
+
+	/** Keys that this version does not know, kept for writing; *owned*, may be NULL. */
+	struct json_t *unknown_keys;
+};
+
+/** Empty: format version 1, no mask, everything else unknown. */
+void fsmeta_batch_source_init(struct fsmeta_batch_source *source);
+void fsmeta_batch_source_release(struct fsmeta_batch_source *source);
+
+/** Makes `out` (initialised here) a deep copy.  0 or FSMETA_E_MEMORY. */
+int fsmeta_batch_source_copy(
+    struct fsmeta_batch_source *out, const struct fsmeta_batch_source *source);
+
+/**
+ * Appends the JSON text, indented, with a final newline, keys in a fixed order
+ * and unknown keys behind them.  Bytes that are no UTF-8 go into `…_b64` keys.
+ */
+int fsmeta_batch_source_to_json(struct fsmeta_buffer *out,
+    const struct fsmeta_batch_source *source, struct fsmeta_error *error);
+
+/**
+ * Initialises `out` from JSON.  FSMETA_E_FOREIGN where it is no BatchSource,
+ * FSMETA_E_CORRUPT (with the key in the reason) for a wrong value,
+ * FSMETA_E_UNSUPPORTED for a newer format version.  `out` is released on failure.
+ * `path` is for messages.
+ */
+int fsmeta_batch_source_from_json(struct fsmeta_batch_source *out, const char *text,
+    size_t length, const char *path, struct fsmeta_error *error);
+
+/** Copies `text` (NULL allowed) into the source's arena and sets *field. */
+int fsmeta_batch_source_set(
+    struct fsmeta_batch_source *source, const char **field, const char *text);
+
+/**
+ * Index of the file system with this UUID and type, added where it is new.
+ * Two file systems are the same where UUID and type are equal; ones without a
+ * UUID are the same where type and label are.
+ */
+int fsmeta_batch_source_add_filesystem(struct fsmeta_batch_source *source, const char *uuid,
+    const char *type, const char *label, uint32_t *index);
+
+/** Appends to a scope list; beyond FSMETA_SCOPE_LIST_MAX only the total grows. */
+int fsmeta_batch_source_add_root(struct fsmeta_batch_source *source,
+    struct fsmeta_scope_list *list, const char *path, size_t path_length, int error_number);
+
+/** Appends to `subtrees` or `excludes`. */
+int fsmeta_batch_source_add_string(struct fsmeta_batch_source *source,
+    struct fsmeta_string_list *list, const char *bytes, size_t length);
+
+/** Notes the name of a uid (is_group false) or gid; a second note of it is ignored. */
+int fsmeta_batch_source_add_owner(
+    struct fsmeta_batch_source *source, bool is_group, uint32_t id, const char *name);
+
+/**
+ * For every file system of `b` the index of the same one in `a`, UINT32_MAX
+ * where a has none: map[i], i < b->filesystem_count.  *map is *new* (free()).
+ */
+int fsmeta_batch_source_map_filesystems(uint32_t **map, const struct fsmeta_batch_source *a,
+    const struct fsmeta_batch_source *b);
+
+/** True where something of the tree was not looked at (unreadable, not entered, sub-trees). */
+bool fsmeta_batch_source_is_partial(const struct fsmeta_batch_source *source);
+
+/** Counts one entry in (sign +1) or out (sign -1). */
+void fsmeta_totals_count(struct fsmeta_totals *totals, const struct fsmeta_entry *entry, int sign);
+
+/** sum += term, sum -= term, modulo 2^128. */
+static inline void fsmeta_digest_add(struct fsmeta_digest *sum, struct fsmeta_digest term)
+{
+	sum->high += term.high + __builtin_add_overflow(sum->low, term.low, &sum->low);
+}
+
+static inline void fsmeta_digest_subtract(struct fsmeta_digest *sum, struct fsmeta_digest term)
+{
+	sum->high -= term.high + __builtin_sub_overflow(sum->low, term.low, &sum->low);
+}
+
+static inline bool fsmeta_digest_equal(struct fsmeta_digest a, struct fsmeta_digest b)
+{
+	return a.low == b.low && a.high == b.high;
+}
+
+/** 32 hexadecimal digits, high half first. */
+void fsmeta_digest_format(char out[FSMETA_DIGEST_TEXT_BYTES], struct fsmeta_digest digest);
+bool fsmeta_digest_parse(struct fsmeta_digest *out, const char *text);
+
+/**
+ * The term of one entry in the state digest: XXH3-128 of its path, type, flags,
+ * error and those of its fields that are in `mask`, in the serialisation that
+ * docs/format.md gives.  The device enters by the identity of the file system
+ * in `source`'s table, never by its index.  Id and unknown_since do not enter.
+ * `scratch` is reused between calls.  0 or FSMETA_E_MEMORY.
+ */
+int fsmeta_entry_digest(struct fsmeta_digest *out, const struct fsmeta_entry *entry,
+    uint32_t mask, const struct fsmeta_batch_source *source, struct fsmeta_buffer *scratch);
+
+#endif
