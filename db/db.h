@@ -1,0 +1,143 @@
+/*
+ * FsMetaDb: one SQLite file per source that keeps generations.
+ *
+ * Every kept generation reads back exactly, in canonical order, as a cursor.
+ * A new generation comes in as a sequence of changes against the newest one, in
+ * one write transaction.  The schema is explained in docs/fsmetadb.md and, for
+ * people with a database browser, by the comments and views in the file.
+ *
+ * A struct fsmeta_db is used by one thread at a time.  Cursors have their own
+ * connection and read snapshot, so they are independent of later writes.
+ */
+#ifndef FSMETA_DB_DB_H
+#define FSMETA_DB_DB_H
+
+#include "format/change.h"
+#include "format/cursor.h"
+
+#include <signal.h>
+
+struct fsmeta_db;
+
+enum fsmeta_db_mode {
+	/** Must exist; nothing is written, not even beside it where that can be helped. */
+	FSMETA_DB_READ = 0,
+	/** Made if it does not exist (with its first committed generation). */
+	FSMETA_DB_WRITE = 1,
+};
+
+/**
+ * Opens a database.  Errors: FSMETA_E_SYSTEM, FSMETA_E_FOREIGN (no SQLite file or
+ * another application's), FSMETA_E_UNSUPPORTED (newer schema, by its number),
+ * FSMETA_E_CORRUPT, FSMETA_E_BUSY.
+ */
+int fsmeta_db_open(struct fsmeta_db **out, const char *path, enum fsmeta_db_mode mode,
+    struct fsmeta_error *error);
+
+/** Checkpoints, truncates the log, closes.  NULL is allowed. */
+void fsmeta_db_close(struct fsmeta_db *db);
+
+/** True where `path` is a SQLite file with FsMetaDb's application_id. */
+bool fsmeta_db_is_database(const char *path);
+
+/** One generation as `log` shows it.  Strings live as long as `source` does. */
+struct fsmeta_db_generation {
+	uint64_t number;
+	/** The generation it was compared with, 0 for the first. */
+	uint64_t base;
+	/** Origin, scope, times, mask, state digest, totals; *owned*. */
+	struct fsmeta_batch_source source;
+	/** Changes against the base, stored notion: entries, not events. */
+	uint64_t added;
+	uint64_t removed;
+	uint64_t modified;
+	uint64_t moved;
+	/** Removed from the database by prune: totals are known, entries are not. */
+	bool pruned;
+};
+
+void fsmeta_db_generation_release(struct fsmeta_db_generation *generation);
+
+/** Newest kept generation; 0 in an empty database. */
+int fsmeta_db_newest(struct fsmeta_db *db, uint64_t *number, struct fsmeta_error *error);
+
+/**
+ * Generation that `specification` names: "7", "-1" (the kept one before the
+ * newest), "latest", "{2026-11-01}" or "{RFC 3339}" (newest finished by then; a
+ * bare date means its end, UTC); NULL = the newest.  FSMETA_E_NOT_FOUND,
+ * FSMETA_E_USAGE.
+ */
+int fsmeta_db_resolve(struct fsmeta_db *db, const char *specification, uint64_t *number,
+    struct fsmeta_error *error);
+
+/** Fills *out (initialised here, to be released).  FSMETA_E_NOT_FOUND. */
+int fsmeta_db_generation(struct fsmeta_db *db, uint64_t number,
+    struct fsmeta_db_generation *out, struct fsmeta_error *error);
+
+/**
+ * Calls `each` for every generation, oldest first, pruned ones included; a
+ * non-zero return ends the loop and is returned.
+ */
+int fsmeta_db_each_generation(struct fsmeta_db *db, struct fsmeta_error *error,
+    int (*each)(const struct fsmeta_db_generation *generation, void *payload), void *payload);
+
+struct fsmeta_db_cursor_options {
+	/** Leave out what is only carried. */
+	bool seen_only;
+	const volatile sig_atomic_t *stop;
+};
+
+/**
+ * A cursor over generation `number` (0 = an empty tree: no entries at all).
+ * Entries have stable ids and, where carried, unknown_since.  cursor->source is
+ * the generation's BatchSource with id_kind stable.  Memory O(depth).
+ * `options` may be NULL.
+ */
+int fsmeta_db_cursor(struct fsmeta_cursor **out, struct fsmeta_db *db, uint64_t number,
+    const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error);
+
+/* ---- writing a generation --------------------------------------------- */
+
+/**
+ * A generation being written, in one transaction.
+ *
+ *     begin(base, source)  →  sink takes every change, canonical order  →  commit
+ *
+ * With base 0 the database must be empty; the changes are then FSMETA_CHANGE_ADDED
+ * for every entry, root first, and go in fast.
+ */
+struct fsmeta_db_update;
+
+/**
+ * Takes the write lock and checks that `base` is still the newest generation
+ * (FSMETA_E_BUSY otherwise), that `source` is the same source (FSMETA_E_REFUSED,
+ * by name), and that it started after the newest finished (FSMETA_E_REFUSED).
+ * The new number is base + 1; with base 0 it is source->generation where that is
+ * numbered and its ids are stable (they are then adopted), else 1.
+ * `source` is *borrowed* until commit or abort and read again at commit.
+ */
+int fsmeta_db_update_begin(struct fsmeta_db_update **out, struct fsmeta_db *db, uint64_t base,
+    const struct fsmeta_batch_source *source, struct fsmeta_error *error);
+
+/** *Borrowed* until commit or abort. */
+struct fsmeta_change_sink *fsmeta_db_update_sink(struct fsmeta_db_update *update);
+
+/**
+ * Writes the generation row and commits; frees `update` in every case.  On
+ * failure the database is as before.  `out` (may be NULL) is initialised here.
+ */
+int fsmeta_db_update_commit(struct fsmeta_db_update *update, struct fsmeta_db_generation *out,
+    struct fsmeta_error *error);
+
+/** Rolls back and frees.  NULL is allowed. */
+void fsmeta_db_update_abort(struct fsmeta_db_update *update);
+
+/**
+ * Verifies the whole file: SQLite's integrity check, then per kept generation
+ * canonical order, ids, parents, versions, totals and state digest.  0 where all
+ * is well, else the first damage.  `progress` (may be NULL) is told entries read.
+ */
+int fsmeta_db_verify(struct fsmeta_db *db, struct fsmeta_error *error,
+    void (*progress)(uint64_t entries, void *payload), void *payload);
+
+#endif

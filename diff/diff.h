@@ -1,0 +1,86 @@
+/*
+ * The diff: the one merge in the program.
+ *
+ *   cursor A ─┐
+ *             ├─ merge join ── change spool ── (moves) ── sink: text, JSON, database, delta
+ *   cursor B ─┘
+ *
+ * The merge walks two cursors once, in canonical order, side by side.  Its
+ * changes go into a spool, because a removed folder's totals stand on the
+ * folder's own line, in front of what they count, and because a database must
+ * not be locked while a tree is being read.  The spool is then replayed into a
+ * sink as often as needed.
+ */
+#ifndef FSMETA_DIFF_DIFF_H
+#define FSMETA_DIFF_DIFF_H
+
+#include "format/change.h"
+#include "format/cursor.h"
+
+#include <signal.h>
+
+/** The two notions of difference. */
+enum fsmeta_diff_notion {
+	/** What people want to hear of: see FSMETA_FIELDS_REPORTED_*. */
+	FSMETA_DIFF_REPORTED = 0,
+	/**
+	 * Any masked field; makes a new version in a database.  A field that the
+	 * newer side has and the older side's mask lacks differs; one that only the
+	 * older side's mask has does not.
+	 */
+	FSMETA_DIFF_STORED = 1,
+};
+
+struct fsmeta_diff_options {
+	enum fsmeta_diff_notion notion;
+	/** Fields reported beyond (or, with `fields_only`, instead of) the default. */
+	uint32_t fields;
+	bool fields_only;
+	/** Spool bound in memory, 0 = default. */
+	size_t spool_bytes;
+	/** When it becomes non-zero diff stops with FSMETA_E_STOPPED.  May be NULL. */
+	const volatile sig_atomic_t *stop;
+};
+
+/** What a diff counted.  Kinds as in enum fsmeta_change_kind, INSIDE changes included. */
+struct fsmeta_diff_counts {
+	uint64_t kinds[8];
+	/** Sum of the sizes of regular files added, removed. */
+	uint64_t bytes_added;
+	uint64_t bytes_removed;
+	/** Entries that the cursors yielded on each side, and stepped over unread. */
+	uint64_t entries_a;
+	uint64_t entries_b;
+	uint64_t entries_stepped;
+};
+
+/** A finished diff: a spool of changes. */
+struct fsmeta_diff;
+
+/**
+ * Merges `a` (older) and `b` (newer) to their ends.  Neither is closed.  Both
+ * sources must stay until the diff is freed.  On failure *out is NULL.
+ *
+ * What the newer side could not or did not look at is never removed: below an
+ * unreadable folder or one on another file system that was not entered, and
+ * outside of `b`'s sub-trees, what `b` lacks is passed over in `a`, with one
+ * change (unreadable or unknown) at the topmost place, except that what a
+ * --subtree scan was not asked for gives none.
+ */
+int fsmeta_diff_run(struct fsmeta_diff **out, struct fsmeta_cursor *a, struct fsmeta_cursor *b,
+    const struct fsmeta_diff_options *options, struct fsmeta_error *error);
+
+/** Hands every change to the sink, canonical order; may be called again. */
+int fsmeta_diff_replay(
+    struct fsmeta_diff *diff, struct fsmeta_change_sink *sink, struct fsmeta_error *error);
+
+/** *Borrowed* until free. */
+const struct fsmeta_diff_counts *fsmeta_diff_get_counts(const struct fsmeta_diff *diff);
+
+/** True where there is a change that is not merely CONTINUED. */
+bool fsmeta_diff_has_changes(const struct fsmeta_diff *diff);
+
+/** NULL is allowed. */
+void fsmeta_diff_free(struct fsmeta_diff *diff);
+
+#endif
