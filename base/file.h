@@ -54,6 +54,10 @@ struct fsmeta_replace {
 	/** Final and temporary names within parent_fd, *owned*. */
 	char *name;
 	char *temporary;
+	/** Whether PATH existed at the beginning, and which inode it was. */
+	bool existed;
+	dev_t old_device;
+	ino_t old_inode;
 };
 
 /**
