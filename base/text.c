@@ -531,6 +531,21 @@ int fsmeta_text_append_quoted(struct fsmeta_buffer *out, const char *bytes, size
 	return fsmeta_buffer_append_byte(out, '"');
 }
 
+int fsmeta_text_append_plain(struct fsmeta_buffer *out, const char *bytes, size_t length)
+{
+	for (size_t at = 0; at < length;) {
+		uint32_t code_point;
+		size_t step = utf8_step(bytes + at, length - at, &code_point);
+		int code = is_printable(code_point) ? fsmeta_buffer_append(out, bytes + at, step)
+						    : append_c_escapes(out, bytes + at, step);
+
+		if (code)
+			return code;
+		at += step;
+	}
+	return 0;
+}
+
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

@@ -74,6 +74,12 @@ int fsmeta_text_append_json(struct fsmeta_buffer *out, const char *bytes, size_t
  */
 int fsmeta_text_append_quoted(struct fsmeta_buffer *out, const char *bytes, size_t length);
 
+/**
+ * Appends a sentence for a terminal: escapes as above for what is not printable,
+ * but no quotes around it, and '"' and '\\' stand for themselves.
+ */
+int fsmeta_text_append_plain(struct fsmeta_buffer *out, const char *bytes, size_t length);
+
 /** Appends RFC 4648 base64 with padding. */
 int fsmeta_text_append_base64(struct fsmeta_buffer *out, const void *bytes, size_t length);
 
