@@ -36,6 +36,12 @@ struct fsmeta_diff_options {
 	/** Fields reported beyond (or, with `fields_only`, instead of) the default. */
 	uint32_t fields;
 	bool fields_only;
+	/**
+	 * The newer side is a database read with seen_only.  Otherwise a newer side
+	 * with stable ids is taken for a whole state, carried entries included: what
+	 * it lacks is gone, whatever its scope was.
+	 */
+	bool seen_only;
 	/** Spool bound in memory, 0 = default. */
 	size_t spool_bytes;
 	/** When it becomes non-zero diff stops with FSMETA_E_STOPPED.  May be NULL. */
@@ -45,6 +51,8 @@ struct fsmeta_diff_options {
 /** What a diff counted.  Kinds as in enum fsmeta_change_kind, INSIDE changes included. */
 struct fsmeta_diff_counts {
 	uint64_t kinds[8];
+	/** How many of them are CONTINUED. */
+	uint64_t continued;
 	/** Sum of the sizes of regular files added, removed. */
 	uint64_t bytes_added;
 	uint64_t bytes_removed;
@@ -65,7 +73,21 @@ struct fsmeta_diff;
  * unreadable folder or one on another file system that was not entered, and
  * outside of `b`'s sub-trees, what `b` lacks is passed over in `a`, with one
  * change (unreadable or unknown) at the topmost place, except that what a
- * --subtree scan was not asked for gives none.
+ * --subtree scan was not asked for gives none.  An unreadable folder that both
+ * sides have gives its change in any case, CONTINUED where flag and errno are
+ * those of the older side; one on another file system only where something is
+ * carried below it.
+ *
+ * An entry of the newer side whose own metadata could not be read lacks fields.
+ * They are never differences; in the stored notion `after` is filled up with the
+ * older values, so that a version made from it loses nothing.
+ *
+ * Where both sides offer runs with equal tokens, the merge steps over them
+ * unread.  A cursor must therefore offer none that comprises an entry with
+ * FSMETA_FLAG_UNREADABLE or FSMETA_FLAG_OTHER_FILESYSTEM or a carried one.
+ *
+ * Errors: those of the cursors, FSMETA_E_STOPPED, FSMETA_E_MEMORY, and
+ * FSMETA_E_SYSTEM where the temporary file cannot be written.
  */
 int fsmeta_diff_run(struct fsmeta_diff **out, struct fsmeta_cursor *a, struct fsmeta_cursor *b,
     const struct fsmeta_diff_options *options, struct fsmeta_error *error);

@@ -1,0 +1,575 @@
+/*
+ * Records of changes in a spool.
+ *
+ * A record is one run of bytes.  What may still change when the record is
+ * already written has a fixed width and stands in front, so that amending it is
+ * one patch; everything behind is as short as it can be made cheaply:
+ *
+ *     | length | kind | marks | entries | bytes | fields, path, before, after |
+ *     |  u32   |  u8  |  u8   |   u64   |  u64  |  varints and raw bytes      |
+ *              '--------- patched ------'-------'
+ *
+ *     path:    bytes shared with the path of the record before, bytes that
+ *              follow, those bytes, depth
+ *     entry:   type, field mask, flags, errno, id, unknown_since, then the value
+ *              of each field in the mask
+ *
+ * Changes come in canonical order, where neighbours share most of their path; a
+ * removed folder of frames costs some forty bytes a file.  Both entries of a
+ * change have the same path, except in a move, whose older path is written out
+ * behind the newer one.
+ *
+ * A dropped record stays where it is and is only marked, since the record behind
+ * it leans on its path.
+ *
+ * The bytes may have been on a disk in between, so reading checks every length
+ * before it is believed, as with any other file.
+ */
+#include "diff/change_spool.h"
+
+#include "base/path.h"
+#include "base/spool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/** The `marks` byte: the change's own flags in the low bits, ours in the high ones. */
+enum {
+	MARK_FLAGS = 0x0f,
+	MARK_DROPPED = 0x10,
+	MARK_BEFORE = 0x20,
+	MARK_AFTER = 0x40,
+	/** The older path is another one. */
+	MARK_OLD_PATH = 0x80,
+};
+
+enum {
+	KIND_AT = sizeof(uint32_t),
+	MARKS_AT = KIND_AT + 1,
+	TOTALS_AT = MARKS_AT + 1,
+	HEAD_BYTES = TOTALS_AT + 2 * sizeof(uint64_t),
+	VARINT_MAX_BYTES = 10,
+	/** An entry without its target: 2 bytes, at most 24 varints, a hash. */
+	ENTRY_MAX_BYTES = 2 + 24 * VARINT_MAX_BYTES + FSMETA_HASH_MAX_BYTES,
+	/** No record is longer: three paths' worth, two targets, two entries. */
+	RECORD_MAX_BYTES = 64 << 20,
+};
+
+static const char what[] = "change spool";
+
+struct fsmeta_change_spool {
+	struct fsmeta_spool *spool;
+	/** The record being written or read. */
+	struct fsmeta_buffer record;
+	/** Path of the last record appended … */
+	struct fsmeta_buffer last_path;
+	/** … and of the last one replayed. */
+	struct fsmeta_buffer path;
+	struct fsmeta_buffer old_path;
+};
+
+int fsmeta_change_spool_new(
+    struct fsmeta_change_spool **out, size_t memory_bytes, struct fsmeta_error *error)
+{
+	struct fsmeta_change_spool *spool = calloc(1, sizeof(*spool));
+	int code;
+
+	*out = NULL;
+	if (!spool)
+		return fsmeta_error_set_memory(error, "making a change spool");
+	code = fsmeta_spool_new(&spool->spool, memory_bytes, NULL, error);
+	if (code) {
+		fsmeta_change_spool_free(spool);
+		return code;
+	}
+	*out = spool;
+	return 0;
+}
+
+void fsmeta_change_spool_free(struct fsmeta_change_spool *spool)
+{
+	if (!spool)
+		return;
+	fsmeta_spool_free(spool->spool);
+	fsmeta_buffer_release(&spool->record);
+	fsmeta_buffer_release(&spool->last_path);
+	fsmeta_buffer_release(&spool->path);
+	fsmeta_buffer_release(&spool->old_path);
+	free(spool);
+}
+
+/* ---- writing ---------------------------------------------------------- */
+
+/** Writes without asking for room; the caller has reserved it. */
+struct writer {
+	unsigned char *at;
+};
+
+static void put_varint(struct writer *writer, uint64_t value)
+{
+	while (value >= 0x80) {
+		*writer->at++ = (unsigned char)(value | 0x80);
+		value >>= 7;
+	}
+	*writer->at++ = (unsigned char)value;
+}
+
+static void put_bytes(struct writer *writer, const void *bytes, size_t size)
+{
+	if (size)
+		memcpy(writer->at, bytes, size);
+	writer->at += size;
+}
+
+static void put_time(struct writer *writer, struct fsmeta_time time)
+{
+	uint64_t bits = (uint64_t)time.seconds;
+
+	put_varint(writer, bits << 1 ^ (time.seconds < 0 ? UINT64_MAX : 0));
+	put_varint(writer, time.nanoseconds);
+}
+
+static void put_fields(struct writer *writer, const struct fsmeta_entry *entry)
+{
+	uint32_t fields = entry->fields;
+
+	if (fields & FSMETA_FIELD_SIZE)
+		put_varint(writer, entry->size);
+	if (fields & FSMETA_FIELD_MTIME)
+		put_time(writer, entry->mtime);
+	if (fields & FSMETA_FIELD_CTIME)
+		put_time(writer, entry->ctime);
+	if (fields & FSMETA_FIELD_BTIME)
+		put_time(writer, entry->btime);
+	if (fields & FSMETA_FIELD_MODE)
+		put_varint(writer, entry->mode);
+	if (fields & FSMETA_FIELD_UID)
+		put_varint(writer, entry->uid);
+	if (fields & FSMETA_FIELD_GID)
+		put_varint(writer, entry->gid);
+	if (fields & FSMETA_FIELD_DEVICE)
+		put_varint(writer, entry->device);
+	if (fields & FSMETA_FIELD_INODE)
+		put_varint(writer, entry->inode);
+	if (fields & FSMETA_FIELD_NLINK)
+		put_varint(writer, entry->nlink);
+	if (fields & FSMETA_FIELD_ALLOCATED)
+		put_varint(writer, entry->allocated);
+	if (fields & FSMETA_FIELD_RDEV) {
+		put_varint(writer, entry->rdev_major);
+		put_varint(writer, entry->rdev_minor);
+	}
+	if (fields & FSMETA_FIELD_TARGET) {
+		put_varint(writer, entry->target_length);
+		put_bytes(writer, entry->target, entry->target_length);
+	}
+	if (fields & FSMETA_FIELD_HASH) {
+		*writer->at++ = (unsigned char)entry->hash_algorithm;
+		put_bytes(writer, entry->hash, fsmeta_hash_bytes(entry->hash_algorithm));
+	}
+}
+
+static void put_entry(struct writer *writer, const struct fsmeta_entry *entry)
+{
+	*writer->at++ = (unsigned char)entry->type;
+	put_varint(writer, entry->fields);
+	put_varint(writer, entry->flags);
+	put_varint(writer, (uint64_t)entry->error);
+	put_varint(writer, entry->id);
+	put_varint(writer, entry->unknown_since);
+	put_fields(writer, entry);
+}
+
+/** Room that an entry takes at most. */
+static size_t entry_room(const struct fsmeta_entry *entry)
+{
+	return entry ? ENTRY_MAX_BYTES + entry->target_length : 0;
+}
+
+static size_t shared_prefix(const struct fsmeta_buffer *last, const struct fsmeta_entry *entry)
+{
+	size_t most = last->length < entry->path_length ? last->length : entry->path_length;
+	size_t shared = 0;
+
+	while (shared < most && last->data[shared] == (unsigned char)entry->path[shared])
+		shared++;
+	return shared;
+}
+
+static bool paths_differ(const struct fsmeta_change *change)
+{
+	return change->before && change->after &&
+	       (change->before->path_length != change->after->path_length ||
+		   (change->before->path != change->after->path &&
+		       memcmp(change->before->path, change->after->path,
+			   change->before->path_length) != 0));
+}
+
+static void put_head(struct writer *writer, const struct fsmeta_change *change, bool old_path)
+{
+	unsigned marks = change->flags & MARK_FLAGS;
+
+	if (change->before)
+		marks |= MARK_BEFORE;
+	if (change->after)
+		marks |= MARK_AFTER;
+	if (old_path)
+		marks |= MARK_OLD_PATH;
+	/* The length is filled in when it is known. */
+	writer->at += KIND_AT;
+	*writer->at++ = (unsigned char)change->kind;
+	*writer->at++ = (unsigned char)marks;
+	put_bytes(writer, &change->entries, sizeof(change->entries));
+	put_bytes(writer, &change->bytes, sizeof(change->bytes));
+}
+
+/** Makes spool->record hold the record of `change` and last_path its path. */
+static int encode(struct fsmeta_change_spool *spool, const struct fsmeta_change *change)
+{
+	const struct fsmeta_entry *named = fsmeta_change_entry(change);
+	bool old_path = paths_differ(change);
+	size_t shared = shared_prefix(&spool->last_path, named);
+	size_t rest = named->path_length - shared;
+	size_t room = HEAD_BYTES + 6 * VARINT_MAX_BYTES + rest + entry_room(change->before) +
+		      entry_room(change->after) + (old_path ? change->before->path_length : 0);
+	struct writer writer;
+	uint32_t length;
+
+	spool->record.length = 0;
+	spool->last_path.length = shared;
+	if (room > RECORD_MAX_BYTES || fsmeta_buffer_reserve(&spool->record, room) ||
+	    fsmeta_buffer_append(&spool->last_path, named->path + shared, rest))
+		return FSMETA_E_MEMORY;
+	writer.at = spool->record.data;
+	put_head(&writer, change, old_path);
+	put_varint(&writer, change->fields);
+	put_varint(&writer, shared);
+	put_varint(&writer, rest);
+	put_bytes(&writer, named->path + shared, rest);
+	put_varint(&writer, named->depth);
+	if (old_path) {
+		put_varint(&writer, change->before->path_length);
+		put_bytes(&writer, change->before->path, change->before->path_length);
+	}
+	if (change->before)
+		put_entry(&writer, change->before);
+	if (change->after)
+		put_entry(&writer, change->after);
+	spool->record.length = (size_t)(writer.at - spool->record.data);
+	length = (uint32_t)spool->record.length;
+	memcpy(spool->record.data, &length, sizeof(length));
+	return 0;
+}
+
+int fsmeta_change_spool_append(struct fsmeta_change_spool *spool,
+    const struct fsmeta_change *change, uint64_t *place, struct fsmeta_error *error)
+{
+	if (encode(spool, change))
+		return fsmeta_error_set_memory(error, "spooling a change");
+	return fsmeta_spool_append(
+	    spool->spool, spool->record.data, spool->record.length, place, error);
+}
+
+/** The marks of the record at `place` with `clear` taken out and `set` put in. */
+static int change_marks(struct fsmeta_change_spool *spool, uint64_t place, unsigned clear,
+    unsigned set, struct fsmeta_error *error)
+{
+	unsigned char marks;
+	int code = fsmeta_spool_read(spool->spool, place + MARKS_AT, &marks, sizeof(marks), error);
+
+	if (code)
+		return code;
+	marks = (unsigned char)((marks & ~clear) | set);
+	return fsmeta_spool_patch(spool->spool, place + MARKS_AT, &marks, sizeof(marks), error);
+}
+
+int fsmeta_change_spool_amend(struct fsmeta_change_spool *spool, uint64_t place, uint32_t flags,
+    uint64_t entries, uint64_t bytes, struct fsmeta_error *error)
+{
+	uint64_t totals[2] = {entries, bytes};
+	int code = change_marks(spool, place, MARK_FLAGS, flags & MARK_FLAGS, error);
+
+	if (code)
+		return code;
+	return fsmeta_spool_patch(spool->spool, place + TOTALS_AT, totals, sizeof(totals), error);
+}
+
+int fsmeta_change_spool_drop(
+    struct fsmeta_change_spool *spool, uint64_t place, struct fsmeta_error *error)
+{
+	return change_marks(spool, place, 0, MARK_DROPPED, error);
+}
+
+/* ---- reading ---------------------------------------------------------- */
+
+/** What is left of a record; `bad` once something asked for more than that. */
+struct reader {
+	const unsigned char *at;
+	const unsigned char *end;
+	bool bad;
+};
+
+static uint64_t get_varint(struct reader *reader)
+{
+	uint64_t value = 0;
+
+	for (unsigned shift = 0; shift < 64; shift += 7) {
+		if (reader->at == reader->end)
+			break;
+		value |= (uint64_t)(*reader->at & 0x7f) << shift;
+		if (!(*reader->at++ & 0x80))
+			return value;
+	}
+	reader->bad = true;
+	return 0;
+}
+
+/** The next `size` bytes, or NULL and bad. */
+static const void *get_bytes(struct reader *reader, uint64_t size)
+{
+	const unsigned char *bytes = reader->at;
+
+	if (reader->bad || size > (uint64_t)(reader->end - reader->at)) {
+		reader->bad = true;
+		return NULL;
+	}
+	reader->at += size;
+	return bytes;
+}
+
+static unsigned get_byte(struct reader *reader)
+{
+	const unsigned char *byte = get_bytes(reader, 1);
+
+	return byte ? *byte : 0;
+}
+
+static struct fsmeta_time get_time(struct reader *reader)
+{
+	uint64_t bits = get_varint(reader);
+	struct fsmeta_time time;
+
+	time.seconds = (int64_t)(bits >> 1 ^ (0 - (bits & 1)));
+	time.nanoseconds = (uint32_t)get_varint(reader);
+	return time;
+}
+
+static void get_hash(struct reader *reader, struct fsmeta_entry *entry)
+{
+	size_t size;
+	const void *bytes;
+
+	entry->hash_algorithm = (enum fsmeta_hash_algorithm)get_byte(reader);
+	size = fsmeta_hash_bytes(entry->hash_algorithm);
+	bytes = get_bytes(reader, size);
+	if (bytes)
+		memcpy(entry->hash, bytes, size);
+}
+
+static void get_fields(struct reader *reader, struct fsmeta_entry *entry)
+{
+	uint32_t fields = entry->fields;
+
+	if (fields & FSMETA_FIELD_SIZE)
+		entry->size = get_varint(reader);
+	if (fields & FSMETA_FIELD_MTIME)
+		entry->mtime = get_time(reader);
+	if (fields & FSMETA_FIELD_CTIME)
+		entry->ctime = get_time(reader);
+	if (fields & FSMETA_FIELD_BTIME)
+		entry->btime = get_time(reader);
+	if (fields & FSMETA_FIELD_MODE)
+		entry->mode = (uint32_t)get_varint(reader);
+	if (fields & FSMETA_FIELD_UID)
+		entry->uid = (uint32_t)get_varint(reader);
+	if (fields & FSMETA_FIELD_GID)
+		entry->gid = (uint32_t)get_varint(reader);
+	if (fields & FSMETA_FIELD_DEVICE)
+		entry->device = (uint32_t)get_varint(reader);
+	if (fields & FSMETA_FIELD_INODE)
+		entry->inode = get_varint(reader);
+	if (fields & FSMETA_FIELD_NLINK)
+		entry->nlink = get_varint(reader);
+	if (fields & FSMETA_FIELD_ALLOCATED)
+		entry->allocated = get_varint(reader);
+	if (fields & FSMETA_FIELD_RDEV) {
+		entry->rdev_major = (uint32_t)get_varint(reader);
+		entry->rdev_minor = (uint32_t)get_varint(reader);
+	}
+	if (fields & FSMETA_FIELD_TARGET) {
+		entry->target_length = get_varint(reader);
+		entry->target = get_bytes(reader, entry->target_length);
+	}
+	if (fields & FSMETA_FIELD_HASH)
+		get_hash(reader, entry);
+}
+
+static void get_entry(struct reader *reader, struct fsmeta_entry *entry)
+{
+	*entry = (struct fsmeta_entry){.device = FSMETA_DEVICE_NONE};
+	entry->type = (enum fsmeta_type)get_byte(reader);
+	entry->fields = (uint32_t)get_varint(reader);
+	entry->flags = (uint32_t)get_varint(reader);
+	entry->error = (int)get_varint(reader);
+	entry->id = get_varint(reader);
+	entry->unknown_since = get_varint(reader);
+	get_fields(reader, entry);
+}
+
+static void set_path(struct fsmeta_entry *entry, const struct fsmeta_buffer *path, uint32_t depth)
+{
+	size_t name;
+
+	entry->path = (const char *)path->data;
+	entry->path_length = path->length;
+	name = fsmeta_path_name_offset(entry->path, entry->path_length);
+	entry->name = entry->path + name;
+	entry->name_length = entry->path_length - name;
+	entry->depth = depth;
+}
+
+/** A change as replay() hands it out, with the entries that it points to. */
+struct decoded {
+	struct fsmeta_change change;
+	struct fsmeta_entry before;
+	struct fsmeta_entry after;
+	bool dropped;
+};
+
+/** Reads the path of the record behind the one before; spool->path changes. */
+static int get_path(struct fsmeta_change_spool *spool, struct reader *reader, uint32_t *depth)
+{
+	uint64_t shared = get_varint(reader);
+	uint64_t rest = get_varint(reader);
+	const void *bytes = get_bytes(reader, rest);
+
+	*depth = (uint32_t)get_varint(reader);
+	if (reader->bad || shared > spool->path.length) {
+		reader->bad = true;
+		return 0;
+	}
+	spool->path.length = shared;
+	return fsmeta_buffer_append(&spool->path, bytes, rest) ||
+		       !fsmeta_buffer_string(&spool->path)
+		   ? FSMETA_E_MEMORY
+		   : 0;
+}
+
+static int get_old_path(struct fsmeta_change_spool *spool, struct reader *reader)
+{
+	uint64_t length = get_varint(reader);
+	const void *bytes = get_bytes(reader, length);
+
+	fsmeta_buffer_clear(&spool->old_path);
+	if (reader->bad)
+		return 0;
+	return fsmeta_buffer_append(&spool->old_path, bytes, length) ||
+		       !fsmeta_buffer_string(&spool->old_path)
+		   ? FSMETA_E_MEMORY
+		   : 0;
+}
+
+static void get_before(struct fsmeta_change_spool *spool, struct reader *reader, unsigned marks,
+    uint32_t depth, struct decoded *out)
+{
+	const struct fsmeta_buffer *path = marks & MARK_OLD_PATH ? &spool->old_path : &spool->path;
+
+	if (marks & MARK_OLD_PATH)
+		depth = fsmeta_path_depth((const char *)path->data, path->length);
+	get_entry(reader, &out->before);
+	set_path(&out->before, path, depth);
+	out->change.before = &out->before;
+}
+
+/** Decodes spool->record; a record that makes no sense sets reader->bad. */
+static int decode(struct fsmeta_change_spool *spool, struct reader *reader, struct decoded *out)
+{
+	const unsigned char *head = spool->record.data;
+	unsigned marks = head[MARKS_AT];
+	uint32_t depth;
+	int code;
+
+	out->change = (struct fsmeta_change){
+	    .kind = (enum fsmeta_change_kind)head[KIND_AT],
+	    .flags = marks & MARK_FLAGS,
+	};
+	out->dropped = marks & MARK_DROPPED;
+	memcpy(&out->change.entries, head + TOTALS_AT, sizeof(uint64_t));
+	memcpy(&out->change.bytes, head + TOTALS_AT + sizeof(uint64_t), sizeof(uint64_t));
+	out->change.fields = (uint32_t)get_varint(reader);
+	code = get_path(spool, reader, &depth);
+	if (!code && marks & MARK_OLD_PATH)
+		code = get_old_path(spool, reader);
+	if (code || reader->bad)
+		return code;
+	if (marks & MARK_BEFORE)
+		get_before(spool, reader, marks, depth, out);
+	if (marks & MARK_AFTER) {
+		get_entry(reader, &out->after);
+		set_path(&out->after, &spool->path, depth);
+		out->change.after = &out->after;
+	}
+	if (reader->at != reader->end)
+		reader->bad = true;
+	return 0;
+}
+
+static int damaged(uint64_t place, struct fsmeta_error *error)
+{
+	return fsmeta_error_set_at(error, FSMETA_E_CORRUPT, what, (int64_t)place,
+	    "reading changes back", "the record makes no sense");
+}
+
+/** Reads the record at *place into spool->record and steps *place over it. */
+static int load(struct fsmeta_change_spool *spool, uint64_t *place, struct fsmeta_error *error)
+{
+	uint32_t length;
+	int code = fsmeta_spool_read(spool->spool, *place, &length, sizeof(length), error);
+
+	if (code)
+		return code;
+	if (length < HEAD_BYTES || length > fsmeta_spool_size(spool->spool) - *place)
+		return damaged(*place, error);
+	spool->record.length = 0;
+	if (fsmeta_buffer_reserve(&spool->record, length))
+		return fsmeta_error_set_memory(error, "reading changes back");
+	memcpy(spool->record.data, &length, sizeof(length));
+	code = fsmeta_spool_read(spool->spool, *place + sizeof(length),
+	    spool->record.data + sizeof(length), length - sizeof(length), error);
+	spool->record.length = length;
+	*place += length;
+	return code;
+}
+
+/** The record at *place in *out; steps over it. */
+static int read_record(struct fsmeta_change_spool *spool, uint64_t *place, struct decoded *out,
+    struct fsmeta_error *error)
+{
+	uint64_t start = *place;
+	struct reader reader = {0};
+	int code = load(spool, place, error);
+
+	if (code)
+		return code;
+	reader.at = spool->record.data + HEAD_BYTES;
+	reader.end = spool->record.data + spool->record.length;
+	if (decode(spool, &reader, out))
+		return fsmeta_error_set_memory(error, "reading changes back");
+	return reader.bad ? damaged(start, error) : 0;
+}
+
+int fsmeta_change_spool_replay(
+    struct fsmeta_change_spool *spool, struct fsmeta_change_sink *sink, struct fsmeta_error *error)
+{
+	uint64_t end = fsmeta_spool_size(spool->spool);
+	struct decoded decoded;
+	int code = 0;
+
+	fsmeta_buffer_clear(&spool->path);
+	for (uint64_t place = 0; place < end && !code;) {
+		code = read_record(spool, &place, &decoded, error);
+		if (!code && !decoded.dropped)
+			code = sink->change(sink, &decoded.change, error);
+	}
+	return code;
+}

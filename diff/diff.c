@@ -1,0 +1,70 @@
+/*
+ * A diff from its two cursors to its replay:
+ *
+ *     fsmeta_merge()  ──►  change spool  ──►  replay, once or more, into any sink
+ *                               │
+ *                       (moves: pairs what is left on one side and writes a
+ *                        second spool, before the first replay)
+ *
+ * Everything that judges is in merge.c, everything that remembers is in
+ * change_spool.c.
+ */
+#include "diff/diff.h"
+
+#include "diff/change_spool.h"
+#include "diff/merge.h"
+
+#include <stdlib.h>
+
+struct fsmeta_diff {
+	struct fsmeta_change_spool *changes;
+	struct fsmeta_diff_counts counts;
+};
+
+int fsmeta_diff_run(struct fsmeta_diff **out, struct fsmeta_cursor *a, struct fsmeta_cursor *b,
+    const struct fsmeta_diff_options *options, struct fsmeta_error *error)
+{
+	struct fsmeta_diff *diff = calloc(1, sizeof(*diff));
+	int code;
+
+	*out = NULL;
+	if (!diff)
+		return fsmeta_error_set_memory(error, "comparing");
+	code = fsmeta_change_spool_new(&diff->changes, options->spool_bytes, error);
+	if (!code)
+		code = fsmeta_merge(diff->changes, &diff->counts, a, b, options, error);
+	if (code) {
+		fsmeta_diff_free(diff);
+		return code;
+	}
+	*out = diff;
+	return 0;
+}
+
+int fsmeta_diff_replay(
+    struct fsmeta_diff *diff, struct fsmeta_change_sink *sink, struct fsmeta_error *error)
+{
+	return fsmeta_change_spool_replay(diff->changes, sink, error);
+}
+
+const struct fsmeta_diff_counts *fsmeta_diff_get_counts(const struct fsmeta_diff *diff)
+{
+	return &diff->counts;
+}
+
+bool fsmeta_diff_has_changes(const struct fsmeta_diff *diff)
+{
+	uint64_t changes = 0;
+
+	for (size_t i = 0; i < sizeof(diff->counts.kinds) / sizeof(diff->counts.kinds[0]); i++)
+		changes += diff->counts.kinds[i];
+	return changes > diff->counts.continued;
+}
+
+void fsmeta_diff_free(struct fsmeta_diff *diff)
+{
+	if (!diff)
+		return;
+	fsmeta_change_spool_free(diff->changes);
+	free(diff);
+}

@@ -1,0 +1,731 @@
+/*
+ * The merge join.
+ *
+ * Both cursors yield canonical order, so walking them side by side and always
+ * taking the smaller entry meets every path once, in order.
+ *
+ *     A   .  cam1  cam1/a  cam1/b        cam2          old  old/x  old/y
+ *     B   .  cam1  cam1/a          cam1/c      cam2/a
+ *         =   =      =     removed  added  …
+ *
+ * Which is smaller?  Not a whole path needs to be looked at.  Let P be the path
+ * that was taken last, from one side or from both, and let a and b be what the
+ * sides hold next.  Claim: the folder of a and the folder of b are both P or
+ * ancestors of P.
+ *
+ *   - A side that has just given P: in canonical order whatever follows P is a
+ *     child of P or of one of P's ancestors.
+ *   - A side that has not, say b stays while a is taken and becomes P: then a was
+ *     smaller.  Either both were children of one folder, and b's folder is an
+ *     ancestor of P = a.  Or a was deeper, and b's folder was an ancestor of a's.
+ *     (Skipped entries change nothing: what is left is still such a sequence.)
+ *
+ * So a's and b's ancestors down to the shallower of the two are the same folders.
+ * Equal depth: same folder, and names decide.  Different depth, a deeper, say: b
+ * and an ancestor-or-self p of P are children of the same folder, a lies below p,
+ * and b comes behind p because it comes behind P.  So a, which is below p, is
+ * smaller: the deeper one comes first.
+ *
+ * What is open at any moment lies on one path, and is kept as a stack of frames,
+ * closed as soon as an entry as shallow comes:
+ *
+ *     WHOLE   a folder that was added or removed.  What follows below it went
+ *             with it: INSIDE, and counted.
+ *     UNSEEN  a folder of both sides in which the newer side could not look.
+ *             What only the older side has below it is carried, and counted.
+ *
+ * Frames of other folders would carry nothing, so there are none; a tree in which
+ * nothing happens keeps the stack empty.  A frame's change is already in the spool
+ * when its totals become known; closing the frame amends it.
+ *
+ * Runs.  A token may be asked for only where the merge holds no look-ahead, since
+ * it speaks of what the cursor yields next: right after an equal pair of folders,
+ * and after any equal pair.  Two equal batches have the same first path, so no
+ * WHOLE frame can be open across them in truth, and those that are on the stack
+ * are closed.  An UNSEEN frame may be; the merge would not see where it ends, and
+ * so does not ask.
+ */
+#include "diff/merge.h"
+
+#include "base/path.h"
+#include "diff/scope.h"
+
+#include <stdlib.h>
+
+struct side {
+	struct fsmeta_cursor *cursor;
+	/** Look-ahead, *borrowed* from the cursor; NULL = none. */
+	const struct fsmeta_entry *held;
+	bool ended;
+	/** Where its entries are counted. */
+	uint64_t *yielded;
+};
+
+enum frame_kind {
+	FRAME_WHOLE,
+	FRAME_UNSEEN,
+};
+
+struct frame {
+	enum frame_kind kind;
+	enum fsmeta_change_kind change;
+	/** Depth of the folder itself. */
+	uint32_t depth;
+	uint32_t change_flags;
+	/** Its change in the spool. */
+	uint64_t place;
+	uint64_t entries;
+	uint64_t bytes;
+	/** UNSEEN: an entry below was known on the older side until now. */
+	bool lost_sight;
+};
+
+struct merge {
+	struct side a;
+	struct side b;
+	const struct fsmeta_diff_options *options;
+	struct fsmeta_change_spool *spool;
+	struct fsmeta_diff_counts *counts;
+	struct fsmeta_error *error;
+
+	struct frame *frames;
+	size_t frame_count;
+	size_t frame_capacity;
+
+	struct fsmeta_scope scope;
+	/** The newer side shows what it carries, so what it lacks is gone. */
+	bool b_is_state;
+
+	/** Fields to compare, by kind of entry. */
+	uint32_t folder_mask;
+	uint32_t other_mask;
+
+	/** For b's index of a file system that of a; see refresh_device_map(). */
+	uint32_t *device_map;
+	size_t device_map_a_count;
+	size_t device_map_count;
+	bool device_map_is_identity;
+
+	/** Both sides may offer runs that mean the same. */
+	bool runs_comparable;
+};
+
+static const char action[] = "comparing";
+
+/* ---- frames ----------------------------------------------------------- */
+
+static struct frame *top_frame(struct merge *merge)
+{
+	return merge->frame_count ? &merge->frames[merge->frame_count - 1] : NULL;
+}
+
+static bool in_frame(struct merge *merge, enum frame_kind kind)
+{
+	struct frame *top = top_frame(merge);
+
+	return top && top->kind == kind;
+}
+
+static int open_frame(struct merge *merge, const struct frame *frame)
+{
+	if (merge->frame_count == merge->frame_capacity) {
+		size_t capacity = merge->frame_capacity ? merge->frame_capacity * 2 : 16;
+		struct frame *frames =
+		    reallocarray(merge->frames, capacity, sizeof(*merge->frames));
+
+		if (!frames)
+			return fsmeta_error_set_memory(merge->error, action);
+		merge->frames = frames;
+		merge->frame_capacity = capacity;
+	}
+	merge->frames[merge->frame_count++] = *frame;
+	return 0;
+}
+
+static uint64_t file_bytes(const struct fsmeta_entry *entry)
+{
+	return entry->type == FSMETA_TYPE_FILE ? entry->size : 0;
+}
+
+static void count_change(struct merge *merge, enum fsmeta_change_kind kind, uint32_t flags)
+{
+	merge->counts->kinds[kind]++;
+	if (flags & FSMETA_CHANGE_CONTINUED)
+		merge->counts->continued++;
+}
+
+/** Its descendants are complete: they count for the folder around it as well. */
+static int close_whole(struct merge *merge, const struct frame *frame)
+{
+	if (in_frame(merge, FRAME_WHOLE)) {
+		top_frame(merge)->entries += frame->entries;
+		top_frame(merge)->bytes += frame->bytes;
+	}
+	if (!frame->entries)
+		return 0;
+	return fsmeta_change_spool_amend(merge->spool, frame->place, frame->change_flags,
+	    frame->entries, frame->bytes, merge->error);
+}
+
+static int close_unseen(struct merge *merge, struct frame *frame)
+{
+	if (frame->change == FSMETA_CHANGE_UNKNOWN && !frame->entries)
+		return fsmeta_change_spool_drop(merge->spool, frame->place, merge->error);
+	if (frame->entries && !frame->lost_sight)
+		frame->change_flags |= FSMETA_CHANGE_CONTINUED;
+	count_change(merge, frame->change, frame->change_flags);
+	return fsmeta_change_spool_amend(merge->spool, frame->place, frame->change_flags,
+	    frame->entries, frame->bytes, merge->error);
+}
+
+/** Closes all frames of folders at `depth` or deeper. */
+static int close_frames(struct merge *merge, uint32_t depth)
+{
+	while (merge->frame_count && top_frame(merge)->depth >= depth) {
+		struct frame frame = *top_frame(merge);
+		int code;
+
+		merge->frame_count--;
+		code = frame.kind == FRAME_WHOLE ? close_whole(merge, &frame)
+						 : close_unseen(merge, &frame);
+		if (code)
+			return code;
+	}
+	return 0;
+}
+
+/* ---- added and removed ------------------------------------------------ */
+
+static void count_whole(
+    struct merge *merge, enum fsmeta_change_kind kind, const struct fsmeta_entry *entry)
+{
+	uint64_t bytes = file_bytes(entry);
+
+	count_change(merge, kind, 0);
+	if (kind == FSMETA_CHANGE_ADDED)
+		merge->counts->bytes_added += bytes;
+	else
+		merge->counts->bytes_removed += bytes;
+	if (in_frame(merge, FRAME_WHOLE)) {
+		top_frame(merge)->entries++;
+		top_frame(merge)->bytes += bytes;
+	}
+}
+
+/**
+ * Writes the change of an entry that one side has alone; for a folder *frame is
+ * what its descendants need, for anything else its depth is UINT32_MAX.
+ */
+static int write_whole(struct merge *merge, enum fsmeta_change_kind kind,
+    const struct fsmeta_entry *entry, struct frame *frame)
+{
+	struct fsmeta_change change = {
+	    .kind = kind,
+	    .flags = in_frame(merge, FRAME_WHOLE) ? FSMETA_CHANGE_INSIDE : 0,
+	    .before = kind == FSMETA_CHANGE_REMOVED ? entry : NULL,
+	    .after = kind == FSMETA_CHANGE_ADDED ? entry : NULL,
+	};
+
+	*frame = (struct frame){
+	    .kind = FRAME_WHOLE,
+	    .change = kind,
+	    .depth = entry->type == FSMETA_TYPE_FOLDER ? entry->depth : UINT32_MAX,
+	    .change_flags = change.flags,
+	};
+	count_whole(merge, kind, entry);
+	return fsmeta_change_spool_append(merge->spool, &change, &frame->place, merge->error);
+}
+
+static int open_whole(struct merge *merge, const struct frame *frame)
+{
+	return frame->depth == UINT32_MAX ? 0 : open_frame(merge, frame);
+}
+
+static int take_whole(
+    struct merge *merge, enum fsmeta_change_kind kind, const struct fsmeta_entry *entry)
+{
+	struct frame frame;
+	int code = write_whole(merge, kind, entry, &frame);
+
+	return code ? code : open_whole(merge, &frame);
+}
+
+/* ---- only one side has it --------------------------------------------- */
+
+/** Counts an entry of `a` that `b` has not seen with the folder that hides it. */
+static void pass_over(struct merge *merge, const struct fsmeta_entry *entry)
+{
+	struct frame *frame = top_frame(merge);
+
+	frame->entries++;
+	frame->bytes += file_bytes(entry);
+	if (!entry->unknown_since)
+		frame->lost_sight = true;
+}
+
+/** Leaves out an entry that was not asked for, with all that is below it. */
+static int carry(struct merge *merge, const struct fsmeta_entry *entry)
+{
+	if (entry->type != FSMETA_TYPE_FOLDER)
+		return 0;
+	return fsmeta_cursor_skip(merge->a.cursor, entry->depth + 1, merge->error);
+}
+
+static int take_older(struct merge *merge)
+{
+	const struct fsmeta_entry *entry = merge->a.held;
+	int code = close_frames(merge, entry->depth);
+
+	merge->a.held = NULL;
+	if (code)
+		return code;
+	/* What is below a folder that is gone is gone, asked for or not. */
+	if (merge->b_is_state || in_frame(merge, FRAME_WHOLE))
+		return take_whole(merge, FSMETA_CHANGE_REMOVED, entry);
+	if (in_frame(merge, FRAME_UNSEEN)) {
+		pass_over(merge, entry);
+		return 0;
+	}
+	switch (fsmeta_scope_judge(&merge->scope, entry->path, entry->path_length)) {
+	case FSMETA_SCOPE_NOT_ASKED:
+		return carry(merge, entry);
+	case FSMETA_SCOPE_LOOKED:
+		break;
+	}
+	return take_whole(merge, FSMETA_CHANGE_REMOVED, entry);
+}
+
+static int take_newer(struct merge *merge)
+{
+	const struct fsmeta_entry *entry = merge->b.held;
+	int code = close_frames(merge, entry->depth);
+
+	merge->b.held = NULL;
+	return code ? code : take_whole(merge, FSMETA_CHANGE_ADDED, entry);
+}
+
+/* ---- both sides have it ----------------------------------------------- */
+
+/** Same path, other type: what was there is removed, what is there is added. */
+static int take_other_type(
+    struct merge *merge, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
+{
+	struct frame removed, added;
+	int code = write_whole(merge, FSMETA_CHANGE_REMOVED, before, &removed);
+
+	if (!code)
+		code = write_whole(merge, FSMETA_CHANGE_ADDED, after, &added);
+	/* At most one of them is a folder. */
+	if (!code)
+		code = open_whole(merge, &removed);
+	if (!code)
+		code = open_whole(merge, &added);
+	return code;
+}
+
+/**
+ * Tables of file systems grow while a live tree is being scanned, so the map is
+ * made anew whenever one has.
+ */
+static int refresh_device_map(struct merge *merge)
+{
+	const struct fsmeta_batch_source *a = merge->a.cursor->source;
+	const struct fsmeta_batch_source *b = merge->b.cursor->source;
+	uint32_t *map;
+	int code;
+
+	if (merge->device_map && merge->device_map_a_count == a->filesystem_count &&
+	    merge->device_map_count == b->filesystem_count)
+		return 0;
+	code = fsmeta_batch_source_map_filesystems(&map, a, b);
+	/* An empty map is not the same as none: NULL would mean equal tables. */
+	if (!code && !map)
+		map = calloc(1, sizeof(*map));
+	if (code || !map)
+		return fsmeta_error_set_memory(merge->error, action);
+	free(merge->device_map);
+	merge->device_map = map;
+	merge->device_map_a_count = a->filesystem_count;
+	merge->device_map_count = b->filesystem_count;
+	merge->device_map_is_identity = true;
+	for (size_t i = 0; i < merge->device_map_count; i++)
+		if (map[i] != i)
+			merge->device_map_is_identity = false;
+	return 0;
+}
+
+/** b's index of the file system that is `device` on a's side; false where b has none. */
+static bool device_of_newer(const struct merge *merge, uint32_t device, uint32_t *out)
+{
+	for (size_t i = 0; i < merge->device_map_count; i++)
+		if (merge->device_map[i] == device) {
+			*out = (uint32_t)i;
+			return true;
+		}
+	return false;
+}
+
+/**
+ * Gives `entry`, whose own metadata could not be read, what `before` knew, so
+ * that a new version made from it loses nothing.
+ */
+static void fill_in(
+    const struct merge *merge, struct fsmeta_entry *entry, const struct fsmeta_entry *before)
+{
+	uint32_t missing = before->fields & ~entry->fields & merge->b.cursor->source->field_mask;
+
+	if (missing & FSMETA_FIELD_DEVICE &&
+	    !device_of_newer(merge, before->device, &entry->device))
+		missing &= ~(uint32_t)FSMETA_FIELD_DEVICE;
+	if (missing & FSMETA_FIELD_SIZE)
+		entry->size = before->size;
+	if (missing & FSMETA_FIELD_MTIME)
+		entry->mtime = before->mtime;
+	if (missing & FSMETA_FIELD_CTIME)
+		entry->ctime = before->ctime;
+	if (missing & FSMETA_FIELD_BTIME)
+		entry->btime = before->btime;
+	if (missing & FSMETA_FIELD_MODE)
+		entry->mode = before->mode;
+	if (missing & FSMETA_FIELD_UID)
+		entry->uid = before->uid;
+	if (missing & FSMETA_FIELD_GID)
+		entry->gid = before->gid;
+	if (missing & FSMETA_FIELD_INODE)
+		entry->inode = before->inode;
+	if (missing & FSMETA_FIELD_NLINK)
+		entry->nlink = before->nlink;
+	if (missing & FSMETA_FIELD_ALLOCATED)
+		entry->allocated = before->allocated;
+	if (missing & FSMETA_FIELD_RDEV) {
+		entry->rdev_major = before->rdev_major;
+		entry->rdev_minor = before->rdev_minor;
+	}
+	if (missing & FSMETA_FIELD_TARGET) {
+		entry->target = before->target;
+		entry->target_length = before->target_length;
+	}
+	if (missing & FSMETA_FIELD_HASH) {
+		entry->hash_algorithm = before->hash_algorithm;
+		memcpy(entry->hash, before->hash, sizeof(entry->hash));
+	}
+	entry->fields |= missing;
+}
+
+/** The fields in which the two are to be compared. */
+static uint32_t compared_fields(
+    const struct merge *merge, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
+{
+	uint32_t mask = before->type == FSMETA_TYPE_FOLDER ? merge->folder_mask : merge->other_mask;
+
+	/* What could not be read is unknown, which is no difference … */
+	if (after->flags & FSMETA_FLAG_UNREADABLE)
+		mask &= after->fields | FSMETA_FIELD_FLAGS;
+	/* … and what becomes known again is no news, though it is to be stored. */
+	if (merge->options->notion == FSMETA_DIFF_REPORTED &&
+	    before->flags & FSMETA_FLAG_UNREADABLE)
+		mask &= before->fields | FSMETA_FIELD_FLAGS;
+	return mask;
+}
+
+/** Content that changed behind a file system's back. */
+static bool is_corruption(
+    const struct fsmeta_entry *before, const struct fsmeta_entry *after, uint32_t differences)
+{
+	const uint32_t needed = FSMETA_FIELD_SIZE | FSMETA_FIELD_MTIME | FSMETA_FIELD_HASH;
+
+	return before->type == FSMETA_TYPE_FILE && differences & FSMETA_FIELD_HASH &&
+	       (before->fields & after->fields & needed) == needed &&
+	       before->hash_algorithm == after->hash_algorithm && before->size == after->size &&
+	       fsmeta_time_compare(before->mtime, after->mtime) == 0;
+}
+
+static int write_modified(
+    struct merge *merge, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
+{
+	struct fsmeta_change change = {
+	    .kind = FSMETA_CHANGE_MODIFIED, .before = before, .after = after};
+
+	change.fields = fsmeta_entry_differences(before, after,
+	    compared_fields(merge, before, after), merge->device_map, merge->device_map_count);
+	if (!change.fields)
+		return 0;
+	if (is_corruption(before, after, change.fields))
+		change.kind = FSMETA_CHANGE_CORRUPTED;
+	count_change(merge, change.kind, 0);
+	return fsmeta_change_spool_append(merge->spool, &change, NULL, merge->error);
+}
+
+/** What hides something behind `entry`: the kind of change to tell it with, 0 for nothing. */
+static enum fsmeta_change_kind hiding_kind(const struct fsmeta_entry *entry)
+{
+	if (entry->flags & FSMETA_FLAG_UNREADABLE)
+		return FSMETA_CHANGE_UNREADABLE;
+	if (entry->flags & FSMETA_FLAG_OTHER_FILESYSTEM && entry->type == FSMETA_TYPE_FOLDER)
+		return FSMETA_CHANGE_UNKNOWN;
+	return 0;
+}
+
+static int write_unseen(struct merge *merge, enum fsmeta_change_kind kind,
+    const struct fsmeta_entry *before, const struct fsmeta_entry *after)
+{
+	struct fsmeta_change change = {.kind = kind, .before = before, .after = after};
+	struct frame frame = {.kind = FRAME_UNSEEN, .change = kind, .depth = after->depth};
+	int code;
+
+	if (hiding_kind(before) == kind && before->error == after->error)
+		change.flags = FSMETA_CHANGE_CONTINUED;
+	frame.change_flags = change.flags;
+	code = fsmeta_change_spool_append(merge->spool, &change, &frame.place, merge->error);
+	if (code)
+		return code;
+	if (after->type == FSMETA_TYPE_FOLDER)
+		return open_frame(merge, &frame);
+	count_change(merge, kind, change.flags);
+	return 0;
+}
+
+static int take_same_type(
+    struct merge *merge, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
+{
+	enum fsmeta_change_kind hidden = hiding_kind(after);
+	struct fsmeta_entry filled;
+	int code = refresh_device_map(merge);
+
+	if (code)
+		return code;
+	/* Shown by b, but not seen: b is a state that carries it. */
+	if (after->unknown_since && in_frame(merge, FRAME_UNSEEN))
+		pass_over(merge, before);
+	if (merge->options->notion == FSMETA_DIFF_STORED && after->flags & FSMETA_FLAG_UNREADABLE) {
+		filled = *after;
+		fill_in(merge, &filled, before);
+		after = &filled;
+	}
+	code = write_modified(merge, before, after);
+	if (!code && hidden)
+		code = write_unseen(merge, hidden, before, after);
+	return code;
+}
+
+/* ---- runs ------------------------------------------------------------- */
+
+/**
+ * Steps over a run of this kind on both sides where their tokens are equal:
+ * 1 where it did, 0 where not.
+ */
+static int step_over(struct merge *merge, enum fsmeta_run_kind kind)
+{
+	struct fsmeta_run a, b;
+	int code;
+
+	if (!merge->runs_comparable)
+		return 0;
+	code = fsmeta_cursor_run(merge->a.cursor, kind, &a, merge->error);
+	if (code == 1)
+		code = fsmeta_cursor_run(merge->b.cursor, kind, &b, merge->error);
+	if (code != 1 || !fsmeta_digest_equal(a.token, b.token))
+		return code < 0 ? code : 0;
+	code = fsmeta_cursor_step(merge->a.cursor, &a, merge->error);
+	if (!code)
+		code = fsmeta_cursor_step(merge->b.cursor, &b, merge->error);
+	merge->counts->entries_stepped += a.entries ? a.entries : b.entries;
+	return code ? code : 1;
+}
+
+/**
+ * Equal tokens say that indices into the tables of file systems are equal; that
+ * is no equality of devices unless the tables agree.
+ */
+static int devices_permit_runs(struct merge *merge)
+{
+	int code = refresh_device_map(merge);
+
+	if (code)
+		return code;
+	return merge->device_map_is_identity ||
+	       !((merge->folder_mask | merge->other_mask) & FSMETA_FIELD_DEVICE);
+}
+
+/** Right after an equal pair of folders. */
+static int step_into_folder(struct merge *merge, const struct fsmeta_entry *after)
+{
+	int code;
+
+	if (!merge->runs_comparable || hiding_kind(after))
+		return 0;
+	code = devices_permit_runs(merge);
+	if (code == 1)
+		code = step_over(merge, FSMETA_RUN_SUBTREE);
+	else
+		return code;
+	if (code == 0)
+		code = step_over(merge, FSMETA_RUN_FILES);
+	return code < 0 ? code : 0;
+}
+
+/** Between two entries, as long as batches are equal. */
+static int step_over_batches(struct merge *merge)
+{
+	int code;
+
+	if (!merge->runs_comparable || merge->a.held || merge->b.held ||
+	    in_frame(merge, FRAME_UNSEEN))
+		return 0;
+	code = devices_permit_runs(merge);
+	while (code == 1) {
+		code = step_over(merge, FSMETA_RUN_BATCH);
+		if (code == 1 && merge->frame_count) {
+			int closed = close_frames(merge, 0);
+
+			code = closed ? closed : 1;
+		}
+	}
+	return code;
+}
+
+/* ---- the walk --------------------------------------------------------- */
+
+static int take_pair(struct merge *merge)
+{
+	const struct fsmeta_entry *before = merge->a.held, *after = merge->b.held;
+	int code = close_frames(merge, after->depth);
+
+	merge->a.held = NULL;
+	merge->b.held = NULL;
+	if (code)
+		return code;
+	if (before->type != after->type)
+		return take_other_type(merge, before, after);
+	code = take_same_type(merge, before, after);
+	if (!code && after->type == FSMETA_TYPE_FOLDER)
+		code = step_into_folder(merge, after);
+	return code;
+}
+
+/** <0 where the older side's entry comes first, >0 the newer one's, 0 same path. */
+static int compare_held(const struct merge *merge)
+{
+	const struct fsmeta_entry *a = merge->a.held, *b = merge->b.held;
+
+	if (!a || !b)
+		return a ? -1 : 1;
+	if (a->depth != b->depth)
+		return a->depth > b->depth ? -1 : 1;
+	return fsmeta_name_compare(a->name, a->name_length, b->name, b->name_length);
+}
+
+static int take_next(struct merge *merge)
+{
+	int order = compare_held(merge);
+
+	if (order < 0)
+		return take_older(merge);
+	if (order > 0)
+		return take_newer(merge);
+	return take_pair(merge);
+}
+
+static int look_ahead(struct merge *merge, struct side *side)
+{
+	int code;
+
+	if (side->held || side->ended)
+		return 0;
+	code = fsmeta_cursor_next(side->cursor, &side->held, merge->error);
+	if (code == 1) {
+		++*side->yielded;
+		return 0;
+	}
+	side->held = NULL;
+	side->ended = code == 0;
+	return code;
+}
+
+static bool is_stopped(const struct merge *merge)
+{
+	return merge->options->stop && *merge->options->stop;
+}
+
+static int walk(struct merge *merge)
+{
+	for (;;) {
+		int code;
+
+		if (is_stopped(merge))
+			return fsmeta_error_set(
+			    merge->error, FSMETA_E_STOPPED, NULL, action, "stopped");
+		code = step_over_batches(merge);
+		if (!code)
+			code = look_ahead(merge, &merge->a);
+		if (!code)
+			code = look_ahead(merge, &merge->b);
+		if (code)
+			return code;
+		if (!merge->a.held && !merge->b.held)
+			return close_frames(merge, 0);
+		code = take_next(merge);
+		if (code)
+			return code;
+	}
+}
+
+/* ---- setting out ------------------------------------------------------ */
+
+static void choose_fields(struct merge *merge)
+{
+	const struct fsmeta_diff_options *options = merge->options;
+	uint32_t a = merge->a.cursor->source->field_mask;
+	uint32_t b = merge->b.cursor->source->field_mask;
+
+	if (options->notion == FSMETA_DIFF_STORED) {
+		/* What a lacks, its entries lack, and so it differs where b has it. */
+		merge->folder_mask = b | FSMETA_FIELD_FLAGS;
+		merge->other_mask = b | FSMETA_FIELD_FLAGS;
+		return;
+	}
+	merge->folder_mask = options->fields;
+	merge->other_mask = options->fields;
+	if (!options->fields_only) {
+		merge->folder_mask |= FSMETA_FIELDS_REPORTED_FOLDER;
+		merge->other_mask |= FSMETA_FIELDS_REPORTED_FILE;
+	}
+	merge->folder_mask &= (a & b) | FSMETA_FIELD_FLAGS;
+	merge->other_mask &= (a & b) | FSMETA_FIELD_FLAGS;
+}
+
+static int init(struct merge *merge)
+{
+	const struct fsmeta_batch_source *b = merge->b.cursor->source;
+
+	merge->b_is_state = b->id_kind == FSMETA_IDS_STABLE && !merge->options->seen_only;
+	merge->runs_comparable = merge->a.cursor->operations->run &&
+				 merge->b.cursor->operations->run &&
+				 merge->a.cursor->source->field_mask == b->field_mask;
+	choose_fields(merge);
+	if (fsmeta_scope_init(&merge->scope, b))
+		return fsmeta_error_set_memory(merge->error, action);
+	return 0;
+}
+
+int fsmeta_merge(struct fsmeta_change_spool *spool, struct fsmeta_diff_counts *counts,
+    struct fsmeta_cursor *a, struct fsmeta_cursor *b, const struct fsmeta_diff_options *options,
+    struct fsmeta_error *error)
+{
+	struct merge merge = {
+	    .a = {.cursor = a, .yielded = &counts->entries_a},
+	    .b = {.cursor = b, .yielded = &counts->entries_b},
+	    .options = options,
+	    .spool = spool,
+	    .counts = counts,
+	    .error = error,
+	};
+	int code = init(&merge);
+
+	if (!code)
+		code = walk(&merge);
+	fsmeta_scope_release(&merge.scope);
+	free(merge.device_map);
+	free(merge.frames);
+	return code;
+}
