@@ -1,0 +1,133 @@
+/*
+ * fsmeta: a filesystem metadata scanner and diff engine for video archives.
+ *
+ * The map.  A folder may use what stands above it, never what stands below or
+ * beside it:
+ *
+ *   base/      what any C program needs
+ *     error      the error value: code, errno, path, offset, action, reason
+ *     memory     arenas, growing buffers, sizes that cannot overflow
+ *     path       canonical order; the path of a depth-first walk
+ *     file       bounded reading; replacing a file or folder whole
+ *     spool      bytes kept in memory, and in a temporary file beyond a bound
+ *     text       UTF-8, quoting, base64, RFC 3339 times
+ *   format/    the words that all parts share, and the stream
+ *     entry      one file or folder with its metadata; comparing two
+ *     source     BatchSource: origin, scope, counts; source.json
+ *     digest     the state digest
+ *     cursor     entries in canonical order; run tokens; tee; array
+ *     change     one difference, and the sink that takes them
+ *     stream     FsScanStream: writer, reader, folder (batch, seekable inside)
+ *   scanner/   the live tree as a cursor
+ *     folder     one folder read, sorted and stat'ed into a block
+ *     filesystem mounts, UUIDs, source ids;  owners: user and group names
+ *     scanner    the walk
+ *   db/        FsMetaDb: generations in SQLite
+ *     schema row generation reader writer ord verify
+ *   diff/      two cursors in, changes out
+ *     merge change_spool diff
+ *   tools/     this program
+ *     main command operand progress output summary update, and one file a command
+ */
+#include "tools/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct fsmeta_command commands[] = {
+    {"scan", "scan a folder into a stream, a database, or both", fsmeta_command_scan},
+    {"import", "import a stream into a database as its next generation", fsmeta_command_import},
+    {"export", "write a database generation or another tree as a stream", fsmeta_command_export},
+    {"diff", "tell what changed between two trees, streams or generations", fsmeta_command_diff},
+    {"log", "list the generations of a database", fsmeta_command_log},
+    {"ls", "list a tree, a stream or a generation", fsmeta_command_ls},
+    {"check", "verify a stream or a database", fsmeta_command_check},
+};
+
+enum {
+	COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]),
+};
+
+static void print_version(FILE *stream, struct argp_state *state)
+{
+	(void)state;
+	fprintf(stream, "fsmeta %s\n", FSMETA_VERSION);
+}
+
+static void print_help(FILE *stream)
+{
+	size_t i;
+
+	fprintf(stream, "Usage: fsmeta COMMAND [OPTION...] [OPERAND...]\n"
+			"Scan file trees, keep their generations, and tell what changed.\n\n");
+	for (i = 0; i < COMMAND_COUNT; i++)
+		fprintf(stream, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	fprintf(stream,
+	    "\n"
+	    "An OPERAND is a live folder, a stream (folder, .fss file, or - for a pipe) or a database\n"
+	    "with an optional generation: DB, DB@7, DB@-1, DB@latest, DB@{2026-11-01}.  What it is, is\n"
+	    "found out from its content; live:, stream: and db: in front decide where it matters.\n"
+	    "\n"
+	    "Exit status: 0 fine, 1 changes or damage found, 2 done but something was unreadable,\n"
+	    "3 refused or failed and nothing was changed, 64 wrong usage.\n"
+	    "\n"
+	    "fsmeta COMMAND --help tells more; fsmeta --version the version.\n");
+}
+
+static const struct fsmeta_command *find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static int run_command(const struct fsmeta_command *command, int argc, char **argv)
+{
+	char name[64];
+
+	/* argp and getopt name the program by argv[0] in what they print. */
+	snprintf(name, sizeof(name), "fsmeta %s", command->name);
+	argv[0] = name;
+	return command->run(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	const struct fsmeta_command *command;
+	const char *word = argc > 1 ? argv[1] : NULL;
+	struct fsmeta_error error;
+	char help[] = "--help";
+	char *help_argv[] = {argv[0], help, NULL};
+
+	argp_program_version_hook = print_version;
+	fsmeta_signals_setup();
+	fsmeta_error_clear(&error);
+	if (!word) {
+		print_help(stderr);
+		return FSMETA_EXIT_USAGE;
+	}
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+		print_version(stdout, NULL);
+		return fsmeta_flush_output(&error) < 0 ? fsmeta_report(&error) : FSMETA_EXIT_OK;
+	}
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-?") == 0 ||
+	    (strcmp(word, "help") == 0 && argc == 2)) {
+		print_help(stdout);
+		return fsmeta_flush_output(&error) < 0 ? fsmeta_report(&error) : FSMETA_EXIT_OK;
+	}
+	if (strcmp(word, "help") == 0) {
+		command = find_command(argv[2]);
+		if (command)
+			return run_command(command, 2, help_argv);
+		word = argv[2];
+	}
+	command = find_command(word);
+	if (!command) {
+		fsmeta_note(NULL, "'%s' is no command; fsmeta --help lists them", word);
+		return FSMETA_EXIT_USAGE;
+	}
+	return run_command(command, argc - 1, argv + 1);
+}

@@ -1,0 +1,187 @@
+#include "tools/operand.h"
+
+#include "format/stream.h"
+#include "tools/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct prefix {
+	const char *text;
+	enum fsmeta_operand_kind kind;
+} prefixes[] = {
+	{"live:", FSMETA_OPERAND_LIVE},
+	{"stream:", FSMETA_OPERAND_STREAM_FOLDER},
+	{"db:", FSMETA_OPERAND_DATABASE},
+};
+
+/* Splits PATH@GENERATION in place, unless PATH@GENERATION itself exists. */
+static void split_generation(struct fsmeta_operand *operand)
+{
+	char *at = strrchr(operand->path, '@');
+
+	if (!at || at == operand->path || access(operand->path, F_OK) == 0)
+		return;
+	*at = '\0';
+	operand->generation = at + 1;
+}
+
+/* What a stream operand is made of: a folder, a file to seek in, or a pipe. */
+static int judge_stream(struct fsmeta_operand *operand, const struct stat *status)
+{
+	if (S_ISDIR(status->st_mode))
+		operand->kind = FSMETA_OPERAND_STREAM_FOLDER;
+	else if (S_ISREG(status->st_mode))
+		operand->kind = FSMETA_OPERAND_STREAM_FILE;
+	else
+		operand->kind = FSMETA_OPERAND_STREAM_PIPE;
+	return 0;
+}
+
+static int judge_content(
+    struct fsmeta_operand *operand, const struct stat *status, struct fsmeta_error *error)
+{
+	const char *path = operand->path;
+
+	if (S_ISDIR(status->st_mode)) {
+		operand->kind = fsmeta_stream_is_folder(path) ? FSMETA_OPERAND_STREAM_FOLDER
+							      : FSMETA_OPERAND_LIVE;
+		return 0;
+	}
+	if (!S_ISREG(status->st_mode)) {
+		operand->kind = FSMETA_OPERAND_STREAM_PIPE;
+		return 0;
+	}
+	if (fsmeta_db_is_database(path)) {
+		operand->kind = FSMETA_OPERAND_DATABASE;
+		return 0;
+	}
+	if (fsmeta_stream_is_file(path)) {
+		operand->kind = FSMETA_OPERAND_STREAM_FILE;
+		return 0;
+	}
+	return fsmeta_error_set_at(error, FSMETA_E_FOREIGN, path, 0, "recognising the operand",
+	    "neither a folder nor a FsScanStream nor a FsMetaDb");
+}
+
+int fsmeta_operand_parse(struct fsmeta_operand *out, const char *text, struct fsmeta_error *error)
+{
+	enum fsmeta_operand_kind forced = 0;
+	struct stat status;
+	const char *path = text;
+	size_t i;
+
+	memset(out, 0, sizeof(*out));
+	out->text = text;
+	for (i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+		size_t length = strlen(prefixes[i].text);
+
+		if (strncmp(text, prefixes[i].text, length) == 0) {
+			forced = prefixes[i].kind;
+			path = text + length;
+			break;
+		}
+	}
+	out->path = strdup(path);
+	if (!out->path)
+		return fsmeta_error_set_memory(error, "reading the command line");
+	if (strcmp(path, "-") == 0 && (!forced || forced == FSMETA_OPERAND_STREAM_FOLDER)) {
+		out->kind = FSMETA_OPERAND_STREAM_PIPE;
+		return 0;
+	}
+	if (!forced || forced == FSMETA_OPERAND_DATABASE)
+		split_generation(out);
+	if (stat(out->path, &status) != 0)
+		return fsmeta_error_set_errno(error, errno, out->path, "opening the operand");
+	if (forced == FSMETA_OPERAND_STREAM_FOLDER)
+		return judge_stream(out, &status);
+	if (forced)
+		out->kind = forced;
+	else if (judge_content(out, &status, error) < 0)
+		return error ? (int)error->code : FSMETA_E_FOREIGN;
+	if (out->generation && out->kind != FSMETA_OPERAND_DATABASE)
+		return fsmeta_error_set(error, FSMETA_E_USAGE, out->path, "reading the operand",
+		    "'@%s' names a generation, and this is no database", out->generation);
+	return 0;
+}
+
+void fsmeta_operand_release(struct fsmeta_operand *operand)
+{
+	fsmeta_db_close(operand->db);
+	free(operand->path);
+	memset(operand, 0, sizeof(*operand));
+}
+
+static int open_live(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
+    const struct fsmeta_operand_options *options, struct fsmeta_error *error)
+{
+	struct fsmeta_scan_options scan;
+
+	if (options && options->scan)
+		scan = *options->scan;
+	else
+		memset(&scan, 0, sizeof(scan));
+	scan.stop = &fsmeta_stop_signal;
+	return fsmeta_scan_open(out, operand->path, &scan, error);
+}
+
+static int open_pipe(
+    struct fsmeta_cursor **out, struct fsmeta_operand *operand, struct fsmeta_error *error)
+{
+	int fd;
+
+	if (strcmp(operand->path, "-") == 0) {
+		if (isatty(STDIN_FILENO))
+			return fsmeta_error_set(error, FSMETA_E_USAGE, NULL, "reading standard input",
+			    "a stream is binary, and this is a terminal");
+		/* The cursor closes what it reads, and nobody else may lose stdin for that. */
+		fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+		return fd < 0 ? fsmeta_error_set_errno(error, errno, NULL, "reading standard input")
+			      : fsmeta_stream_open_fd(out, fd, "standard input", error);
+	}
+	fd = open(operand->path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? fsmeta_error_set_errno(error, errno, operand->path, "opening the stream")
+		      : fsmeta_stream_open_fd(out, fd, operand->path, error);
+}
+
+static int open_database(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
+    const struct fsmeta_operand_options *options, struct fsmeta_error *error)
+{
+	struct fsmeta_db_cursor_options cursor_options = {
+		.seen_only = options && options->seen_only,
+		.stop = &fsmeta_stop_signal,
+	};
+	int status;
+
+	status = fsmeta_db_open(&operand->db, operand->path, FSMETA_DB_READ, error);
+	if (status < 0)
+		return status;
+	status = fsmeta_db_resolve(operand->db, operand->generation, &operand->number, error);
+	if (status < 0)
+		return status;
+	return fsmeta_db_cursor(out, operand->db, operand->number, &cursor_options, error);
+}
+
+int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
+    const struct fsmeta_operand_options *options, struct fsmeta_error *error)
+{
+	*out = NULL;
+	switch (operand->kind) {
+	case FSMETA_OPERAND_LIVE:
+		return open_live(out, operand, options, error);
+	case FSMETA_OPERAND_STREAM_FOLDER:
+		return fsmeta_stream_open_folder(out, operand->path, error);
+	case FSMETA_OPERAND_STREAM_FILE:
+		return fsmeta_stream_open_file(out, operand->path, error);
+	case FSMETA_OPERAND_STREAM_PIPE:
+		return open_pipe(out, operand, error);
+	case FSMETA_OPERAND_DATABASE:
+		return open_database(out, operand, options, error);
+	}
+	return fsmeta_error_set(
+	    error, FSMETA_E_INTERNAL, operand->text, "opening the operand", "unknown kind");
+}

@@ -1,0 +1,66 @@
+/*
+ * Operands: live folder, stream, or database at a generation, told apart by
+ * content, never by extension.
+ *
+ *     DIR                  live folder, or a stream if its entries.fss opens
+ *     FILE                 a bare .fss file, or a database, by what is in it
+ *     DB@7 DB@-1 DB@latest DB@{2026-11-01}
+ *     -                    a stream on standard input
+ *     live:DIR stream:PATH db:FILE[@N]    no guessing
+ *
+ * A path that exists as written wins over '@'.
+ */
+#ifndef FSMETA_TOOLS_OPERAND_H
+#define FSMETA_TOOLS_OPERAND_H
+
+#include "db/db.h"
+#include "format/cursor.h"
+#include "scanner/scanner.h"
+
+enum fsmeta_operand_kind {
+	FSMETA_OPERAND_LIVE = 1,
+	/** A folder with source.json and entries.fss. */
+	FSMETA_OPERAND_STREAM_FOLDER,
+	/** A bare entries.fss. */
+	FSMETA_OPERAND_STREAM_FILE,
+	/** Standard input, a FIFO or anything else that can only be read forward. */
+	FSMETA_OPERAND_STREAM_PIPE,
+	FSMETA_OPERAND_DATABASE,
+};
+
+struct fsmeta_operand {
+	enum fsmeta_operand_kind kind;
+	/** As given, for messages; *borrowed* from the command line. */
+	const char *text;
+	/** Path without prefix and generation; *owned*.  "-" for standard input. */
+	char *path;
+	/** What stood behind '@', or NULL; points into `path`'s allocation. */
+	const char *generation;
+	/** Of a database operand after open; *owned*. */
+	struct fsmeta_db *db;
+	/** Generation opened, of a database operand. */
+	uint64_t number;
+};
+
+struct fsmeta_operand_options {
+	/** For a live operand: passed on to the scanner. May be NULL. */
+	const struct fsmeta_scan_options *scan;
+	/** For a database operand: leave out what is only carried. */
+	bool seen_only;
+};
+
+/**
+ * Finds out what `text` is.  Nothing stays open.  FSMETA_E_SYSTEM (missing),
+ * FSMETA_E_FOREIGN (neither stream nor database).  Release `out` in any case.
+ */
+int fsmeta_operand_parse(
+    struct fsmeta_operand *out, const char *text, struct fsmeta_error *error);
+
+/** Closes and frees what the operand holds; cursors of it must be closed before. */
+void fsmeta_operand_release(struct fsmeta_operand *operand);
+
+/** Opens a cursor over it; the operand must outlive the cursor. */
+int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
+    const struct fsmeta_operand_options *options, struct fsmeta_error *error);
+
+#endif

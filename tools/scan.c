@@ -1,0 +1,353 @@
+/*
+ * fsmeta scan: a live tree into a stream, a database, or both in one pass.
+ *
+ *     live tree ── progress ── tee ──► update (database)
+ *                               └────► stream writer
+ */
+#include "format/stream.h"
+#include "scanner/scanner.h"
+#include "tools/command.h"
+#include "tools/progress.h"
+#include "tools/summary.h"
+#include "tools/update.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum option_key {
+	OPTION_DB = 0x100,
+	OPTION_FIELDS,
+	OPTION_SOURCE_ID,
+	OPTION_CROSS_FILESYSTEMS,
+	OPTION_PROGRESS,
+	OPTION_ACCEPT_EMPTY,
+	OPTION_ACCEPT_OTHER_FILESYSTEM,
+	OPTION_MAX_REMOVED,
+};
+
+enum {
+	/** Names that a database under way uses, and the one of a stream. */
+	HIDDEN_MAX = 8,
+};
+
+struct scan_arguments {
+	const char *folder;
+	const char *output;
+	const char *db;
+	enum fsmeta_progress_when progress;
+	bool quiet;
+	struct fsmeta_scan_options scan;
+	struct fsmeta_update_options update;
+};
+
+static const struct argp_option options[] = {
+    {"output", 'o', "STREAM", 0, "Write a FsScanStream folder; - for standard output", 1},
+    {"db", OPTION_DB, "DB", 0, "Keep the scan as the next generation of this FsMetaDb", 1},
+    {"fields", OPTION_FIELDS, "LIST", 0,
+	"Fields to keep: 'core', 'all' (default), or names separated by commas", 2},
+    {"cross-file-systems", OPTION_CROSS_FILESYSTEMS, NULL, 0,
+	"Enter file systems mounted below DIR", 2},
+    {"source-id", OPTION_SOURCE_ID, "ID", 0, "Identity of this tree, instead of finding it out", 2},
+    {"accept-empty", OPTION_ACCEPT_EMPTY, NULL, 0,
+	"Believe that DIR is empty although the newest generation is not", 3},
+    {"accept-other-filesystem", OPTION_ACCEPT_OTHER_FILESYSTEM, NULL, 0,
+	"Believe that DIR lies on another file system than before", 3},
+    {"max-removed", OPTION_MAX_REMOVED, "PERCENT", 0,
+	"Refuse when more of at least 1,000 entries are gone (default 50%; 100% = off)", 3},
+    {"progress", OPTION_PROGRESS, "WHEN", 0, "auto (default), always or never", 4},
+    {"quiet", 'q', NULL, 0, "No closing line", 4},
+    {0},
+};
+
+static error_t parse_option(int key, char *text, struct argp_state *state)
+{
+	struct scan_arguments *arguments = state->input;
+	struct fsmeta_error error;
+
+	switch (key) {
+	case 'o':
+		arguments->output = text;
+		return 0;
+	case OPTION_DB:
+		arguments->db = text;
+		return 0;
+	case OPTION_FIELDS:
+		if (fsmeta_fields_parse(&arguments->scan.field_mask, text, &error) < 0)
+			argp_error(state, "--fields: %s", error.reason);
+		return 0;
+	case OPTION_CROSS_FILESYSTEMS:
+		arguments->scan.cross_filesystems = true;
+		return 0;
+	case OPTION_SOURCE_ID:
+		if (!*text)
+			argp_error(state, "--source-id: an identity has at least one character");
+		arguments->scan.source_id = text;
+		return 0;
+	case OPTION_ACCEPT_EMPTY:
+		arguments->update.accept_empty = true;
+		return 0;
+	case OPTION_ACCEPT_OTHER_FILESYSTEM:
+		arguments->update.accept_other_filesystem = true;
+		return 0;
+	case OPTION_MAX_REMOVED:
+		if (!fsmeta_percent_parse(&arguments->update.max_removed_percent, text))
+			argp_error(state, "--max-removed: '%s' is no percentage from 0%% to 100%%", text);
+		return 0;
+	case OPTION_PROGRESS:
+		if (!fsmeta_progress_parse(&arguments->progress, text))
+			argp_error(state, "--progress: '%s' is none of auto, always, never", text);
+		return 0;
+	case 'q':
+		arguments->quiet = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (arguments->folder)
+			argp_error(state, "one folder is scanned at a time, and '%s' is the second", text);
+		arguments->folder = text;
+		return 0;
+	case ARGP_KEY_END:
+		if (!arguments->folder)
+			argp_error(state, "which folder?");
+		if (!arguments->output && !arguments->db)
+			argp_error(state,
+			    "where to? -o STREAM writes a stream, --db DB keeps a generation "
+			    "(fsmeta ls %s only lists)",
+			    arguments->folder);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {
+    options,
+    parse_option,
+    "DIR",
+    "Scan the folder DIR, depth first in alphabetical order, into a stream, a database, or both."
+    "\vSymbolic links are never followed, and other file systems are not entered unless asked. "
+    "What cannot be read is recorded as unreadable, never as gone; the exit status is then 2.",
+    NULL, NULL, NULL};
+
+/* ---- what we write is no part of what we scan ---------------------------- */
+
+struct hidden_names {
+	struct fsmeta_scan_hidden items[HIDDEN_MAX];
+	char *texts[HIDDEN_MAX];
+	size_t count;
+};
+
+static void hidden_release(struct hidden_names *hidden)
+{
+	size_t i;
+
+	for (i = 0; i < hidden->count; i++)
+		free(hidden->texts[i]);
+	hidden->count = 0;
+}
+
+static int hide(struct hidden_names *hidden, const struct stat *folder, const char *prefix,
+    const char *name, const char *suffix, struct fsmeta_error *error)
+{
+	char *text;
+
+	if (asprintf(&text, "%s%s%s", prefix, name, suffix) < 0)
+		return fsmeta_error_set_memory(error, "preparing the scan");
+	hidden->texts[hidden->count] = text;
+	hidden->items[hidden->count].folder_device = folder->st_dev;
+	hidden->items[hidden->count].folder_inode = folder->st_ino;
+	hidden->items[hidden->count].name = text;
+	hidden->count++;
+	return 0;
+}
+
+/*
+ * Hides PATH, its temporary form and, for a database, SQLite's companions.  A
+ * folder that is missing is not a matter for us: opening the output will say so.
+ */
+static int hide_output(
+    struct hidden_names *hidden, const char *path, bool is_db, struct fsmeta_error *error)
+{
+	static const char *const companions[] = {"-wal", "-shm", "-journal"};
+	char *copy = strdup(path), *slash;
+	const char *folder = ".", *name;
+	struct stat status;
+	int code = 0;
+	size_t i;
+
+	if (!copy)
+		return fsmeta_error_set_memory(error, "preparing the scan");
+	for (slash = copy + strlen(copy); slash > copy + 1 && slash[-1] == '/'; slash--)
+		slash[-1] = '\0';
+	name = copy;
+	slash = strrchr(copy, '/');
+	if (slash) {
+		name = slash + 1;
+		*slash = '\0';
+		folder = slash == copy ? "/" : copy;
+	}
+	if (stat(folder, &status) == 0) {
+		code = hide(hidden, &status, "", name, "", error);
+		if (code == 0)
+			code = hide(hidden, &status, ".", name, ".fsmeta-*", error);
+		for (i = 0; is_db && i < 3 && code == 0; i++)
+			code = hide(hidden, &status, "", name, companions[i], error);
+	}
+	free(copy);
+	return code;
+}
+
+/* ---- the scan --------------------------------------------------------------- */
+
+/* Entries of the newest generation, for the time left; 0 if there is none. */
+static uint64_t expected_entries(struct fsmeta_db *db)
+{
+	struct fsmeta_db_generation generation;
+	uint64_t number, entries;
+
+	if (!db || fsmeta_db_newest(db, &number, NULL) < 0 || number == 0 ||
+	    fsmeta_db_generation(db, number, &generation, NULL) < 0)
+		return 0;
+	entries = generation.source.totals.entries;
+	fsmeta_db_generation_release(&generation);
+	return entries;
+}
+
+static int drain(struct fsmeta_cursor *cursor, struct fsmeta_error *error)
+{
+	const struct fsmeta_entry *entry;
+	int status;
+
+	do
+		status = fsmeta_cursor_next(cursor, &entry, error);
+	while (status > 0);
+	return status;
+}
+
+/** Everything a scan holds while it runs. */
+struct scan_state {
+	const struct scan_arguments *arguments;
+	struct hidden_names hidden;
+	struct fsmeta_db *db;
+	struct fsmeta_cursor *cursor;
+	struct fsmeta_stream_output *output;
+	struct fsmeta_stream_summary stream;
+	bool has_generation;
+	struct fsmeta_db_generation generation;
+};
+
+static int commit_stream(void *payload, struct fsmeta_error *error)
+{
+	struct scan_state *state = payload;
+	struct fsmeta_stream_output *output = state->output;
+
+	state->output = NULL;
+	return output ? fsmeta_stream_output_commit(output, &state->stream, error) : 0;
+}
+
+static int open_outputs(struct scan_state *state, struct fsmeta_error *error)
+{
+	const struct scan_arguments *arguments = state->arguments;
+	int status = 0;
+
+	if (arguments->output && strcmp(arguments->output, "-") != 0)
+		status = hide_output(&state->hidden, arguments->output, false, error);
+	if (status >= 0 && arguments->db)
+		status = hide_output(&state->hidden, arguments->db, true, error);
+	if (status >= 0 && arguments->db)
+		status = fsmeta_db_open(&state->db, arguments->db, FSMETA_DB_WRITE, error);
+	return status;
+}
+
+static int open_tree(struct scan_state *state, struct fsmeta_error *error)
+{
+	const struct scan_arguments *arguments = state->arguments;
+	struct fsmeta_scan_options options_now = arguments->scan;
+	struct fsmeta_cursor *tee;
+	int status;
+
+	options_now.hidden = state->hidden.items;
+	options_now.hidden_count = state->hidden.count;
+	options_now.stop = &fsmeta_stop_signal;
+	status = fsmeta_scan_open(&state->cursor, arguments->folder, &options_now, error);
+	if (status >= 0)
+		status = fsmeta_progress_wrap(&state->cursor, arguments->progress, "scanning",
+		    expected_entries(state->db), error);
+	if (status < 0 || !arguments->output)
+		return status;
+	status = fsmeta_stream_output_new(
+	    &state->output, arguments->output, state->cursor->source, NULL, error);
+	if (status < 0)
+		return status;
+	status = fsmeta_cursor_tee(&tee, state->cursor,
+	    fsmeta_stream_writer_sink(fsmeta_stream_output_writer(state->output)), error);
+	if (status >= 0)
+		state->cursor = tee;
+	return status;
+}
+
+static int read_tree(struct scan_state *state, struct fsmeta_error *error)
+{
+	struct fsmeta_update_options update = state->arguments->update;
+	int status;
+
+	if (!state->db) {
+		status = drain(state->cursor, error);
+		return status < 0 ? status : commit_stream(state, error);
+	}
+	update.before_commit = commit_stream;
+	update.before_commit_payload = state;
+	status = fsmeta_update_run(&state->generation, state->db, state->arguments->db,
+	    state->cursor, &update, error);
+	state->has_generation = status >= 0;
+	return status;
+}
+
+static void print_summary(const struct scan_state *state)
+{
+	const struct scan_arguments *arguments = state->arguments;
+
+	if (arguments->quiet)
+		return;
+	if (arguments->output)
+		fsmeta_print_stream_summary(arguments->output, state->cursor->source, &state->stream);
+	if (state->has_generation)
+		fsmeta_print_generation_summary(arguments->db, &state->generation);
+}
+
+int fsmeta_command_scan(int argc, char **argv)
+{
+	struct scan_arguments arguments;
+	struct scan_state state;
+	struct fsmeta_error error;
+	int status;
+
+	memset(&arguments, 0, sizeof(arguments));
+	memset(&state, 0, sizeof(state));
+	fsmeta_error_clear(&error);
+	fsmeta_update_options_init(&arguments.update);
+	fsmeta_arguments(&argp, argc, argv, &arguments);
+
+	state.arguments = &arguments;
+	status = open_outputs(&state, &error);
+	if (status >= 0)
+		status = open_tree(&state, &error);
+	if (status >= 0)
+		status = read_tree(&state, &error);
+	if (status >= 0) {
+		print_summary(&state);
+		status = state.cursor->source->unreadable.total ? FSMETA_EXIT_PARTIAL
+								: FSMETA_EXIT_OK;
+	} else {
+		status = fsmeta_report(&error);
+	}
+	if (state.has_generation)
+		fsmeta_db_generation_release(&state.generation);
+	fsmeta_stream_output_abort(state.output);
+	fsmeta_cursor_close(state.cursor);
+	fsmeta_db_close(state.db);
+	hidden_release(&state.hidden);
+	return status;
+}

@@ -1,0 +1,101 @@
+#include "tools/summary.h"
+
+#include "tools/command.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void append_totals(struct fsmeta_buffer *line, const struct fsmeta_totals *totals)
+{
+	fsmeta_text_append_count(line, totals->entries);
+	fsmeta_buffer_append_text(line, totals->entries == 1 ? " entry (" : " entries (");
+	fsmeta_text_append_count(line, totals->files);
+	fsmeta_buffer_append_text(line, totals->files == 1 ? " file, " : " files, ");
+	fsmeta_text_append_size(line, totals->bytes);
+	fsmeta_buffer_append_text(line, ")");
+}
+
+static void append_duration(struct fsmeta_buffer *line, const struct fsmeta_batch_source *source)
+{
+	double seconds = (double)(source->finished.seconds - source->started.seconds) +
+	    ((double)source->finished.nanoseconds - (double)source->started.nanoseconds) / 1e9;
+
+	if (source->finished.seconds && source->started.seconds && seconds >= 0)
+		fsmeta_buffer_append_format(line, " in %.1f s", seconds);
+}
+
+static void append_partial(struct fsmeta_buffer *line, const struct fsmeta_batch_source *source)
+{
+	if (source->unreadable.total) {
+		fsmeta_buffer_append_text(line, "; ");
+		fsmeta_text_append_count(line, source->unreadable.total);
+		fsmeta_buffer_append_text(line, " unreadable");
+	}
+	if (source->not_entered.total) {
+		fsmeta_buffer_append_text(line, "; ");
+		fsmeta_text_append_count(line, source->not_entered.total);
+		fsmeta_buffer_append_text(line,
+		    source->not_entered.total == 1 ? " other file system not entered"
+						   : " other file systems not entered");
+	}
+}
+
+void fsmeta_print_stream_summary(const char *path, const struct fsmeta_batch_source *source,
+    const struct fsmeta_stream_summary *summary)
+{
+	struct fsmeta_buffer line;
+
+	fsmeta_buffer_init(&line);
+	append_totals(&line, &summary->totals);
+	append_duration(&line, source);
+	fsmeta_buffer_append_text(&line, ", ");
+	fsmeta_text_append_size(&line, summary->file_bytes);
+	append_partial(&line, source);
+	fsmeta_note(strcmp(path, "-") == 0 ? "standard output" : path, "%s",
+	    fsmeta_buffer_string(&line));
+	fsmeta_buffer_release(&line);
+}
+
+void fsmeta_print_generation_summary(
+    const char *path, const struct fsmeta_db_generation *generation)
+{
+	struct fsmeta_buffer line;
+
+	fsmeta_buffer_init(&line);
+	fsmeta_buffer_append_format(&line, "generation %" PRIu64 ": ", generation->number);
+	append_totals(&line, &generation->source.totals);
+	append_duration(&line, &generation->source);
+	if (generation->base) {
+		fsmeta_buffer_append_text(&line, "; ");
+		fsmeta_text_append_count(&line, generation->added);
+		fsmeta_buffer_append_text(&line, " added, ");
+		fsmeta_text_append_count(&line, generation->removed);
+		fsmeta_buffer_append_text(&line, " removed, ");
+		fsmeta_text_append_count(&line, generation->modified);
+		fsmeta_buffer_append_text(&line, " modified");
+	}
+	if (generation->source.totals.carried) {
+		fsmeta_buffer_append_text(&line, "; ");
+		fsmeta_text_append_count(&line, generation->source.totals.carried);
+		fsmeta_buffer_append_text(&line, " carried unseen");
+	}
+	append_partial(&line, &generation->source);
+	fsmeta_note(path, "%s", fsmeta_buffer_string(&line));
+	fsmeta_buffer_release(&line);
+}
+
+bool fsmeta_percent_parse(double *out, const char *text)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (end == text || !isfinite(value) || value < 0 || value > 100)
+		return false;
+	if (*end == '%')
+		end++;
+	*out = value;
+	return *end == '\0';
+}

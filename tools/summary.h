@@ -1,0 +1,23 @@
+/*
+ * The closing lines of commands that write, and small readings of arguments.
+ */
+#ifndef FSMETA_TOOLS_SUMMARY_H
+#define FSMETA_TOOLS_SUMMARY_H
+
+#include "db/db.h"
+#include "format/stream.h"
+
+#include <stdbool.h>
+
+/** "NAME: 1,234 entries (1,000 files, 12 GiB) in 3.2 s" and what was not readable, on stderr. */
+void fsmeta_print_stream_summary(const char *path, const struct fsmeta_batch_source *source,
+    const struct fsmeta_stream_summary *summary);
+
+/** "DB: generation 7: 1,234 entries …; 3 added, 2 removed, 1 modified", on stderr. */
+void fsmeta_print_generation_summary(
+    const char *path, const struct fsmeta_db_generation *generation);
+
+/** Reads "50", "50%", "0.5%": 0 to 100; false on anything else. */
+bool fsmeta_percent_parse(double *out, const char *text);
+
+#endif

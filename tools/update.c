@@ -1,0 +1,171 @@
+#include "tools/update.h"
+
+#include "diff/diff.h"
+#include "tools/command.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum {
+	/** Below so many entries a large share of them says nothing. */
+	GUARD_MIN_ENTRIES = 1000,
+};
+
+void fsmeta_update_options_init(struct fsmeta_update_options *options)
+{
+	memset(options, 0, sizeof(*options));
+	options->max_removed_percent = 50;
+}
+
+/* ---- guards: a partial view is never taken for a deletion --------------- */
+
+static int guard_empty(const struct fsmeta_db_generation *base, const struct fsmeta_cursor *cursor,
+    const struct fsmeta_diff_counts *counts, const struct fsmeta_update_options *options,
+    struct fsmeta_error *error)
+{
+	if (options->accept_empty || counts->entries_b > 1 || base->source.totals.entries <= 1 ||
+	    cursor->source->unreadable.total)
+		return 0;
+	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label, "comparing with the newest generation",
+	    "the root is empty, and generation %" PRIu64 " has %" PRIu64
+	    " entries; is it mounted? (--accept-empty takes it as it is)",
+	    base->number, base->source.totals.entries - 1);
+}
+
+static int guard_filesystem(const struct fsmeta_db_generation *base,
+    const struct fsmeta_cursor *cursor, const struct fsmeta_update_options *options,
+    struct fsmeta_error *error)
+{
+	const struct fsmeta_batch_source *now = cursor->source, *then = &base->source;
+
+	/* The root's file system is the first of its table. */
+	if (options->accept_other_filesystem || !now->filesystem_count || !then->filesystem_count)
+		return 0;
+	if (!now->filesystems[0].uuid[0] || !then->filesystems[0].uuid[0] ||
+	    strcmp(now->filesystems[0].uuid, then->filesystems[0].uuid) == 0)
+		return 0;
+	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label, "comparing with the newest generation",
+	    "the root lies on file system %s, and generation %" PRIu64
+	    " on %s (--accept-other-filesystem takes it as it is)",
+	    now->filesystems[0].uuid, base->number, then->filesystems[0].uuid);
+}
+
+static int guard_removed(const struct fsmeta_db_generation *base,
+    const struct fsmeta_cursor *cursor, const struct fsmeta_diff_counts *counts,
+    const struct fsmeta_update_options *options, struct fsmeta_error *error)
+{
+	uint64_t before = base->source.totals.entries;
+	uint64_t removed = counts->kinds[FSMETA_CHANGE_REMOVED];
+	double percent;
+
+	if (before < GUARD_MIN_ENTRIES || options->max_removed_percent >= 100)
+		return 0;
+	percent = 100.0 * (double)removed / (double)before;
+	if (percent <= options->max_removed_percent)
+		return 0;
+	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label, "comparing with the newest generation",
+	    "%" PRIu64 " of %" PRIu64 " entries are gone (%.0f%%, more than %g%%); "
+	    "--max-removed 100%% takes it as it is",
+	    removed, before, percent, options->max_removed_percent);
+}
+
+/* ---- the two ways in ----------------------------------------------------- */
+
+static int commit(struct fsmeta_db_generation *out, struct fsmeta_db_update *update,
+    const struct fsmeta_update_options *options, struct fsmeta_error *error)
+{
+	int status = options->before_commit
+	    ? options->before_commit(options->before_commit_payload, error)
+	    : 0;
+
+	if (status < 0) {
+		fsmeta_db_update_abort(update);
+		return status;
+	}
+	return fsmeta_db_update_commit(update, out, error);
+}
+
+static int update_first(struct fsmeta_db_generation *out, struct fsmeta_db *db,
+    struct fsmeta_cursor *cursor, const struct fsmeta_update_options *options,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_change change = {.kind = FSMETA_CHANGE_ADDED};
+	struct fsmeta_db_update *update = NULL;
+	struct fsmeta_change_sink *sink;
+	int status;
+
+	status = fsmeta_db_update_begin(&update, db, 0, cursor->source, error);
+	if (status < 0)
+		return status;
+	sink = fsmeta_db_update_sink(update);
+	while ((status = fsmeta_cursor_next(cursor, &change.after, error)) > 0) {
+		status = sink->change(sink, &change, error);
+		if (status < 0)
+			break;
+		/* What lies below a new folder is inside it, as a diff would say. */
+		change.flags = FSMETA_CHANGE_INSIDE;
+	}
+	if (status < 0) {
+		fsmeta_db_update_abort(update);
+		return status;
+	}
+	return commit(out, update, options, error);
+}
+
+static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, uint64_t number,
+    struct fsmeta_cursor *cursor, const struct fsmeta_update_options *options,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_diff_options diff_options = {
+	    .notion = FSMETA_DIFF_STORED,
+	    .spool_bytes = options->spool_bytes,
+	    .stop = &fsmeta_stop_signal,
+	};
+	struct fsmeta_db_generation base;
+	struct fsmeta_db_update *update = NULL;
+	struct fsmeta_cursor *before = NULL;
+	struct fsmeta_diff *diff = NULL;
+	int status;
+
+	status = fsmeta_db_generation(db, number, &base, error);
+	if (status < 0)
+		return status;
+	status = fsmeta_db_cursor(&before, db, number, NULL, error);
+	if (status >= 0)
+		status = fsmeta_diff_run(&diff, before, cursor, &diff_options, error);
+	/* Its identity first: what the guards say of another source means nothing. */
+	if (status >= 0)
+		status = fsmeta_db_update_begin(&update, db, number, cursor->source, error);
+	if (status >= 0)
+		status = guard_filesystem(&base, cursor, options, error);
+	if (status >= 0)
+		status = guard_empty(&base, cursor, fsmeta_diff_get_counts(diff), options, error);
+	if (status >= 0)
+		status = guard_removed(&base, cursor, fsmeta_diff_get_counts(diff), options, error);
+	if (status >= 0)
+		status = fsmeta_diff_replay(diff, fsmeta_db_update_sink(update), error);
+	if (status >= 0) {
+		status = commit(out, update, options, error);
+		update = NULL;
+	}
+	fsmeta_db_update_abort(update);
+	fsmeta_diff_free(diff);
+	fsmeta_cursor_close(before);
+	fsmeta_db_generation_release(&base);
+	return status;
+}
+
+int fsmeta_update_run(struct fsmeta_db_generation *out, struct fsmeta_db *db, const char *db_path,
+    struct fsmeta_cursor *cursor, const struct fsmeta_update_options *options,
+    struct fsmeta_error *error)
+{
+	uint64_t newest;
+	int status = fsmeta_db_newest(db, &newest, error);
+
+	if (status >= 0)
+		status = newest ? update_next(out, db, newest, cursor, options, error)
+				: update_first(out, db, cursor, options, error);
+	if (status < 0)
+		fsmeta_error_add_path(error, db_path);
+	return status;
+}

@@ -1,0 +1,45 @@
+/*
+ * A new generation from a cursor: what `scan --db` and `import` have in common.
+ *
+ *   empty database:   cursor ────────────────────────► update
+ *   otherwise:        newest ─┐
+ *                             ├─ diff (spool) ─ guards ─► update
+ *                     cursor ─┘
+ */
+#ifndef FSMETA_TOOLS_UPDATE_H
+#define FSMETA_TOOLS_UPDATE_H
+
+#include "db/db.h"
+#include "format/cursor.h"
+
+struct fsmeta_update_options {
+	/** Accept an empty root where the newest generation has entries. */
+	bool accept_empty;
+	/** Accept a root on another file system than before, by UUID. */
+	bool accept_other_filesystem;
+	/** Most entries that may go, in per cent of what was there; 100 = any. */
+	double max_removed_percent;
+	size_t spool_bytes;
+	/**
+	 * Called when everything has been read and accepted, right before the
+	 * database commits: what is written in the same pass is made durable here,
+	 * and its failure leaves the database as it was.  May be NULL.
+	 */
+	int (*before_commit)(void *payload, struct fsmeta_error *error);
+	void *before_commit_payload;
+};
+
+/** Guards as section "What a scan refuses" of README says. */
+void fsmeta_update_options_init(struct fsmeta_update_options *options);
+
+/**
+ * Reads `cursor` to its end and commits it as the next generation of `db`.
+ * `out` (initialised here on success, to be released) is the new generation.
+ * On failure the database is unchanged.  FSMETA_E_REFUSED names the switch
+ * that accepts what a guard found.
+ */
+int fsmeta_update_run(struct fsmeta_db_generation *out, struct fsmeta_db *db,
+    const char *db_path, struct fsmeta_cursor *cursor,
+    const struct fsmeta_update_options *options, struct fsmeta_error *error);
+
+#endif
