@@ -80,6 +80,7 @@ void fsmeta_error_clear(struct fsmeta_error *error);
  * Fills `error` (NULL is allowed) and returns `code`, so that a function can
  * `return fsmeta_error_set(...)`.  `path` may be NULL.  `action` is a constant
  * phrase; `format` makes the reason.  offset is set to -1.  errno is preserved.
+ * The arguments may be parts of `error` itself, so that one can reword another.
  */
 int fsmeta_error_set(struct fsmeta_error *error, enum fsmeta_code code, const char *path,
     const char *action, const char *format, ...) __attribute__((format(printf, 5, 6)));
@@ -107,11 +108,14 @@ void fsmeta_error_add_path(struct fsmeta_error *error, const char *path);
 
 /**
  * The symbolic name of an errno ("EACCES"), as listings and BatchSource carry
- * it; NULL for a number this system does not know.
+ * it; NULL for 0 and for a number this system does not know.  The string is static.
  */
 const char *fsmeta_errno_name(int system_errno);
 
-/** The reverse of fsmeta_errno_name(); 0 for an unknown name. */
+/**
+ * The reverse of fsmeta_errno_name(), which also knows the second names of a
+ * number ("EWOULDBLOCK"); 0 for an unknown name.
+ */
 int fsmeta_errno_from_name(const char *name);
 
 #endif

@@ -153,14 +153,16 @@ static int read_to_end(struct fsmeta_buffer *out, int fd, size_t size, size_t li
 
 	for (;;) {
 		size_t got, held = out->length - start;
+		int code;
 
 		/* One byte more than allowed is enough to see that there is more. */
 		if (step > limit_bytes - held)
 			step = limit_bytes - held + 1;
 		if (fsmeta_buffer_reserve(out, step))
 			return fsmeta_error_set_memory(error, "reading a file");
-		if (fsmeta_read_full(fd, out->data + out->length, step, &got, name, error))
-			return FSMETA_E_SYSTEM;
+		code = fsmeta_read_full(fd, out->data + out->length, step, &got, name, error);
+		if (code)
+			return code;
 		if (got > limit_bytes - held)
 			return fsmeta_error_set(error, FSMETA_E_LIMIT, name, "reading",
 			    "it is larger than %zu bytes", limit_bytes);
@@ -519,7 +521,11 @@ static int exchange_folder(struct fsmeta_replace *replace, struct fsmeta_error *
 		return fail_rename(replace, error);
 	if (is_old_folder(replace, replace->temporary))
 		return 0;
-	exchange(replace);
+	/* What is under the temporary name now is somebody else's and must survive. */
+	if (exchange(replace)) {
+		free(replace->temporary);
+		replace->temporary = NULL;
+	}
 	return fail_other_there(replace, error);
 }
 
@@ -555,6 +561,30 @@ static int place(struct fsmeta_replace *replace, struct fsmeta_error *error)
 	return place_new_folder(replace, error);
 }
 
+static void discard(struct fsmeta_replace *replace)
+{
+	if (replace->temporary && replace->is_folder)
+		fsmeta_remove_tree_at(replace->parent_fd, replace->temporary, NULL);
+	else if (replace->temporary)
+		unlinkat(replace->parent_fd, replace->temporary, 0);
+	forget(replace);
+}
+
+/** Removes what the new content has replaced; that it stands is said in an error. */
+static int remove_old(struct fsmeta_replace *replace, struct fsmeta_error *error)
+{
+	int code = fsmeta_remove_tree_at(replace->parent_fd, replace->temporary, error);
+	int system_errno = code && error ? error->system_errno : 0;
+
+	if (!code || !error)
+		return code;
+	fsmeta_error_set(error, error->code, replace->path,
+	    "removing the old content (the new content is in place)", "%s: %s", error->path,
+	    error->reason);
+	error->system_errno = system_errno;
+	return code;
+}
+
 int fsmeta_replace_commit(struct fsmeta_replace *replace, struct fsmeta_error *error)
 {
 	bool has_old = replace->is_folder && replace->existed;
@@ -563,7 +593,7 @@ int fsmeta_replace_commit(struct fsmeta_replace *replace, struct fsmeta_error *e
 	if (!code)
 		code = place(replace, error);
 	if (code) {
-		fsmeta_replace_abort(replace);
+		discard(replace);
 		return code;
 	}
 	/* From here on the new content stands. */
@@ -571,7 +601,7 @@ int fsmeta_replace_commit(struct fsmeta_replace *replace, struct fsmeta_error *e
 		code = fsmeta_error_set_errno(error, errno, replace->path,
 		    "writing the folder's change to the disk (the new content is in place)");
 	else if (has_old)
-		code = fsmeta_remove_tree_at(replace->parent_fd, replace->temporary, error);
+		code = remove_old(replace, error);
 	forget(replace);
 	return code;
 }
@@ -579,13 +609,8 @@ int fsmeta_replace_commit(struct fsmeta_replace *replace, struct fsmeta_error *e
 void fsmeta_replace_abort(struct fsmeta_replace *replace)
 {
 	/* Without a temporary nothing is owned, not even a descriptor. */
-	if (!replace->temporary)
-		return;
-	if (replace->is_folder)
-		fsmeta_remove_tree_at(replace->parent_fd, replace->temporary, NULL);
-	else
-		unlinkat(replace->parent_fd, replace->temporary, 0);
-	forget(replace);
+	if (replace->temporary)
+		discard(replace);
 }
 
 /* ---- Removing a tree ---- */

@@ -16,16 +16,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/** write(2) until all is written or it fails; EINTR is retried. */
-int fsmeta_write_all(int fd, const void *bytes, size_t size, const char *path,
-    struct fsmeta_error *error);
+/**
+ * write(2) until all is written or it fails; EINTR is retried, and a descriptor
+ * that somebody made non-blocking is waited for.
+ */
+int fsmeta_write_all(
+    int fd, const void *bytes, size_t size, const char *path, struct fsmeta_error *error);
 
 /**
  * read(2) until `size` bytes are there or the end is reached; *got says how
  * many.  Works on pipes.
  */
-int fsmeta_read_full(int fd, void *bytes, size_t size, size_t *got, const char *path,
-    struct fsmeta_error *error);
+int fsmeta_read_full(
+    int fd, void *bytes, size_t size, size_t *got, const char *path, struct fsmeta_error *error);
 
 /** The same at an offset with pread(2). */
 int fsmeta_read_full_at(int fd, void *bytes, size_t size, uint64_t offset, size_t *got,
@@ -34,7 +37,9 @@ int fsmeta_read_full_at(int fd, void *bytes, size_t size, uint64_t offset, size_
 /**
  * Appends the whole of `name` in folder `folder_fd` (AT_FDCWD is allowed) to
  * `out`.  Never follows a link in the last component, accepts regular files
- * only, and refuses more than `limit_bytes` with FSMETA_E_LIMIT.
+ * only (others, and links: FSMETA_E_FOREIGN), and refuses more than `limit_bytes`
+ * with FSMETA_E_LIMIT.  A missing one is FSMETA_E_SYSTEM with ENOENT.  On failure
+ * `out` is as it was.  Errors carry `name` as their path.
  */
 int fsmeta_read_file_at(struct fsmeta_buffer *out, int folder_fd, const char *name,
     size_t limit_bytes, struct fsmeta_error *error);
@@ -62,12 +67,19 @@ struct fsmeta_replace {
 
 /**
  * Starts replacing the file PATH.  On success call commit or abort, once.
- * A PATH that exists as something other than a regular file is refused.
+ * A PATH that exists as something other than a regular file (a link, too) is
+ * FSMETA_E_REFUSED, and so is one that does not end in a name: "", "/", "x/", ".".
+ * The umask applies to `mode`.  On failure `out` owns nothing, and abort is safe.
  */
 int fsmeta_replace_file_begin(
     struct fsmeta_replace *out, const char *path, mode_t mode, struct fsmeta_error *error);
 
-/** Starts replacing (or making) the folder PATH. */
+/**
+ * Starts replacing (or making) the folder PATH; "x/" is "x".  The owner may always
+ * read and write it, whatever `mode` says.  Refusals as for files.  That an
+ * existing folder may be lost is for the caller to judge, best between begin and
+ * commit: commit replaces the very folder that was there at begin, or nothing.
+ */
 int fsmeta_replace_folder_begin(
     struct fsmeta_replace *out, const char *path, mode_t mode, struct fsmeta_error *error);
 
@@ -77,6 +89,14 @@ int fsmeta_replace_folder_begin(
  * its old content then removed), fsync of the parent.  The caller has synced
  * and closed the files it made inside a folder.  On failure the old content
  * stands and the temporary is gone.  Releases `replace` in every case.
+ *
+ * FSMETA_E_BUSY where a folder PATH has appeared, gone or been replaced since the
+ * beginning.  Two failures come too late to keep the old content, and their
+ * action says "the new content is in place": the last fsync, of the parent; and
+ * removing an old folder, which then remains under the temporary name.
+ *
+ * Where the file system has no RENAME_EXCHANGE (NFS, 9p), a crash between two
+ * renames may leave PATH missing, with both contents under temporary names.
  */
 int fsmeta_replace_commit(struct fsmeta_replace *replace, struct fsmeta_error *error);
 
@@ -85,8 +105,10 @@ void fsmeta_replace_abort(struct fsmeta_replace *replace);
 
 /**
  * Removes the folder `name` below `folder_fd` with all files directly in it and
- * sub-folders below, never following links and never leaving the file system.
- * Missing is no error.
+ * sub-folders below, never following links and never leaving the file system
+ * (FSMETA_E_REFUSED, also where `name` is a mount point or no folder).  Any depth
+ * up to FSMETA_DEPTH_MAX, with one or two descriptors.  It stops at the first
+ * failure; the error's path begins with `name`.  Missing is no error.
  */
 int fsmeta_remove_tree_at(int folder_fd, const char *name, struct fsmeta_error *error);
 

@@ -76,7 +76,10 @@ static inline void fsmeta_buffer_clear(struct fsmeta_buffer *buffer)
 /** Makes room for `extra` more bytes.  0 or FSMETA_E_MEMORY. */
 int fsmeta_buffer_reserve(struct fsmeta_buffer *buffer, size_t extra);
 
-/** Appends `size` bytes.  0 or FSMETA_E_MEMORY. */
+/**
+ * Appends `size` bytes, which must not lie in the buffer itself.  0 or
+ * FSMETA_E_MEMORY, which leaves the content as it was (as all functions below do).
+ */
 int fsmeta_buffer_append(struct fsmeta_buffer *buffer, const void *bytes, size_t size);
 
 /** Appends a NUL-terminated string without its NUL. */

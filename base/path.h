@@ -88,18 +88,22 @@ void fsmeta_path_stack_truncate(struct fsmeta_path_stack *stack, uint32_t depth)
 
 /**
  * Appends a component.  0, FSMETA_E_MEMORY, or FSMETA_E_LIMIT beyond
- * FSMETA_DEPTH_MAX or FSMETA_PATH_MAX_BYTES.  The name is not judged.
+ * FSMETA_DEPTH_MAX or FSMETA_PATH_MAX_BYTES; a failure changes nothing.  The name
+ * is not judged, and must not lie in the stack itself.
  */
 int fsmeta_path_stack_push(struct fsmeta_path_stack *stack, const char *name, size_t length);
 
-/** Replaces the content by a valid path.  Codes as push. */
+/** Replaces the content by a valid path.  Codes as push; a failure leaves the root. */
 int fsmeta_path_stack_set(struct fsmeta_path_stack *stack, const char *path, size_t length);
 
 /** Component at 1 <= depth <= stack->depth, *borrowed* until the next change. */
 const char *fsmeta_path_stack_name(
     const struct fsmeta_path_stack *stack, uint32_t depth, size_t *length);
 
-/** The whole path, NUL-terminated, *borrowed* until the next change; never NULL. */
+/**
+ * The whole path, NUL-terminated, *borrowed* until the next change; never NULL.
+ * `length` may be NULL.
+ */
 const char *fsmeta_path_stack_path(const struct fsmeta_path_stack *stack, size_t *length);
 
 #endif

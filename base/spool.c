@@ -39,7 +39,7 @@ enum {
 };
 
 struct fsmeta_spool {
-	/** As given, *owned*; NULL for the default. */
+	/** As given, or where the default led to, *owned*; NULL while undecided. */
 	char *folder;
 	/** -1 until the bound was passed. */
 	int fd;
@@ -53,8 +53,6 @@ struct fsmeta_spool {
 	/** Where the last read ended. */
 	uint64_t next_read;
 };
-
-static const char what[] = "temporary file";
 
 int fsmeta_spool_new(
     struct fsmeta_spool **out, size_t memory_bytes, const char *folder, struct fsmeta_error *error)
@@ -137,6 +135,8 @@ static int open_file(struct fsmeta_spool *spool, struct fsmeta_error *error)
 	}
 	if (spool->fd < 0)
 		return fsmeta_error_set_errno(error, errno, tried, "making a temporary file");
+	if (!spool->folder)
+		spool->folder = strdup(tried); /* for messages alone; may be NULL */
 	return 0;
 }
 
@@ -152,8 +152,8 @@ static int write_at(struct fsmeta_spool *spool, uint64_t offset, const void *byt
 		if (written < 0 && errno == EINTR)
 			continue;
 		if (written <= 0)
-			return fsmeta_error_set_errno(error, written ? errno : EIO,
-			    spool->folder ? spool->folder : what, "writing a temporary file");
+			return fsmeta_error_set_errno(error, written ? errno : EIO, spool->folder,
+			    "writing a temporary file");
 		from += written;
 		offset += (uint64_t)written;
 		size -= (size_t)written;
@@ -266,13 +266,12 @@ static int read_exactly(struct fsmeta_spool *spool, uint64_t offset, void *bytes
     struct fsmeta_error *error)
 {
 	size_t got;
-	int code = fsmeta_read_full_at(
-	    spool->fd, bytes, size, offset, &got, spool->folder ? spool->folder : what, error);
+	int code = fsmeta_read_full_at(spool->fd, bytes, size, offset, &got, spool->folder, error);
 
 	if (!code && got < size)
-		return fsmeta_error_set_at(error, FSMETA_E_TRUNCATED,
-		    spool->folder ? spool->folder : what, (int64_t)(offset + got),
-		    "reading a temporary file", "it is shorter than what was written");
+		return fsmeta_error_set_at(error, FSMETA_E_TRUNCATED, spool->folder,
+		    (int64_t)(offset + got), "reading a temporary file",
+		    "it is shorter than what was written");
 	return code;
 }
 

@@ -22,8 +22,8 @@ struct fsmeta_spool;
  * O_TMPFILE (or made and unlinked at once); NULL = $TMPDIR, else /var/tmp, else
  * /tmp.  No file exists before the bound is passed.
  */
-int fsmeta_spool_new(struct fsmeta_spool **out, size_t memory_bytes, const char *folder,
-    struct fsmeta_error *error);
+int fsmeta_spool_new(
+    struct fsmeta_spool **out, size_t memory_bytes, const char *folder, struct fsmeta_error *error);
 
 /** NULL is allowed. */
 void fsmeta_spool_free(struct fsmeta_spool *spool);
@@ -33,8 +33,8 @@ int fsmeta_spool_append(struct fsmeta_spool *spool, const void *bytes, size_t si
     uint64_t *offset, struct fsmeta_error *error);
 
 /** Overwrites bytes that were appended before; beyond the end is FSMETA_E_INTERNAL. */
-int fsmeta_spool_patch(struct fsmeta_spool *spool, uint64_t offset, const void *bytes,
-    size_t size, struct fsmeta_error *error);
+int fsmeta_spool_patch(struct fsmeta_spool *spool, uint64_t offset, const void *bytes, size_t size,
+    struct fsmeta_error *error);
 
 /** Reads exactly `size` bytes; beyond the end is FSMETA_E_INTERNAL. */
 int fsmeta_spool_read(struct fsmeta_spool *spool, uint64_t offset, void *bytes, size_t size,

@@ -394,6 +394,12 @@ static char escape_letter(unsigned char byte, const char *letters)
 	return letters[byte - 7];
 }
 
+/** The common case, to be decided without decoding. */
+static bool is_plain_ascii(char c)
+{
+	return c >= ' ' && c < 0x7F && c != '"' && c != '\\';
+}
+
 static bool needs_json_escape(uint32_t code_point)
 {
 	return code_point < 0x20 || code_point == 0x7F || code_point == '"' || code_point == '\\' ||
@@ -420,8 +426,13 @@ int fsmeta_text_append_json(struct fsmeta_buffer *out, const char *bytes, size_t
 
 	while (at < length) {
 		uint32_t code_point;
-		size_t step = utf8_step(bytes + at, length - at, &code_point);
+		size_t step;
 
+		if (is_plain_ascii(bytes[at])) {
+			at++;
+			continue;
+		}
+		step = utf8_step(bytes + at, length - at, &code_point);
 		if (needs_json_escape(code_point)) {
 			if (fsmeta_buffer_append(out, bytes + run, at - run) ||
 			    append_json_escape(out, code_point))
@@ -488,6 +499,10 @@ static bool needs_quotes(const char *bytes, size_t length)
 	for (size_t at = 0; at < length;) {
 		uint32_t code_point;
 
+		if (is_plain_ascii(bytes[at])) {
+			at++;
+			continue;
+		}
 		at += utf8_step(bytes + at, length - at, &code_point);
 		if (!stands_plain(code_point))
 			return true;

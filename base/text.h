@@ -51,7 +51,10 @@ size_t fsmeta_time_format(char out[FSMETA_TIME_TEXT_BYTES], struct fsmeta_time t
 
 /**
  * Reads what fsmeta_time_format() writes, and RFC 3339 with fewer or no
- * fraction digits, with "Z" or an offset.  False on anything else.
+ * fraction digits, with "Z" or an offset ("T" and "Z" in either case).  A leap
+ * second, which must be the last of a UTC day, is the first of the next, as POSIX
+ * counts.  False on anything else, on days that the calendar lacks and on what
+ * does not fit int64 seconds; *out is then untouched.
  */
 bool fsmeta_time_parse(struct fsmeta_time *out, const char *text, size_t length);
 
@@ -83,16 +86,23 @@ int fsmeta_text_append_plain(struct fsmeta_buffer *out, const char *bytes, size_
 /** Appends RFC 4648 base64 with padding. */
 int fsmeta_text_append_base64(struct fsmeta_buffer *out, const void *bytes, size_t length);
 
-/** Appends the bytes that `text` encodes; FSMETA_E_CORRUPT where it is no base64. */
+/**
+ * Appends the bytes that `text` encodes; FSMETA_E_CORRUPT where it is no base64 as
+ * the function above writes it (padding, no line ends, unused bits 0); `out` is
+ * then as it was.
+ */
 int fsmeta_text_decode_base64(struct fsmeta_buffer *out, const char *text, size_t length);
 
 /** Appends lower-case hexadecimal. */
 int fsmeta_text_append_hex(struct fsmeta_buffer *out, const void *bytes, size_t length);
 
-/** Reads exactly `size` bytes from 2 * size hexadecimal digits; false otherwise. */
+/**
+ * Reads exactly `size` bytes from 2 * size hexadecimal digits of either case;
+ * false otherwise, with `out` undefined.
+ */
 bool fsmeta_text_parse_hex(void *out, size_t size, const char *text, size_t length);
 
-/** Appends a size for people: "999 B", "1.5 KiB", "12 GiB". */
+/** Appends a size for people, rounded: "999 B", "1.5 KiB", "12 GiB"; one decimal below 10. */
 int fsmeta_text_append_size(struct fsmeta_buffer *out, uint64_t bytes);
 
 /** Appends a count with thin grouping: "1,234,567". */
