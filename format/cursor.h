@@ -114,8 +114,9 @@ struct fsmeta_entry_sink {
 };
 
 /**
- * A cursor that hands on `inner` (*stolen*, closed with it) and shows every entry
- * to `sink` (*borrowed*) before.  It offers no runs and refuses to skip
+ * A cursor that hands on `inner` (*stolen*, closed with it, and at once where this
+ * fails) and shows every entry to `sink` (*borrowed* until close) before.  A code
+ * from the sink becomes next()'s.  It offers no runs and refuses to skip
  * (FSMETA_E_INTERNAL), because the sink must see everything.
  */
 int fsmeta_cursor_tee(struct fsmeta_cursor **out, struct fsmeta_cursor *inner,
@@ -123,11 +124,32 @@ int fsmeta_cursor_tee(struct fsmeta_cursor **out, struct fsmeta_cursor *inner,
 
 /**
  * A cursor over `count` entries in an array (*borrowed* until close) whose paths
- * are in canonical order, the root first, every entry behind its folder.
- * name, name_length and depth are computed here.  For tests and small trees.
- * `source` is *borrowed*.
+ * are in canonical order, the root first, every entry behind its folder; an
+ * array that is not like that is FSMETA_E_CORRUPT with the index and path of the
+ * first wrong entry in the reason.  path, path_length and type must be set; name,
+ * name_length and depth are computed here.  For tests and small trees.  `source`
+ * is *borrowed* until close.  No entries at all is a tree without even a root.
  */
 int fsmeta_cursor_from_array(struct fsmeta_cursor **out, struct fsmeta_entry *entries,
     size_t count, const struct fsmeta_batch_source *source, struct fsmeta_error *error);
+
+/** A run that an array cursor offers where it comes to `path`. */
+struct fsmeta_array_run {
+	enum fsmeta_run_kind kind;
+	/** The folder that was just handed out; for BATCH the first entry of the run. */
+	const char *path;
+	struct fsmeta_digest token;
+	/** BATCH only: how many entries; the others count for themselves. */
+	uint64_t entries;
+};
+
+/**
+ * Makes a cursor of fsmeta_cursor_from_array() offer `count` runs (*borrowed*
+ * until close), so that what steps over runs can be tested without a stream or a
+ * database.  The tokens are believed: this is the caller's way to tell whether a
+ * run was read or not.
+ */
+void fsmeta_cursor_array_offer_runs(
+    struct fsmeta_cursor *cursor, const struct fsmeta_array_run *runs, size_t count);
 
 #endif

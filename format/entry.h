@@ -173,13 +173,14 @@ uint32_t fsmeta_field_from_name(const char *name, size_t length);
 
 /**
  * Parses "core", "all", or comma-separated keys, also mixed ("core,inode").
- * 0 or FSMETA_E_USAGE naming the unknown key.
+ * "error" (FSMETA_FIELD_FLAGS) is accepted; what takes a mask of stored fields
+ * masks it off.  0 or FSMETA_E_USAGE naming the unknown key; an empty key is one.
  */
 int fsmeta_fields_parse(uint32_t *out, const char *text, struct fsmeta_error *error);
 
 /**
- * The fields that an entry of `type` can have at all: target for symlinks, rdev
- * for devices, hash for files.
+ * The fields that an entry of `type` can have at all: target only for symlinks,
+ * rdev only for devices, hash only for files; 0 for a number that is no type.
  */
 uint32_t fsmeta_fields_of_type(enum fsmeta_type type);
 

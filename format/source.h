@@ -22,8 +22,12 @@ enum {
 	FSMETA_FORMAT_VERSION = 1,
 	/** Most roots of one kind that a scope lists; the rest is only counted. */
 	FSMETA_SCOPE_LIST_MAX = 1000,
-	/** Longest source.json accepted, in bytes. */
+	/** Longest source.json accepted and written, in bytes. */
 	FSMETA_SOURCE_JSON_MAX_BYTES = 16 << 20,
+	/** Largest table of file systems. */
+	FSMETA_FILESYSTEMS_MAX = 65536,
+	/** Most owner names, and most group names, that are kept. */
+	FSMETA_OWNERS_MAX = 65536,
 };
 
 /** One file system of a scan.  Its index in the table is `device` of entries. */
@@ -74,6 +78,7 @@ struct fsmeta_string_list {
 	const char **items;
 	size_t *lengths;
 	size_t count;
+	size_t capacity;
 };
 
 /** Owner or group name of a numeric id. */
@@ -116,11 +121,13 @@ struct fsmeta_batch_source {
 	const char *mount_point;
 	/** Path of the root below the mount point, "" = the mount point itself; raw bytes. */
 	const char *root_path;
-	/** See DESIGN of source ids in docs/format.md. */
+	/** Stable name of the source; see docs/batchsource.md. */
 	const char *source_id;
 
+	/** The table moves when it grows: keep indices, not pointers. */
 	struct fsmeta_filesystem *filesystems;
 	size_t filesystem_count;
+	size_t filesystem_capacity;
 
 	/** Seconds = nanoseconds = 0: not known. */
 	struct fsmeta_time started;
@@ -154,15 +161,21 @@ struct fsmeta_batch_source {
 	/** … and what could not be read. */
 	struct fsmeta_scope_list unreadable;
 
+	/** Names of the ids that occur, in ascending order of the ids. */
 	struct fsmeta_owner_name *owners;
 	size_t owner_count;
+	size_t owner_capacity;
 	struct fsmeta_owner_name *groups;
 	size_t group_count;
+	size_t group_capacity;
 
 	bool has_totals;
 	struct fsmeta_totals totals;
 
-	/** Keys that this version does not know, kept for writing; *owned*, may be NULL. */
+	/**
+	 * What from_json() met and this version does not know, for to_json() to
+	 * write again; *owned*, may be NULL.  Its form is private to source.c.
+	 */
 	struct json_t *unknown_keys;
 };
 
@@ -170,22 +183,27 @@ struct fsmeta_batch_source {
 void fsmeta_batch_source_init(struct fsmeta_batch_source *source);
 void fsmeta_batch_source_release(struct fsmeta_batch_source *source);
 
-/** Makes `out` (initialised here) a deep copy.  0 or FSMETA_E_MEMORY. */
+/** Makes `out` (initialised here) a deep copy, unknown keys included.  0 or FSMETA_E_MEMORY. */
 int fsmeta_batch_source_copy(
     struct fsmeta_batch_source *out, const struct fsmeta_batch_source *source);
 
 /**
- * Appends the JSON text, indented, with a final newline, keys in a fixed order
- * and unknown keys behind them.  Bytes that are no UTF-8 go into `…_b64` keys.
+ * Appends the JSON text that docs/batchsource.md describes: indented, with a
+ * final newline, keys in a fixed order, unknown keys at the end of the object in
+ * which they were met.  Bytes that are no UTF-8 go into `…_b64` keys.  `out` is
+ * as before on failure: FSMETA_E_MEMORY, FSMETA_E_LIMIT beyond
+ * FSMETA_SOURCE_JSON_MAX_BYTES, FSMETA_E_INTERNAL for a NUL inside a string.
  */
 int fsmeta_batch_source_to_json(struct fsmeta_buffer *out,
     const struct fsmeta_batch_source *source, struct fsmeta_error *error);
 
 /**
  * Initialises `out` from JSON.  FSMETA_E_FOREIGN where it is no BatchSource,
- * FSMETA_E_CORRUPT (with the key in the reason) for a wrong value,
- * FSMETA_E_UNSUPPORTED for a newer format version.  `out` is released on failure.
- * `path` is for messages.
+ * FSMETA_E_TRUNCATED where the text ends too early, FSMETA_E_CORRUPT (with the
+ * offset) for any other wrong JSON and (with the key in the reason) for a wrong
+ * value, FSMETA_E_LIMIT for too long a text or list, FSMETA_E_UNSUPPORTED for a
+ * newer format version.  `out` is released on failure.  `path` is for messages
+ * and may be NULL.
  */
 int fsmeta_batch_source_from_json(struct fsmeta_batch_source *out, const char *text,
     size_t length, const char *path, struct fsmeta_error *error);
@@ -197,12 +215,17 @@ int fsmeta_batch_source_set(
 /**
  * Index of the file system with this UUID and type, added where it is new.
  * Two file systems are the same where UUID and type are equal; ones without a
- * UUID are the same where type and label are.
+ * UUID are the same where type and label are.  NULL counts as "".  0,
+ * FSMETA_E_MEMORY, or FSMETA_E_LIMIT beyond FSMETA_FILESYSTEMS_MAX.
  */
 int fsmeta_batch_source_add_filesystem(struct fsmeta_batch_source *source, const char *uuid,
     const char *type, const char *label, uint32_t *index);
 
-/** Appends to a scope list; beyond FSMETA_SCOPE_LIST_MAX only the total grows. */
+/**
+ * Appends to `not_entered` or `unreadable` of the same source; beyond
+ * FSMETA_SCOPE_LIST_MAX only the total grows.  0 or FSMETA_E_MEMORY, as are all
+ * below.
+ */
 int fsmeta_batch_source_add_root(struct fsmeta_batch_source *source,
     struct fsmeta_scope_list *list, const char *path, size_t path_length, int error_number);
 
@@ -210,13 +233,17 @@ int fsmeta_batch_source_add_root(struct fsmeta_batch_source *source,
 int fsmeta_batch_source_add_string(struct fsmeta_batch_source *source,
     struct fsmeta_string_list *list, const char *bytes, size_t length);
 
-/** Notes the name of a uid (is_group false) or gid; a second note of it is ignored. */
+/**
+ * Notes the name of a uid (is_group false) or gid; a second note of it, and any
+ * beyond FSMETA_OWNERS_MAX, is ignored.
+ */
 int fsmeta_batch_source_add_owner(
     struct fsmeta_batch_source *source, bool is_group, uint32_t id, const char *name);
 
 /**
  * For every file system of `b` the index of the same one in `a`, UINT32_MAX
- * where a has none: map[i], i < b->filesystem_count.  *map is *new* (free()).
+ * where a has none: map[i], i < b->filesystem_count.  *map is *new* (free()) and
+ * never NULL on success.
  */
 int fsmeta_batch_source_map_filesystems(uint32_t **map, const struct fsmeta_batch_source *a,
     const struct fsmeta_batch_source *b);
@@ -243,16 +270,19 @@ static inline bool fsmeta_digest_equal(struct fsmeta_digest a, struct fsmeta_dig
 	return a.low == b.low && a.high == b.high;
 }
 
-/** 32 hexadecimal digits, high half first. */
+/** 32 lower-case hexadecimal digits, high half first, and NUL. */
 void fsmeta_digest_format(char out[FSMETA_DIGEST_TEXT_BYTES], struct fsmeta_digest digest);
+
+/** The reverse; false for anything but 32 hexadecimal digits. */
 bool fsmeta_digest_parse(struct fsmeta_digest *out, const char *text);
 
 /**
  * The term of one entry in the state digest: XXH3-128 of its path, type, flags,
  * error and those of its fields that are in `mask`, in the serialisation that
- * docs/format.md gives.  The device enters by the identity of the file system
+ * docs/state-digest.md gives.  The device enters by the identity of the file system
  * in `source`'s table, never by its index.  Id and unknown_since do not enter.
- * `scratch` is reused between calls.  0 or FSMETA_E_MEMORY.
+ * `scratch` is reused between calls and keeps the serialised bytes until the next
+ * one.  0 or FSMETA_E_MEMORY.
  */
 int fsmeta_entry_digest(struct fsmeta_digest *out, const struct fsmeta_entry *entry,
     uint32_t mask, const struct fsmeta_batch_source *source, struct fsmeta_buffer *scratch);
