@@ -6,5 +6,5 @@ fsmeta_unit_test(test_base_file test_base_file.c LINKS fsmeta_base Threads::Thre
 fsmeta_unit_test(test_base_spool test_base_spool.c LINKS fsmeta_base)
 
 # File systems that lack something, and disks that fail, are played by the tests.
-target_link_options(test_base_file PRIVATE -Wl,--wrap=renameat2,--wrap=fsync)
+target_link_options(test_base_file PRIVATE -Wl,--wrap=renameat2,--wrap=renameat,--wrap=unlinkat,--wrap=fsync)
 target_link_options(test_base_spool PRIVATE -Wl,--wrap=pwrite,--wrap=pwrite64,--wrap=open,--wrap=open64)

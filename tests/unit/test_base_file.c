@@ -26,8 +26,37 @@ static int rename_flags_errno;
 /** How many fsyncs succeed before one fails with EIO; -1 = all. */
 static int syncs_until_failure = -1;
 static int sync_calls;
+/** How many renameat succeed before all fail with EIO; -1 = all succeed. */
+static int renames_until_failure = -1;
+/** Name that unlinkat refuses with EACCES, as for a user without permission. */
+static const char *locked_name;
 /** Called once before the next renameat2. */
 static void (*before_rename)(void);
+
+int __real_renameat(int from_fd, const char *from, int to_fd, const char *to);
+int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to);
+int __real_unlinkat(int folder_fd, const char *name, int flags);
+int __wrap_unlinkat(int folder_fd, const char *name, int flags);
+
+int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to)
+{
+	if (renames_until_failure == 0) {
+		errno = EIO;
+		return -1;
+	}
+	if (renames_until_failure > 0)
+		renames_until_failure--;
+	return __real_renameat(from_fd, from, to_fd, to);
+}
+
+int __wrap_unlinkat(int folder_fd, const char *name, int flags)
+{
+	if (locked_name && !strcmp(name, locked_name)) {
+		errno = EACCES;
+		return -1;
+	}
+	return __real_unlinkat(folder_fd, name, flags);
+}
 
 int __real_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
 int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
@@ -77,6 +106,8 @@ static int teardown(void **state)
 	(void)state;
 	rename_flags_errno = 0;
 	syncs_until_failure = -1;
+	renames_until_failure = -1;
+	locked_name = NULL;
 	before_rename = NULL;
 	return chdir(home) || fsmeta_remove_tree_at(AT_FDCWD, scratch, NULL);
 }
@@ -123,6 +154,21 @@ static int count_entries(void)
 		count += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
 	closedir(folder);
 	return count;
+}
+
+/** The name of the one temporary that remains. */
+static void find_hidden(char *out, size_t size)
+{
+	DIR *folder = opendir(".");
+	struct dirent *entry;
+
+	assert_non_null(folder);
+	out[0] = '\0';
+	while ((entry = readdir(folder)))
+		if (strstr(entry->d_name, ".fsmeta-"))
+			snprintf(out, size, "%s", entry->d_name);
+	closedir(folder);
+	assert_true(out[0] != '\0');
 }
 
 static int count_descriptors(void)
@@ -669,6 +715,55 @@ static void test_folder_failures(void **state)
 	assert_int_equal(count_entries(), 1);
 }
 
+/** Without RENAME_EXCHANGE there are two renames; the second fails, the first is undone. */
+static void test_folder_fallback_fails(void **state)
+{
+	struct fsmeta_error error = {0};
+
+	(void)state;
+	make_old_folder("x");
+	rename_flags_errno = EINVAL;
+	for (int succeed = 0; succeed < 2; succeed++) {
+		struct fsmeta_replace replace;
+
+		begin_folder(&replace, "x");
+		renames_until_failure = succeed;
+		assert_int_equal(fsmeta_replace_commit(&replace, &error), FSMETA_E_SYSTEM);
+		assert_int_equal(error.system_errno, EIO);
+		/* When the undoing fails as well, nothing is lost at least. */
+		assert_int_equal(exists("x/old"), succeed == 0);
+		assert_int_equal(count_entries(), 1);
+	}
+}
+
+static void make_all_renames_fail(void)
+{
+	put_another_folder();
+	/* The exchange itself has to go through; only undoing it fails. */
+	renames_until_failure = 2;
+}
+
+/** A foreign folder got under the temporary name and cannot get back: it stays there. */
+static void test_folder_undoing_fails(void **state)
+{
+	struct fsmeta_replace replace;
+	struct fsmeta_error error = {0};
+	char foreign[256];
+
+	(void)state;
+	make_old_folder("x");
+	begin_folder(&replace, "x");
+	rename_flags_errno = EINVAL;
+	before_rename = make_all_renames_fail;
+	assert_int_equal(fsmeta_replace_commit(&replace, &error), FSMETA_E_BUSY);
+	assert_content("x/entries", "new");
+	assert_content("away/old", "old");
+	assert_int_equal(count_entries(), 3);
+	find_hidden(foreign, sizeof(foreign));
+	assert_int_equal(chdir(foreign), 0);
+	assert_content("other", "other");
+}
+
 /** The new content stands; the error tells where the old one remains. */
 static void test_folder_whose_old_content_resists(void **state)
 {
@@ -676,19 +771,17 @@ static void test_folder_whose_old_content_resists(void **state)
 	struct fsmeta_error error = {0};
 
 	(void)state;
-	if (geteuid() == 0)
-		skip();
 	make_old_folder("x");
-	make_file("x/sub/f", "f");
-	assert_int_equal(chmod("x/sub", 0555), 0);
+	make_file("x/sub/locked", "x");
 	begin_folder(&replace, "x");
+	locked_name = "locked";
 	assert_int_equal(fsmeta_replace_commit(&replace, &error), FSMETA_E_SYSTEM);
 	assert_int_equal(error.system_errno, EACCES);
+	assert_string_equal(error.path, "x");
 	assert_non_null(strstr(error.action, "new content is in place"));
-	assert_non_null(strstr(error.reason, "/sub/f: "));
+	assert_non_null(strstr(error.reason, "/sub/locked: "));
 	assert_content("x/entries", "new");
 	assert_int_equal(count_entries(), 2);
-	assert_int_equal(system("chmod -R u+w ."), 0);
 }
 
 /* ---- Removing trees ---- */
@@ -806,6 +899,28 @@ static void test_remove_does_not_leave_the_file_system(void **state)
 static void test_remove_reports_the_path(void **state)
 {
 	struct fsmeta_error error = {0};
+	int before = count_descriptors();
+
+	(void)state;
+	make_folder("t");
+	make_folder("t/d");
+	make_file("t/d/locked", "x");
+	locked_name = "locked";
+	assert_int_equal(fsmeta_remove_tree_at(AT_FDCWD, "t", &error), FSMETA_E_SYSTEM);
+	assert_int_equal(error.system_errno, EACCES);
+	assert_string_equal(error.path, "t/d/locked");
+	locked_name = "d";
+	assert_int_equal(fsmeta_remove_tree_at(AT_FDCWD, "t", &error), FSMETA_E_SYSTEM);
+	assert_string_equal(error.path, "t/d");
+	locked_name = "t";
+	assert_int_equal(fsmeta_remove_tree_at(AT_FDCWD, "t", &error), FSMETA_E_SYSTEM);
+	assert_string_equal(error.path, "t");
+	assert_int_equal(count_descriptors(), before);
+}
+
+static void test_remove_without_permission(void **state)
+{
+	struct fsmeta_error error = {0};
 
 	(void)state;
 	if (geteuid() == 0)
@@ -813,12 +928,9 @@ static void test_remove_reports_the_path(void **state)
 	make_folder("t");
 	make_folder("t/locked");
 	make_file("t/locked/f", "x");
-	assert_int_equal(chmod("t/locked", 0555), 0);
-	assert_int_equal(fsmeta_remove_tree_at(AT_FDCWD, "t", &error), FSMETA_E_SYSTEM);
-	assert_int_equal(error.system_errno, EACCES);
-	assert_string_equal(error.path, "t/locked/f");
 	assert_int_equal(chmod("t/locked", 0), 0);
 	assert_int_equal(fsmeta_remove_tree_at(AT_FDCWD, "t", &error), FSMETA_E_SYSTEM);
+	assert_int_equal(error.system_errno, EACCES);
 	assert_string_equal(error.path, "t/locked");
 	assert_int_equal(chmod("t/locked", 0755), 0);
 }
@@ -853,6 +965,8 @@ int main(void)
 	    IN_SCRATCH(test_folder_that_was_replaced),
 	    IN_SCRATCH(test_folder_that_is_replaced_under_way),
 	    IN_SCRATCH(test_folder_failures),
+	    IN_SCRATCH(test_folder_fallback_fails),
+	    IN_SCRATCH(test_folder_undoing_fails),
 	    IN_SCRATCH(test_folder_whose_old_content_resists),
 	    IN_SCRATCH(test_remove_missing_and_strange),
 	    IN_SCRATCH(test_remove_a_wide_tree),
@@ -860,6 +974,7 @@ int main(void)
 	    IN_SCRATCH(test_remove_below_a_folder),
 	    IN_SCRATCH(test_remove_does_not_leave_the_file_system),
 	    IN_SCRATCH(test_remove_reports_the_path),
+	    IN_SCRATCH(test_remove_without_permission),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -357,6 +357,18 @@ static void test_quoted(void **state)
 	assert_quoted("\xC2\xA0\xE3\x80\x80", "\xC2\xA0\xE3\x80\x80");
 }
 
+static void test_plain(void **state)
+{
+	static const char text[] = "it's \"x\\y\"\n\xE2\x80\xAE\xFF \xC3\xA4";
+	struct fsmeta_buffer out = {0};
+
+	(void)state;
+	assert_int_equal(fsmeta_text_append_plain(&out, text, strlen(text)), 0);
+	assert_string_equal(
+	    fsmeta_buffer_string(&out), "it's \"x\\y\"\\n\\342\\200\\256\\377 \xC3\xA4");
+	fsmeta_buffer_release(&out);
+}
+
 static void assert_base64(const char *bytes, const char *expected)
 {
 	struct fsmeta_buffer out = {0};
@@ -487,6 +499,7 @@ int main(void)
 	    cmocka_unit_test(test_json_round_trip),
 	    cmocka_unit_test(test_utf8),
 	    cmocka_unit_test(test_quoted),
+	    cmocka_unit_test(test_plain),
 	    cmocka_unit_test(test_base64),
 	    cmocka_unit_test(test_base64_and_hex_round_trip),
 	    cmocka_unit_test(test_hex),
