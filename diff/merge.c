@@ -338,10 +338,7 @@ static int refresh_device_map(struct merge *merge)
 	    merge->device_map_count == b->filesystem_count)
 		return 0;
 	code = fsmeta_batch_source_map_filesystems(&map, a, b);
-	/* An empty map is not the same as none: NULL would mean equal tables. */
-	if (!code && !map)
-		map = calloc(1, sizeof(*map));
-	if (code || !map)
+	if (code)
 		return fsmeta_error_set_memory(merge->error, action);
 	free(merge->device_map);
 	merge->device_map = map;

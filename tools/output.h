@@ -1,0 +1,97 @@
+/*
+ * Listings and changes as lines: for people (text), for programs (JSON lines), or
+ * as raw paths between NUL bytes.
+ *
+ * Part of tools/, but of the kind of a library: it writes to the FILE it is given
+ * and reports failures as codes.  Lines are collected in a buffer and written in
+ * large pieces, each at once on a terminal.  Writing into a closed pipe is
+ * FSMETA_E_SYSTEM with system_errno EPIPE, which the program ends on in silence.
+ *
+ * Text of changes: a letter, the path (a folder with a slash behind it, quoted
+ * where it would not print plainly), and what else is to be said in parentheses:
+ *
+ *     A  added       D  removed    M  modified    R  moved (renamed)
+ *     !  corrupted: the content differs, size and time of modification do not
+ *     U  unreadable: what is below is not known, nothing of it is reported removed
+ *     ?  unknown: the newer side did not look here; likewise
+ *
+ *     A  cam2/  (1,000 entries, 12 GiB)
+ *     D  cam1/1700000000_video.rf1p  (1.2 GiB)
+ *     M  cam1/index.db  (size 1.0 MiB → 1.5 MiB, mtime 2026-11-20 10:00:00 → 11:02:13 UTC)
+ *     R  new/x/  (from old/x/, 12,411 entries, 1.2 TiB)
+ *     U  private/  (Permission denied; below it 12 entries, 4.0 GiB as last seen)
+ *
+ * JSON lines, one object each, keys in this order, those left out whose value is
+ * not known (old_path_b64 and target_b64 behind theirs, like path_b64, which is
+ * there only where the bytes are no UTF-8):
+ *
+ *     entry       [id] type path [path_b64] size mtime ctime btime mode uid gid dev
+ *                 inode nlink allocated rdev target error other_filesystem
+ *                 changed_while_read hash unknown_since
+ *     added       kind, the entry's; of a folder also entries, bytes
+ *     removed     likewise
+ *     modified    kind type path fields old new, the latter two with the keys of
+ *     corrupted   the fields that differ
+ *     moved       kind type path old_path, of a folder entries bytes, and where it
+ *                 was modified as well fields old new
+ *     unreadable  kind type path error other_filesystem, of a folder entries bytes
+ *     unknown     likewise
+ *
+ * id only where ids are stable; dev is an index into the source's table of file
+ * systems; other_filesystem and changed_while_read are true or not there.
+ */
+#ifndef FSMETA_TOOLS_OUTPUT_H
+#define FSMETA_TOOLS_OUTPUT_H
+
+#include "format/change.h"
+
+#include <stdio.h>
+
+enum fsmeta_output_format {
+	FSMETA_OUTPUT_TEXT = 0,
+	FSMETA_OUTPUT_JSONL = 1,
+};
+
+enum fsmeta_output_flag {
+	/**
+	 * Instead of text: the path as raw bytes and a NUL.  A change is its letter,
+	 * NUL, path, NUL; a move has the older path in front of the newer, with a NUL
+	 * of its own.  The root is ".", folders have no slash.  JSON is not concerned.
+	 */
+	FSMETA_OUTPUT_NULL = 1 << 0,
+	/** Text of changes: also each descendant of an added or removed folder. */
+	FSMETA_OUTPUT_ALL = 1 << 1,
+};
+
+struct fsmeta_output;
+
+/** "text", "jsonl"; false for a name that is none of them. */
+bool fsmeta_output_format_parse(enum fsmeta_output_format *out, const char *name);
+
+/**
+ * An output to `stream` (*borrowed*, neither locked nor closed).  `flags`: enum
+ * fsmeta_output_flag bits.  `source` (*borrowed*) is where the entries come from,
+ * of changes the newer side; its ids are written where they are stable.
+ */
+int fsmeta_output_new(struct fsmeta_output **out, FILE *stream, enum fsmeta_output_format format,
+    uint32_t flags, const struct fsmeta_batch_source *source, struct fsmeta_error *error);
+
+/** Writes the line of one entry. */
+int fsmeta_output_entry(
+    struct fsmeta_output *output, const struct fsmeta_entry *entry, struct fsmeta_error *error);
+
+/**
+ * The output as a taker of changes, *borrowed* until free; one line a change.
+ * `older` (*borrowed*) is the source of the older side.  Changes that are merely
+ * CONTINUED are left out.
+ */
+struct fsmeta_change_sink *fsmeta_output_change_sink(
+    struct fsmeta_output *output, const struct fsmeta_batch_source *older);
+
+/** Writes what is still in the buffer and flushes the stream. */
+int fsmeta_output_finish(struct fsmeta_output *output, struct fsmeta_error *error);
+
+/** Frees; what was not finished is lost.  NULL is allowed. */
+void fsmeta_output_free(struct fsmeta_output *output);
+
+#endif
