@@ -29,7 +29,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (arguments->operand)
-			argp_error(state, "one operand is checked at a time, and '%s' is the second", text);
+			argp_error(state,
+			    "one operand is checked at a time, and '%s' is the second", text);
 		arguments->operand = text;
 		return 0;
 	case ARGP_KEY_END:
@@ -41,17 +42,14 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	}
 }
 
-static const struct argp argp = {
-    options,
-    parse_option,
-    "OPERAND",
-    "Verify a FsScanStream (checksums, digests, order, counts, state digest) or a FsMetaDb (SQLite's "
+static const struct argp argp = {options, parse_option, "OPERAND",
+    "Verify a FsScanStream (checksums, digests, order, counts, state digest) or a FsMetaDb "
+    "(SQLite's "
     "own check, then order, ids, versions, counts and state digest of every generation)."
     "\vExit status 1 means that damage was found; the first of it is named.",
     NULL, NULL, NULL};
 
-static int check_pipe(
-    uint64_t *entries, struct fsmeta_operand *operand, struct fsmeta_error *error)
+static int check_pipe(uint64_t *entries, struct fsmeta_operand *operand, struct fsmeta_error *error)
 {
 	const struct fsmeta_entry *entry;
 	struct fsmeta_cursor *cursor;
@@ -65,8 +63,8 @@ static int check_pipe(
 	return status;
 }
 
-static int check_stream(
-    const struct check_arguments *arguments, struct fsmeta_operand *operand, struct fsmeta_error *error)
+static int check_stream(const struct check_arguments *arguments, struct fsmeta_operand *operand,
+    struct fsmeta_error *error)
 {
 	struct fsmeta_stream_check result;
 	int status;
@@ -81,8 +79,8 @@ static int check_stream(
 	return status;
 }
 
-static int check_database(
-    const struct check_arguments *arguments, struct fsmeta_operand *operand, struct fsmeta_error *error)
+static int check_database(const struct check_arguments *arguments, struct fsmeta_operand *operand,
+    struct fsmeta_error *error)
 {
 	uint64_t newest = 0;
 	int status = fsmeta_db_open(&operand->db, operand->path, FSMETA_DB_READ, error);

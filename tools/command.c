@@ -114,6 +114,7 @@ int fsmeta_usage(const char *command, const char *format, ...)
 int fsmeta_flush_output(struct fsmeta_error *error)
 {
 	if (fflush(stdout) != 0 || ferror(stdout))
-		return fsmeta_error_set_errno(error, errno ? errno : EIO, NULL, "writing to standard output");
+		return fsmeta_error_set_errno(
+		    error, errno ? errno : EIO, NULL, "writing to standard output");
 	return 0;
 }

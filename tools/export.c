@@ -44,7 +44,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (arguments->operand)
-			argp_error(state, "one operand is exported at a time, and '%s' is the second", text);
+			argp_error(state,
+			    "one operand is exported at a time, and '%s' is the second", text);
 		arguments->operand = text;
 		return 0;
 	case ARGP_KEY_END:
@@ -56,10 +57,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	}
 }
 
-static const struct argp argp = {
-    options,
-    parse_option,
-    "OPERAND",
+static const struct argp argp = {options, parse_option, "OPERAND",
     "Write OPERAND (a database generation, a stream, or a live folder) as a FsScanStream."
     "\vEntries of a database carry their stable ids and the number of their generation, so that "
     "an import into an empty database gives an equal one.",

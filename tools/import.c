@@ -49,7 +49,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		return 0;
 	case OPTION_MAX_REMOVED:
 		if (!fsmeta_percent_parse(&arguments->update.max_removed_percent, text))
-			argp_error(state, "--max-removed: '%s' is no percentage from 0%% to 100%%", text);
+			argp_error(
+			    state, "--max-removed: '%s' is no percentage from 0%% to 100%%", text);
 		return 0;
 	case OPTION_PROGRESS:
 		if (!fsmeta_progress_parse(&arguments->progress, text))
@@ -64,7 +65,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		else if (state->arg_num == 1)
 			arguments->stream = text;
 		else
-			argp_error(state, "one stream is imported at a time, and '%s' is the second", text);
+			argp_error(state,
+			    "one stream is imported at a time, and '%s' is the second", text);
 		return 0;
 	case ARGP_KEY_END:
 		if (state->arg_num < 2)
@@ -75,10 +77,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	}
 }
 
-static const struct argp argp = {
-    options,
-    parse_option,
-    "DB STREAM",
+static const struct argp argp = {options, parse_option, "DB STREAM",
     "Import the scan in STREAM (a folder, a file, or - for standard input) as the next generation "
     "of the FsMetaDb DB, which is made if it does not exist."
     "\vThe stream is verified to its end before anything is written, and goes in as a whole or "

@@ -47,17 +47,14 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	}
 }
 
-static const struct argp argp = {
-    options,
-    parse_option,
-    "DB",
-    "List the generations of the FsMetaDb DB, oldest first: when, how much, what changed.",
-    NULL, NULL, NULL};
+static const struct argp argp = {options, parse_option, "DB",
+    "List the generations of the FsMetaDb DB, oldest first: when, how much, what changed.", NULL,
+    NULL, NULL};
 
 static double duration_seconds(const struct fsmeta_batch_source *source)
 {
 	return (double)(source->finished.seconds - source->started.seconds) +
-	    ((double)source->finished.nanoseconds - (double)source->started.nanoseconds) / 1e9;
+	       ((double)source->finished.nanoseconds - (double)source->started.nanoseconds) / 1e9;
 }
 
 static void append_json_text(struct fsmeta_buffer *line, const char *key, const char *value)
@@ -125,7 +122,8 @@ static void append_json(struct fsmeta_buffer *line, const struct fsmeta_db_gener
 }
 
 /* A column of `width`, right-aligned; ASCII only. */
-static void append_column(struct fsmeta_buffer *line, const struct fsmeta_buffer *text, size_t width)
+static void append_column(
+    struct fsmeta_buffer *line, const struct fsmeta_buffer *text, size_t width)
 {
 	size_t i;
 
@@ -174,8 +172,8 @@ static void append_text(struct fsmeta_buffer *line, const struct fsmeta_db_gener
 	char finished[FSMETA_TIME_TEXT_BYTES];
 
 	fsmeta_time_format(finished, source->finished);
-	fsmeta_buffer_append_format(line, "%5" PRIu64 "  %.10s %.8s", generation->number, finished,
-	    finished + 11);
+	fsmeta_buffer_append_format(
+	    line, "%5" PRIu64 "  %.10s %.8s", generation->number, finished, finished + 11);
 	fsmeta_buffer_append_format(line, " %8.1f s", duration_seconds(source));
 	append_count_column(line, source->totals.entries, 13);
 	append_size_column(line, source->totals.bytes, 11);
@@ -201,8 +199,8 @@ static int print_generation(const struct fsmeta_db_generation *generation, void 
 	return 0;
 }
 
-static int print_log(struct log_arguments *arguments, struct fsmeta_operand *operand,
-    struct fsmeta_error *error)
+static int print_log(
+    struct log_arguments *arguments, struct fsmeta_operand *operand, struct fsmeta_error *error)
 {
 	int status = fsmeta_operand_parse(operand, arguments->db, error);
 

@@ -27,7 +27,7 @@
  *   diff/      two cursors in, changes out
  *     merge change_spool diff
  *   tools/     this program
- *     main command operand progress output summary update, and one file a command
+ *     main command operand hidden progress output summary update; one file a command
  */
 #include "tools/command.h"
 
@@ -64,8 +64,10 @@ static void print_help(FILE *stream)
 		fprintf(stream, "  %-8s %s\n", commands[i].name, commands[i].summary);
 	fprintf(stream,
 	    "\n"
-	    "An OPERAND is a live folder, a stream (folder, .fss file, or - for a pipe) or a database\n"
-	    "with an optional generation: DB, DB@7, DB@-1, DB@latest, DB@{2026-11-01}.  What it is, is\n"
+	    "An OPERAND is a live folder, a stream (folder, .fss file, or - for a pipe) or a "
+	    "database\n"
+	    "with an optional generation: DB, DB@7, DB@-1, DB@latest, DB@{2026-11-01}.  What it "
+	    "is, is\n"
 	    "found out from its content; live:, stream: and db: in front decide where it matters.\n"
 	    "\n"
 	    "Exit status: 0 fine, 1 changes or damage found, 2 done but something was unreadable,\n"

@@ -14,9 +14,9 @@ static const struct prefix {
 	const char *text;
 	enum fsmeta_operand_kind kind;
 } prefixes[] = {
-	{"live:", FSMETA_OPERAND_LIVE},
-	{"stream:", FSMETA_OPERAND_STREAM_FOLDER},
-	{"db:", FSMETA_OPERAND_DATABASE},
+    {"live:", FSMETA_OPERAND_LIVE},
+    {"stream:", FSMETA_OPERAND_STREAM_FOLDER},
+    {"db:", FSMETA_OPERAND_DATABASE},
 };
 
 /* Splits PATH@GENERATION in place, unless PATH@GENERATION itself exists. */
@@ -136,8 +136,8 @@ static int open_pipe(
 
 	if (strcmp(operand->path, "-") == 0) {
 		if (isatty(STDIN_FILENO))
-			return fsmeta_error_set(error, FSMETA_E_USAGE, NULL, "reading standard input",
-			    "a stream is binary, and this is a terminal");
+			return fsmeta_error_set(error, FSMETA_E_USAGE, NULL,
+			    "reading standard input", "a stream is binary, and this is a terminal");
 		/* The cursor closes what it reads, and nobody else may lose stdin for that. */
 		fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 		return fd < 0 ? fsmeta_error_set_errno(error, errno, NULL, "reading standard input")
@@ -152,8 +152,8 @@ static int open_database(struct fsmeta_cursor **out, struct fsmeta_operand *oper
     const struct fsmeta_operand_options *options, struct fsmeta_error *error)
 {
 	struct fsmeta_db_cursor_options cursor_options = {
-		.seen_only = options && options->seen_only,
-		.stop = &fsmeta_stop_signal,
+	    .seen_only = options && options->seen_only,
+	    .stop = &fsmeta_stop_signal,
 	};
 	int status;
 

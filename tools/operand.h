@@ -53,8 +53,7 @@ struct fsmeta_operand_options {
  * Finds out what `text` is.  Nothing stays open.  FSMETA_E_SYSTEM (missing),
  * FSMETA_E_FOREIGN (neither stream nor database).  Release `out` in any case.
  */
-int fsmeta_operand_parse(
-    struct fsmeta_operand *out, const char *text, struct fsmeta_error *error);
+int fsmeta_operand_parse(struct fsmeta_operand *out, const char *text, struct fsmeta_error *error);
 
 /** Closes and frees what the operand holds; cursors of it must be closed before. */
 void fsmeta_operand_release(struct fsmeta_operand *operand);

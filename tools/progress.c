@@ -47,8 +47,8 @@ bool fsmeta_progress_parse(enum fsmeta_progress_when *out, const char *text)
 	return false;
 }
 
-static void append_time_left(struct fsmeta_buffer *line, const struct progress_cursor *progress,
-    int64_t elapsed_ms)
+static void append_time_left(
+    struct fsmeta_buffer *line, const struct progress_cursor *progress, int64_t elapsed_ms)
 {
 	uint64_t seconds;
 
@@ -56,7 +56,7 @@ static void append_time_left(struct fsmeta_buffer *line, const struct progress_c
 	if (!progress->expected || progress->entries >= progress->expected || elapsed_ms < 1000)
 		return;
 	seconds = (uint64_t)((double)elapsed_ms / 1000 / (double)progress->entries *
-	    (double)(progress->expected - progress->entries));
+			     (double)(progress->expected - progress->entries));
 	fsmeta_buffer_append_format(
 	    line, ", about %" PRIu64 ":%02" PRIu64 " left", seconds / 60, seconds % 60);
 }
@@ -143,11 +143,11 @@ static void progress_close(struct fsmeta_cursor *cursor)
 }
 
 static const struct fsmeta_cursor_operations progress_operations = {
-	.next = progress_next,
-	.skip = progress_skip,
-	.run = progress_run,
-	.step = progress_step,
-	.close = progress_close,
+    .next = progress_next,
+    .skip = progress_skip,
+    .run = progress_run,
+    .step = progress_step,
+    .close = progress_close,
 };
 
 int fsmeta_progress_wrap(struct fsmeta_cursor **cursor, enum fsmeta_progress_when when,

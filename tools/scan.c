@@ -7,15 +7,14 @@
 #include "format/stream.h"
 #include "scanner/scanner.h"
 #include "tools/command.h"
+#include "tools/hidden.h"
 #include "tools/progress.h"
 #include "tools/summary.h"
 #include "tools/update.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum option_key {
 	OPTION_DB = 0x100,
@@ -26,11 +25,6 @@ enum option_key {
 	OPTION_ACCEPT_EMPTY,
 	OPTION_ACCEPT_OTHER_FILESYSTEM,
 	OPTION_MAX_REMOVED,
-};
-
-enum {
-	/** Names that a database under way uses, and the one of a stream. */
-	HIDDEN_MAX = 8,
 };
 
 struct scan_arguments {
@@ -94,7 +88,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		return 0;
 	case OPTION_MAX_REMOVED:
 		if (!fsmeta_percent_parse(&arguments->update.max_removed_percent, text))
-			argp_error(state, "--max-removed: '%s' is no percentage from 0%% to 100%%", text);
+			argp_error(
+			    state, "--max-removed: '%s' is no percentage from 0%% to 100%%", text);
 		return 0;
 	case OPTION_PROGRESS:
 		if (!fsmeta_progress_parse(&arguments->progress, text))
@@ -105,7 +100,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (arguments->folder)
-			argp_error(state, "one folder is scanned at a time, and '%s' is the second", text);
+			argp_error(
+			    state, "one folder is scanned at a time, and '%s' is the second", text);
 		arguments->folder = text;
 		return 0;
 	case ARGP_KEY_END:
@@ -122,82 +118,11 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	}
 }
 
-static const struct argp argp = {
-    options,
-    parse_option,
-    "DIR",
+static const struct argp argp = {options, parse_option, "DIR",
     "Scan the folder DIR, depth first in alphabetical order, into a stream, a database, or both."
     "\vSymbolic links are never followed, and other file systems are not entered unless asked. "
     "What cannot be read is recorded as unreadable, never as gone; the exit status is then 2.",
     NULL, NULL, NULL};
-
-/* ---- what we write is no part of what we scan ---------------------------- */
-
-struct hidden_names {
-	struct fsmeta_scan_hidden items[HIDDEN_MAX];
-	char *texts[HIDDEN_MAX];
-	size_t count;
-};
-
-static void hidden_release(struct hidden_names *hidden)
-{
-	size_t i;
-
-	for (i = 0; i < hidden->count; i++)
-		free(hidden->texts[i]);
-	hidden->count = 0;
-}
-
-static int hide(struct hidden_names *hidden, const struct stat *folder, const char *prefix,
-    const char *name, const char *suffix, struct fsmeta_error *error)
-{
-	char *text;
-
-	if (asprintf(&text, "%s%s%s", prefix, name, suffix) < 0)
-		return fsmeta_error_set_memory(error, "preparing the scan");
-	hidden->texts[hidden->count] = text;
-	hidden->items[hidden->count].folder_device = folder->st_dev;
-	hidden->items[hidden->count].folder_inode = folder->st_ino;
-	hidden->items[hidden->count].name = text;
-	hidden->count++;
-	return 0;
-}
-
-/*
- * Hides PATH, its temporary form and, for a database, SQLite's companions.  A
- * folder that is missing is not a matter for us: opening the output will say so.
- */
-static int hide_output(
-    struct hidden_names *hidden, const char *path, bool is_db, struct fsmeta_error *error)
-{
-	static const char *const companions[] = {"-wal", "-shm", "-journal"};
-	char *copy = strdup(path), *slash;
-	const char *folder = ".", *name;
-	struct stat status;
-	int code = 0;
-	size_t i;
-
-	if (!copy)
-		return fsmeta_error_set_memory(error, "preparing the scan");
-	for (slash = copy + strlen(copy); slash > copy + 1 && slash[-1] == '/'; slash--)
-		slash[-1] = '\0';
-	name = copy;
-	slash = strrchr(copy, '/');
-	if (slash) {
-		name = slash + 1;
-		*slash = '\0';
-		folder = slash == copy ? "/" : copy;
-	}
-	if (stat(folder, &status) == 0) {
-		code = hide(hidden, &status, "", name, "", error);
-		if (code == 0)
-			code = hide(hidden, &status, ".", name, ".fsmeta-*", error);
-		for (i = 0; is_db && i < 3 && code == 0; i++)
-			code = hide(hidden, &status, "", name, companions[i], error);
-	}
-	free(copy);
-	return code;
-}
 
 /* ---- the scan --------------------------------------------------------------- */
 
@@ -229,7 +154,7 @@ static int drain(struct fsmeta_cursor *cursor, struct fsmeta_error *error)
 /** Everything a scan holds while it runs. */
 struct scan_state {
 	const struct scan_arguments *arguments;
-	struct hidden_names hidden;
+	struct fsmeta_hidden hidden;
 	struct fsmeta_db *db;
 	struct fsmeta_cursor *cursor;
 	struct fsmeta_stream_output *output;
@@ -253,9 +178,9 @@ static int open_outputs(struct scan_state *state, struct fsmeta_error *error)
 	int status = 0;
 
 	if (arguments->output && strcmp(arguments->output, "-") != 0)
-		status = hide_output(&state->hidden, arguments->output, false, error);
+		status = fsmeta_hide_output(&state->hidden, arguments->output, false, error);
 	if (status >= 0 && arguments->db)
-		status = hide_output(&state->hidden, arguments->db, true, error);
+		status = fsmeta_hide_output(&state->hidden, arguments->db, true, error);
 	if (status >= 0 && arguments->db)
 		status = fsmeta_db_open(&state->db, arguments->db, FSMETA_DB_WRITE, error);
 	return status;
@@ -299,8 +224,8 @@ static int read_tree(struct scan_state *state, struct fsmeta_error *error)
 	}
 	update.before_commit = commit_stream;
 	update.before_commit_payload = state;
-	status = fsmeta_update_run(&state->generation, state->db, state->arguments->db,
-	    state->cursor, &update, error);
+	status = fsmeta_update_run(
+	    &state->generation, state->db, state->arguments->db, state->cursor, &update, error);
 	state->has_generation = status >= 0;
 	return status;
 }
@@ -312,7 +237,8 @@ static void print_summary(const struct scan_state *state)
 	if (arguments->quiet)
 		return;
 	if (arguments->output)
-		fsmeta_print_stream_summary(arguments->output, state->cursor->source, &state->stream);
+		fsmeta_print_stream_summary(
+		    arguments->output, state->cursor->source, &state->stream);
 	if (state->has_generation)
 		fsmeta_print_generation_summary(arguments->db, &state->generation);
 }
@@ -338,8 +264,8 @@ int fsmeta_command_scan(int argc, char **argv)
 		status = read_tree(&state, &error);
 	if (status >= 0) {
 		print_summary(&state);
-		status = state.cursor->source->unreadable.total ? FSMETA_EXIT_PARTIAL
-								: FSMETA_EXIT_OK;
+		status =
+		    state.cursor->source->unreadable.total ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
 	} else {
 		status = fsmeta_report(&error);
 	}
@@ -348,6 +274,6 @@ int fsmeta_command_scan(int argc, char **argv)
 	fsmeta_stream_output_abort(state.output);
 	fsmeta_cursor_close(state.cursor);
 	fsmeta_db_close(state.db);
-	hidden_release(&state.hidden);
+	fsmeta_hidden_release(&state.hidden);
 	return status;
 }

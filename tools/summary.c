@@ -20,7 +20,8 @@ static void append_totals(struct fsmeta_buffer *line, const struct fsmeta_totals
 
 static void append_duration(struct fsmeta_buffer *line, const struct fsmeta_batch_source *source)
 {
-	double seconds = (double)(source->finished.seconds - source->started.seconds) +
+	double seconds =
+	    (double)(source->finished.seconds - source->started.seconds) +
 	    ((double)source->finished.nanoseconds - (double)source->started.nanoseconds) / 1e9;
 
 	if (source->finished.seconds && source->started.seconds && seconds >= 0)
@@ -37,9 +38,9 @@ static void append_partial(struct fsmeta_buffer *line, const struct fsmeta_batch
 	if (source->not_entered.total) {
 		fsmeta_buffer_append_text(line, "; ");
 		fsmeta_text_append_count(line, source->not_entered.total);
-		fsmeta_buffer_append_text(line,
-		    source->not_entered.total == 1 ? " other file system not entered"
-						   : " other file systems not entered");
+		fsmeta_buffer_append_text(line, source->not_entered.total == 1
+						    ? " other file system not entered"
+						    : " other file systems not entered");
 	}
 }
 
@@ -54,8 +55,8 @@ void fsmeta_print_stream_summary(const char *path, const struct fsmeta_batch_sou
 	fsmeta_buffer_append_text(&line, ", ");
 	fsmeta_text_append_size(&line, summary->file_bytes);
 	append_partial(&line, source);
-	fsmeta_note(strcmp(path, "-") == 0 ? "standard output" : path, "%s",
-	    fsmeta_buffer_string(&line));
+	fsmeta_note(
+	    strcmp(path, "-") == 0 ? "standard output" : path, "%s", fsmeta_buffer_string(&line));
 	fsmeta_buffer_release(&line);
 }
 

@@ -26,7 +26,8 @@ static int guard_empty(const struct fsmeta_db_generation *base, const struct fsm
 	if (options->accept_empty || counts->entries_b > 1 || base->source.totals.entries <= 1 ||
 	    cursor->source->unreadable.total)
 		return 0;
-	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label, "comparing with the newest generation",
+	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label,
+	    "comparing with the newest generation",
 	    "the root is empty, and generation %" PRIu64 " has %" PRIu64
 	    " entries; is it mounted? (--accept-empty takes it as it is)",
 	    base->number, base->source.totals.entries - 1);
@@ -44,7 +45,8 @@ static int guard_filesystem(const struct fsmeta_db_generation *base,
 	if (!now->filesystems[0].uuid[0] || !then->filesystems[0].uuid[0] ||
 	    strcmp(now->filesystems[0].uuid, then->filesystems[0].uuid) == 0)
 		return 0;
-	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label, "comparing with the newest generation",
+	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label,
+	    "comparing with the newest generation",
 	    "the root lies on file system %s, and generation %" PRIu64
 	    " on %s (--accept-other-filesystem takes it as it is)",
 	    now->filesystems[0].uuid, base->number, then->filesystems[0].uuid);
@@ -63,7 +65,8 @@ static int guard_removed(const struct fsmeta_db_generation *base,
 	percent = 100.0 * (double)removed / (double)before;
 	if (percent <= options->max_removed_percent)
 		return 0;
-	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label, "comparing with the newest generation",
+	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label,
+	    "comparing with the newest generation",
 	    "%" PRIu64 " of %" PRIu64 " entries are gone (%.0f%%, more than %g%%); "
 	    "--max-removed 100%% takes it as it is",
 	    removed, before, percent, options->max_removed_percent);
@@ -75,8 +78,8 @@ static int commit(struct fsmeta_db_generation *out, struct fsmeta_db_update *upd
     const struct fsmeta_update_options *options, struct fsmeta_error *error)
 {
 	int status = options->before_commit
-	    ? options->before_commit(options->before_commit_payload, error)
-	    : 0;
+			 ? options->before_commit(options->before_commit_payload, error)
+			 : 0;
 
 	if (status < 0) {
 		fsmeta_db_update_abort(update);

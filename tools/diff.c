@@ -1,0 +1,225 @@
+/*
+ * fsmeta diff: what changed from one tree to another, whatever the two are.
+ */
+#include "diff/diff.h"
+
+#include "tools/command.h"
+#include "tools/hidden.h"
+#include "tools/operand.h"
+#include "tools/output.h"
+#include "tools/progress.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum option_key {
+	OPTION_FORMAT = 0x100,
+	OPTION_ALL,
+	OPTION_FIELDS,
+	OPTION_PROGRESS,
+	OPTION_ACCEPT_EMPTY,
+};
+
+struct diff_arguments {
+	const char *operands[2];
+	enum fsmeta_output_format format;
+	/** enum fsmeta_output_flag bits. */
+	uint32_t output_flags;
+	enum fsmeta_progress_when progress;
+	bool accept_empty;
+	struct fsmeta_diff_options diff;
+};
+
+static const struct argp_option options[] = {
+    {"format", OPTION_FORMAT, "FORMAT", 0, "text (default) or jsonl", 1},
+    {"null", '0', NULL, 0, "Letter and raw path, each ended by a NUL byte", 1},
+    {"all", OPTION_ALL, NULL, 0, "Text: show what is inside added and removed folders too", 1},
+    {"fields", OPTION_FIELDS, "LIST", 0,
+	"Fields to compare instead of size, mtime, mode, uid, gid, rdev, target, hash of files and "
+	"mode, uid, gid of folders; '+LIST' adds to these",
+	2},
+    {"accept-empty", OPTION_ACCEPT_EMPTY, NULL, 0,
+	"Believe that the live folder B is empty although A is not", 2},
+    {"progress", OPTION_PROGRESS, "WHEN", 0, "auto (default), always or never", 3},
+    {0},
+};
+
+static error_t parse_option(int key, char *text, struct argp_state *state)
+{
+	struct diff_arguments *arguments = state->input;
+	struct fsmeta_error error;
+
+	switch (key) {
+	case OPTION_FORMAT:
+		if (!fsmeta_output_format_parse(&arguments->format, text))
+			argp_error(state, "--format: '%s' is neither text nor jsonl", text);
+		return 0;
+	case '0':
+		arguments->output_flags |= FSMETA_OUTPUT_NULL;
+		return 0;
+	case OPTION_ALL:
+		arguments->output_flags |= FSMETA_OUTPUT_ALL;
+		return 0;
+	case OPTION_FIELDS:
+		arguments->diff.fields_only = *text != '+';
+		if (fsmeta_fields_parse(
+			&arguments->diff.fields, *text == '+' ? text + 1 : text, &error) < 0)
+			argp_error(state, "--fields: %s", error.reason);
+		return 0;
+	case OPTION_ACCEPT_EMPTY:
+		arguments->accept_empty = true;
+		return 0;
+	case OPTION_PROGRESS:
+		if (!fsmeta_progress_parse(&arguments->progress, text))
+			argp_error(state, "--progress: '%s' is none of auto, always, never", text);
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num >= 2)
+			argp_error(state, "two operands are compared, and '%s' is the third", text);
+		arguments->operands[state->arg_num] = text;
+		return 0;
+	case ARGP_KEY_END:
+		if (state->arg_num < 2)
+			argp_error(state, "two operands are needed, the older first");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {options, parse_option, "A B",
+    "Tell what changed from A to B, each of them a live folder, a stream, or a database at a "
+    "generation."
+    "\vA added, D removed, M modified, R moved, ! corrupted, U unreadable, ? not looked at. What B "
+    "could not or did not look at is never called removed. Exit status 1 means changes, 2 that "
+    "something was unreadable.",
+    NULL, NULL, NULL};
+
+/** The two sides while they are open. */
+struct diff_state {
+	struct fsmeta_operand operands[2];
+	struct fsmeta_cursor *cursors[2];
+	struct fsmeta_hidden hidden;
+	struct fsmeta_diff *diff;
+};
+
+static bool is_pipe(const struct fsmeta_operand *operand)
+{
+	return operand->kind == FSMETA_OPERAND_STREAM_PIPE && strcmp(operand->path, "-") == 0;
+}
+
+static int parse_operands(
+    struct diff_state *state, const struct diff_arguments *arguments, struct fsmeta_error *error)
+{
+	int i, status;
+
+	for (i = 0; i < 2; i++) {
+		struct fsmeta_operand *operand = &state->operands[i];
+
+		status = fsmeta_operand_parse(operand, arguments->operands[i], error);
+		/* A scan leaves its own stream and database out, and so does the comparison. */
+		if (status >= 0 && operand->kind != FSMETA_OPERAND_LIVE && !is_pipe(operand))
+			status = fsmeta_hide_output(&state->hidden, operand->path,
+			    operand->kind == FSMETA_OPERAND_DATABASE, error);
+		if (status < 0)
+			return status;
+	}
+	if (is_pipe(&state->operands[0]) && is_pipe(&state->operands[1]))
+		return fsmeta_error_set(error, FSMETA_E_USAGE, NULL, "reading the operands",
+		    "only one of two can be standard input");
+	return 0;
+}
+
+static int open_cursors(
+    struct diff_state *state, const struct diff_arguments *arguments, struct fsmeta_error *error)
+{
+	struct fsmeta_scan_options scan = {
+	    .hidden = state->hidden.items,
+	    .hidden_count = state->hidden.count,
+	};
+	struct fsmeta_operand_options operand_options = {.scan = &scan};
+	int i, status = 0;
+
+	for (i = 0; i < 2 && status >= 0; i++)
+		status = fsmeta_operand_open(
+		    &state->cursors[i], &state->operands[i], &operand_options, error);
+	if (status < 0)
+		return status;
+	return fsmeta_progress_wrap(&state->cursors[1], arguments->progress, "comparing",
+	    state->cursors[0]->source->has_totals ? state->cursors[0]->source->totals.entries : 0,
+	    error);
+}
+
+/* A drive that is not mounted looks like one that was emptied. */
+static int guard_empty(const struct diff_state *state, const struct diff_arguments *arguments,
+    struct fsmeta_error *error)
+{
+	const struct fsmeta_diff_counts *counts = fsmeta_diff_get_counts(state->diff);
+
+	if (arguments->accept_empty || state->operands[1].kind != FSMETA_OPERAND_LIVE ||
+	    state->cursors[1]->source->unreadable.total || counts->entries_b > 1 ||
+	    counts->entries_a <= 1)
+		return 0;
+	return fsmeta_error_set(error, FSMETA_E_REFUSED, state->operands[1].path, "comparing",
+	    "the folder is empty, and %s is not; is it mounted? (--accept-empty takes it as it is)",
+	    state->operands[0].text);
+}
+
+static int print_changes(const struct diff_state *state, const struct diff_arguments *arguments,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_output *output;
+	int status;
+
+	status = fsmeta_output_new(&output, stdout, arguments->format, arguments->output_flags,
+	    state->cursors[1]->source, error);
+	if (status < 0)
+		return status;
+	status = fsmeta_diff_replay(
+	    state->diff, fsmeta_output_change_sink(output, state->cursors[0]->source), error);
+	if (status >= 0)
+		status = fsmeta_output_finish(output, error);
+	fsmeta_output_free(output);
+	return status;
+}
+
+static int judge(const struct diff_state *state)
+{
+	if (state->cursors[1]->source->unreadable.total)
+		return FSMETA_EXIT_PARTIAL;
+	return fsmeta_diff_has_changes(state->diff) ? FSMETA_EXIT_CHANGES : FSMETA_EXIT_OK;
+}
+
+int fsmeta_command_diff(int argc, char **argv)
+{
+	struct diff_arguments arguments;
+	struct diff_state state;
+	struct fsmeta_error error;
+	int status;
+
+	memset(&arguments, 0, sizeof(arguments));
+	memset(&state, 0, sizeof(state));
+	fsmeta_error_clear(&error);
+	fsmeta_arguments(&argp, argc, argv, &arguments);
+
+	arguments.diff.stop = &fsmeta_stop_signal;
+	status = parse_operands(&state, &arguments, &error);
+	if (status >= 0)
+		status = open_cursors(&state, &arguments, &error);
+	if (status >= 0)
+		status = fsmeta_diff_run(
+		    &state.diff, state.cursors[0], state.cursors[1], &arguments.diff, &error);
+	if (status >= 0)
+		status = guard_empty(&state, &arguments, &error);
+	if (status >= 0)
+		status = print_changes(&state, &arguments, &error);
+	status = status < 0 ? fsmeta_report(&error) : judge(&state);
+
+	fsmeta_diff_free(state.diff);
+	fsmeta_cursor_close(state.cursors[0]);
+	fsmeta_cursor_close(state.cursors[1]);
+	fsmeta_operand_release(&state.operands[0]);
+	fsmeta_operand_release(&state.operands[1]);
+	fsmeta_hidden_release(&state.hidden);
+	return status;
+}

@@ -1,0 +1,198 @@
+/*
+ * fsmeta ls: every entry of an operand, or of what lies below a path in it, in
+ * canonical order.
+ */
+#include "base/path.h"
+#include "tools/command.h"
+#include "tools/operand.h"
+#include "tools/output.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum option_key {
+	OPTION_FORMAT = 0x100,
+	OPTION_DEPTH,
+	OPTION_SEEN,
+	OPTION_FIELDS,
+};
+
+struct ls_arguments {
+	const char *operand;
+	/** Below which to list; "" = everything. */
+	const char *path;
+	enum fsmeta_output_format format;
+	bool null_terminated;
+	/** Deepest entry listed, counted from `path`. */
+	uint32_t depth;
+	bool seen_only;
+	struct fsmeta_scan_options scan;
+};
+
+static const struct argp_option options[] = {
+    {"format", OPTION_FORMAT, "FORMAT", 0, "text (default) or jsonl", 1},
+    {"null", '0', NULL, 0, "Raw paths, each ended by a NUL byte", 1},
+    {"depth", OPTION_DEPTH, "N", 0, "List no deeper than N levels below the root or PATH", 1},
+    {"seen", OPTION_SEEN, NULL, 0, "Of a database: leave out what is only carried", 1},
+    {"fields", OPTION_FIELDS, "LIST", 0, "Of a live folder: fields to read (core, all, names)", 1},
+    {0},
+};
+
+static bool parse_depth(uint32_t *out, const char *text)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || value > FSMETA_DEPTH_MAX)
+		return false;
+	*out = (uint32_t)value;
+	return true;
+}
+
+/* A path within the source as a person types it: "./a/b/" is "a/b", "." is "". */
+static const char *parse_path(char *text)
+{
+	size_t length;
+
+	while (text[0] == '.' && text[1] == '/')
+		for (text += 2; *text == '/'; text++)
+			;
+	length = strlen(text);
+	while (length && text[length - 1] == '/')
+		text[--length] = '\0';
+	return strcmp(text, ".") == 0 ? "" : text;
+}
+
+static error_t parse_option(int key, char *text, struct argp_state *state)
+{
+	struct ls_arguments *arguments = state->input;
+	struct fsmeta_error error;
+
+	switch (key) {
+	case OPTION_FORMAT:
+		if (!fsmeta_output_format_parse(&arguments->format, text))
+			argp_error(state, "--format: '%s' is neither text nor jsonl", text);
+		return 0;
+	case '0':
+		arguments->null_terminated = true;
+		return 0;
+	case OPTION_DEPTH:
+		if (!parse_depth(&arguments->depth, text))
+			argp_error(state, "--depth: '%s' is no number of levels", text);
+		return 0;
+	case OPTION_SEEN:
+		arguments->seen_only = true;
+		return 0;
+	case OPTION_FIELDS:
+		if (fsmeta_fields_parse(&arguments->scan.field_mask, text, &error) < 0)
+			argp_error(state, "--fields: %s", error.reason);
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num == 0) {
+			arguments->operand = text;
+		} else if (state->arg_num == 1) {
+			arguments->path = parse_path(text);
+			if (!fsmeta_path_is_valid(arguments->path, strlen(arguments->path)))
+				argp_error(state,
+				    "PATH is relative to the root, without '..': '%s' is not",
+				    text);
+		} else {
+			argp_error(state, "one operand is listed at a time");
+		}
+		return 0;
+	case ARGP_KEY_END:
+		if (!arguments->operand)
+			argp_error(state, "list what?");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {options, parse_option, "OPERAND [PATH]",
+    "List every entry of OPERAND (a live folder, a stream, or a database at a generation), or "
+    "PATH in it and what lies below, recursively in canonical order."
+    "\vPaths are relative to the operand's root, also with PATH; the root is '.'.",
+    NULL, NULL, NULL};
+
+/*
+ * Walks the cursor and prints what lies at or below the path, stepping over
+ * folders that cannot hold any of it.
+ */
+static int list(const struct ls_arguments *arguments, struct fsmeta_cursor *cursor,
+    struct fsmeta_output *output, bool *unreadable, struct fsmeta_error *error)
+{
+	size_t path_length = strlen(arguments->path);
+	uint32_t base_depth = fsmeta_path_depth(arguments->path, path_length);
+	const struct fsmeta_entry *entry;
+	bool found = false;
+	int status;
+
+	while ((status = fsmeta_cursor_next(cursor, &entry, error)) > 0) {
+		bool within = fsmeta_path_is_within(
+		    entry->path, entry->path_length, arguments->path, path_length);
+
+		if (within) {
+			found = true;
+			*unreadable |= (entry->flags & FSMETA_FLAG_UNREADABLE) != 0;
+			status = fsmeta_output_entry(output, entry, error);
+			if (status >= 0 && entry->depth - base_depth >= arguments->depth)
+				status = fsmeta_cursor_skip(cursor, entry->depth + 1, error);
+		} else if (found) {
+			break;
+		} else if (entry->type == FSMETA_TYPE_FOLDER &&
+			   !fsmeta_path_is_within(
+			       arguments->path, path_length, entry->path, entry->path_length)) {
+			status = fsmeta_cursor_skip(cursor, entry->depth + 1, error);
+		}
+		if (status < 0)
+			return status;
+	}
+	if (status >= 0 && !found && path_length)
+		return fsmeta_error_set(error, FSMETA_E_NOT_FOUND, arguments->path, "listing",
+		    "no such path in %s", cursor->label);
+	return status;
+}
+
+static int ls(const struct ls_arguments *arguments, struct fsmeta_error *error)
+{
+	struct fsmeta_operand_options operand_options = {
+	    .scan = &arguments->scan,
+	    .seen_only = arguments->seen_only,
+	};
+	struct fsmeta_output *output = NULL;
+	struct fsmeta_operand operand;
+	struct fsmeta_cursor *cursor = NULL;
+	bool unreadable = false;
+	int status;
+
+	status = fsmeta_operand_parse(&operand, arguments->operand, error);
+	if (status >= 0)
+		status = fsmeta_operand_open(&cursor, &operand, &operand_options, error);
+	if (status >= 0)
+		status = fsmeta_output_new(&output, stdout, arguments->format,
+		    arguments->null_terminated ? FSMETA_OUTPUT_NULL : 0, cursor->source, error);
+	if (status >= 0)
+		status = list(arguments, cursor, output, &unreadable, error);
+	if (output && status >= 0)
+		status = fsmeta_output_finish(output, error);
+	fsmeta_output_free(output);
+	fsmeta_cursor_close(cursor);
+	fsmeta_operand_release(&operand);
+	if (status < 0)
+		return status;
+	return unreadable ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
+}
+
+int fsmeta_command_ls(int argc, char **argv)
+{
+	struct ls_arguments arguments = {.path = "", .depth = UINT32_MAX};
+	struct fsmeta_error error;
+	int status;
+
+	fsmeta_error_clear(&error);
+	fsmeta_arguments(&argp, argc, argv, &arguments);
+	status = ls(&arguments, &error);
+	return status < 0 ? fsmeta_report(&error) : status;
+}
