@@ -1,0 +1,416 @@
+"""Damaged input is refused with path, offset and reason, and changes nothing.
+
+A stream is cut and bit-flipped at many offsets, replaced by foreign files, and offered to
+every command that reads streams; an import is killed at random moments.
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+
+import oracle
+import pytest
+import treegen
+from harness import ENTRIES, SEED, read_bytes
+
+READERS = ("ls", "check", "import", "diff")
+
+
+def folder_state(folder):
+    """Names and content of all files in a folder: for "nothing was changed"."""
+    return {name: read_bytes(os.path.join(folder, name)) for name in sorted(os.listdir(folder))}
+
+
+class Workshop:
+    """A tree, its stream, and a folder `home` with a database that nothing may touch."""
+
+    def __init__(self, fsmeta, scratch):
+        self.fsmeta = fsmeta
+        self.scratch = scratch
+        self.tree = os.path.join(scratch, "tree")
+        treegen.generate(self.tree, SEED, entries=400, deep=20, wide=6000, sparse=False)
+        self.stream = os.path.join(scratch, "stream")
+        fsmeta.run("scan", self.tree, "-o", self.stream)
+        self.good = read_bytes(os.path.join(self.stream, "entries.fss"))
+        self.home = os.path.join(scratch, "home")
+        os.mkdir(self.home)
+        self.database = os.path.join(self.home, "tree.db")
+        fsmeta.run("scan", self.tree, "--db", self.database)
+        self.damaged = os.path.join(scratch, "damaged")
+        self.state = folder_state(self.home)
+
+    def damage(self, data):
+        """A stream folder with these bytes as its entries."""
+        shutil.rmtree(self.damaged, ignore_errors=True)
+        shutil.copytree(self.stream, self.damaged)
+        with open(os.path.join(self.damaged, "entries.fss"), "wb") as file:
+            file.write(data)
+
+    def commands(self, operand):
+        """Every command that reads a stream, on this one."""
+        return {
+            "ls": ("ls", "--format=jsonl", operand),
+            "check": ("check", operand),
+            "import": ("import", self.database, operand),
+            "diff": ("diff", operand, self.tree),
+            "diff, other side": ("diff", self.database, operand),
+        }
+
+    def assert_refused(self, operand, readers=None, data=None, want_offset=True):
+        for name, words in self.commands(operand).items():
+            if readers and name not in readers:
+                continue
+            # `check` answers the question "is it damaged?"; the others cannot do their work.
+            allowed = (1, 3) if name == "check" else 3
+            result = self.fsmeta.refused(*words, code=allowed, data=data)
+            first = result.err.split(b"\n")[0]
+            assert os.fsencode(self.name_of(operand)) in first, repr(result)
+            if want_offset:
+                assert re.search(rb"\bbyte \d+|\boffset \d+", first), repr(result)
+            if name.startswith("diff"):
+                assert result.out == b"", "changes were printed before the damage was found"
+        assert folder_state(self.home) == self.state, "the database was touched"
+
+    @staticmethod
+    def name_of(operand):
+        return "" if operand == "-" else os.path.basename(operand.split(":", 1)[-1])
+
+
+@pytest.fixture(scope="module")
+def workshop(fsmeta, module_scratch):
+    return Workshop(fsmeta, module_scratch)
+
+
+def spread(length, count, rng):
+    """Offsets at both ends, densely, and at random between."""
+    picked = {0, 1, 2, 3, 4, 8, 12, 16, 20, 64}
+    picked |= {length - back for back in (1, 2, 4, 8, 9, 10, 17, 18, 40, 100, 1000)}
+    picked |= {rng.randrange(length) for _ in range(count)}
+    return sorted(offset for offset in picked if 0 <= offset < length)
+
+
+def test_truncated(workshop):
+    rng = random.Random(SEED)
+    for place, length in enumerate(spread(len(workshop.good), 40, rng)):
+        workshop.damage(workshop.good[:length])
+        # All readers now and then, the writing one always.
+        readers = None if place % 5 == 0 else ("import", "ls")
+        # Without a byte there is nothing that an offset could point at.
+        workshop.assert_refused("stream:" + workshop.damaged, readers, want_offset=length > 0)
+
+
+def test_truncated_pipe(workshop):
+    rng = random.Random(SEED + 1)
+    for length in spread(len(workshop.good), 25, rng):
+        # What follows the trailer is only the seek table, which a pipe does not need …
+        for words in (("ls", "--format=jsonl", "-"), ("import", workshop.database, "-")):
+            result = workshop.fsmeta.run(*words, code=None, data=workshop.good[:length])
+            assert result.code == 3, f"cut at {length} of {len(workshop.good)}: {result!r}"
+            assert result.err.startswith(b"fsmeta: "), repr(result)
+        assert folder_state(workshop.home) == workshop.state
+
+
+def test_bit_flipped(workshop):
+    """Each frame has a checksum, each batch a digest, the seek table its own arithmetic."""
+    rng = random.Random(SEED + 2)
+    for place, offset in enumerate(spread(len(workshop.good), 60, rng)):
+        data = bytearray(workshop.good)
+        data[offset] ^= 1 << rng.randrange(8)
+        workshop.damage(bytes(data))
+        readers = None if place % 6 == 0 else ("import",)
+        workshop.assert_refused("stream:" + workshop.damaged, readers)
+
+
+def test_bit_flipped_pipe(workshop):
+    rng = random.Random(SEED + 3)
+    for offset in spread(len(workshop.good), 20, rng):
+        data = bytearray(workshop.good)
+        data[offset] ^= 1 << rng.randrange(8)
+        for words in (("import", workshop.database, "-"), ("ls", "-")):
+            result = workshop.fsmeta.run(*words, code=None, data=bytes(data))
+            assert result.code == 3, f"bit flipped at {offset} of {len(data)}: {result!r}"
+        assert folder_state(workshop.home) == workshop.state
+
+
+def test_bytes_inserted_and_appended(workshop):
+    middle = len(workshop.good) // 2
+    for data in (
+        workshop.good + b"\0",
+        workshop.good + workshop.good,
+        workshop.good[:middle] + b"\0\0\0\0" + workshop.good[middle:],
+        workshop.good[:middle] + workshop.good[middle + 1 :],
+        b"\0" + workshop.good,
+    ):
+        workshop.damage(data)
+        workshop.assert_refused("stream:" + workshop.damaged, want_offset=False)
+
+
+def test_foreign_files(workshop):
+    """Things that are no streams, under a stream's name and under their own."""
+    text = os.path.join(workshop.scratch, "text")
+    foreign = {
+        "empty": b"",
+        "one byte": b"x",
+        "text": b"This is not the file you are looking for.\n" * 100,
+        "zeros": bytes(100000),
+        "noise": random.Random(SEED).randbytes(100000),
+        "zstd of something else": subprocess.run(
+            ["zstd", "-q", "-c"], input=b"hello" * 1000, stdout=subprocess.PIPE, check=True
+        ).stdout
+        if shutil.which("zstd")
+        else b"\x28\xb5\x2f\xfd\x00",
+        "a database": read_bytes(workshop.database),
+    }
+    for name, data in foreign.items():
+        workshop.damage(data)
+        workshop.assert_refused("stream:" + workshop.damaged, want_offset=False)
+        with open(text, "wb") as file:
+            file.write(data)
+        for words in (("ls", "stream:" + text), ("import", workshop.database, "stream:" + text)):
+            workshop.fsmeta.refused(*words)
+        if name != "a database":
+            workshop.fsmeta.refused("ls", text)
+            workshop.fsmeta.refused("import", workshop.database, text)
+            workshop.fsmeta.refused("ls", "db:" + text)
+            workshop.fsmeta.refused("import", workshop.database, "-", data=data)
+        assert folder_state(workshop.home) == workshop.state, name
+
+
+def test_missing_and_unfit_operands(workshop):
+    missing = os.path.join(workshop.scratch, "missing")
+    for words in (
+        ("ls", missing),
+        ("diff", missing, workshop.tree),
+        ("import", workshop.database, missing),
+        ("scan", missing, "-o", missing + ".stream"),
+        ("export", missing, "-o", missing + ".stream"),
+        ("log", missing),
+        ("check", missing),
+        ("ls", workshop.database + "@7"),
+        ("ls", "db:" + workshop.stream),
+        ("ls", "stream:" + workshop.tree),
+        ("log", workshop.tree),
+    ):
+        workshop.fsmeta.refused(*words)
+    assert not os.path.exists(missing) and not os.path.exists(missing + ".stream")
+    assert folder_state(workshop.home) == workshop.state
+
+
+def test_source_json(workshop):
+    """source.json and entries.fss must agree; JSON that lies is not believed."""
+    whole = read_bytes(os.path.join(workshop.stream, "source.json"))
+    for data in (b"", b"{", b"[]", b"{}", whole[: len(whole) // 2], b"\xff" + whole, b"null"):
+        workshop.damage(workshop.good)
+        with open(os.path.join(workshop.damaged, "source.json"), "wb") as file:
+            file.write(data)
+        workshop.assert_refused("stream:" + workshop.damaged, ("import", "check"), want_offset=False)
+
+
+def test_foreign_database(workshop, scratch):
+    """Another application's database is neither read nor written."""
+    other = os.path.join(scratch, "other.db")
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE precious (x)")
+    connection.commit()
+    connection.close()
+    before = folder_state(scratch)
+    for words in (
+        ("import", other, workshop.stream),
+        ("scan", workshop.tree, "--db", other),
+        ("ls", other),
+        ("log", other),
+        ("check", other),
+        ("export", other, "-o", os.path.join(scratch, "stream")),
+    ):
+        workshop.fsmeta.refused(*words)
+    assert folder_state(scratch) == before
+
+
+def test_damaged_database(workshop, scratch):
+    """Pages overwritten with noise: no crash, no silence; check finds it."""
+    rng = random.Random(SEED + 4)
+    good = read_bytes(workshop.database)
+    path = os.path.join(scratch, "tree.db")
+    for _ in range(12):
+        data = bytearray(good)
+        offset = rng.randrange(4096, len(data) - 600)
+        data[offset : offset + 512] = rng.randbytes(512)
+        with open(path, "wb") as file:
+            file.write(data)
+        result = workshop.fsmeta.run("check", path, code=None)
+        assert result.code in (0, 1, 3), repr(result)
+        if result.code == 0:  # it hit a free page or the unused middle of one
+            listing = workshop.fsmeta.run("ls", "--format=jsonl", path).out
+            assert listing == workshop.fsmeta.run("ls", "--format=jsonl", workshop.database).out
+        else:
+            assert result.err.startswith(b"fsmeta: "), repr(result)
+        ls = workshop.fsmeta.run("ls", path, code=None)
+        assert ls.code in (0, 3), repr(ls)
+    for length in (0, 1, 99, 100, 4095, 4096, 8192, len(good) // 2, len(good) - 1):
+        with open(path, "wb") as file:
+            file.write(good[:length])
+        result = workshop.fsmeta.run("check", path, code=None)
+        assert result.code in (1, 3), f"cut at {length}: {result!r}"
+
+
+# ---- kill -9 ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def large(fsmeta, module_scratch):
+    """Two scans of a large tree, the second with a tenth of it gone and a tenth new."""
+    tree = os.path.join(module_scratch, "large")
+    streams = os.path.join(module_scratch, "large-1"), os.path.join(module_scratch, "large-2")
+    os.mkdir(tree)
+    folder_size = 500
+    folders = max(1, ENTRIES // folder_size)
+    for folder in range(folders):
+        path = os.path.join(tree, f"cam{folder:04d}")
+        os.mkdir(path)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        for number in range(folder_size):
+            flags = os.O_WRONLY | os.O_CREAT
+            os.close(os.open(f"{number:06d}_video.rf1p", flags, 0o644, dir_fd=descriptor))
+        os.close(descriptor)
+    fsmeta.run("scan", tree, "-o", streams[0])
+    for folder in range(0, folders):
+        path = os.path.join(tree, f"cam{folder:04d}")
+        for number in range(folder_size // 10):
+            old = os.path.join(path, f"{number:06d}_video.rf1p")
+            os.rename(old, os.path.join(path, f"{number + folder_size:06d}_video.rf1p"))
+    fsmeta.run("scan", tree, "-o", streams[1])
+    return streams
+
+
+def kill_at(fsmeta, delay, *words):
+    """Runs, kills after `delay` seconds; True where it had not ended by itself."""
+    process = fsmeta.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        process.wait(delay)
+        return False
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return True
+
+
+def generations(fsmeta, database):
+    """How many generations the database holds, by asking for each."""
+    number = 0
+    while fsmeta.run("ls", "--depth=0", f"{database}@{number + 1}", code=(0, 3)).code == 0:
+        number += 1
+    return number
+
+
+def test_killed_import(fsmeta, large, scratch):
+    """The second import is killed: the first generation is there, whole, or both are."""
+    first, second = large
+    pristine = os.path.join(scratch, "pristine.db")
+    fsmeta.run("import", pristine, first)
+    expected = fsmeta.run("ls", "--format=jsonl", pristine).out
+    database = os.path.join(scratch, "tree.db")
+    shutil.copy(pristine, database)
+    start = time.monotonic()
+    fsmeta.run("import", database, second)
+    duration = time.monotonic() - start
+    both = fsmeta.run("ls", "--format=jsonl", database).out
+    assert both != expected
+
+    rng = random.Random(SEED)
+    killed = held = 0
+    for attempt in range(12):
+        for name in os.listdir(scratch):
+            if name.startswith("tree.db"):
+                os.unlink(os.path.join(scratch, name))
+        shutil.copy(pristine, database)
+        # The write transaction is the last part; most of the moments lie there.
+        low = 0.0 if attempt % 3 == 0 else 0.5
+        killed += kill_at(
+            fsmeta, duration * rng.uniform(low, 1.05), "import", database, second
+        )
+        count = generations(fsmeta, database)
+        assert count in (1, 2)
+        held += count == 1
+        listing = fsmeta.run("ls", "--format=jsonl", database + "@1").out
+        assert listing == expected, "the previous generation is not whole"
+        if count == 2:
+            assert fsmeta.run("ls", "--format=jsonl", database).out == both
+        fsmeta.run("check", database)
+        # And it goes on from there: nothing is locked, nothing half done.
+        if count == 1:
+            fsmeta.run("import", database, second)
+            assert fsmeta.run("ls", "--format=jsonl", database).out == both
+    assert killed >= 6 and held >= 4, f"killed {killed}, previous generation found {held} times"
+
+
+def test_killed_first_import(fsmeta, large, scratch):
+    """The very first import is killed: no database, an empty one, or a whole one."""
+    first, _ = large
+    database = os.path.join(scratch, "tree.db")
+    start = time.monotonic()
+    fsmeta.run("import", database, first)
+    duration = time.monotonic() - start
+    expected = fsmeta.run("ls", "--format=jsonl", database).out
+    rng = random.Random(SEED + 1)
+    for _ in range(6):
+        for name in os.listdir(scratch):
+            os.unlink(os.path.join(scratch, name))
+        kill_at(fsmeta, duration * rng.uniform(0, 1.05), "import", database, first)
+        if os.path.exists(database):
+            result = fsmeta.run("ls", "--format=jsonl", database, code=(0, 3))
+            assert result.out in (b"", expected), "half a generation"
+        fsmeta.run("import", database, first, code=(0, 3))
+        assert fsmeta.run("ls", "--format=jsonl", database).out == expected
+        fsmeta.run("check", database)
+
+
+def test_killed_scan(fsmeta, scratch):
+    """A scan that is killed leaves the stream that was there before."""
+    tree = os.path.join(scratch, "tree")
+    treegen.generate(tree, SEED, entries=50, wide=max(ENTRIES, 20000), sparse=False)
+    stream = os.path.join(scratch, "stream")
+    start = time.monotonic()
+    fsmeta.run("scan", tree, "-o", stream)
+    duration = time.monotonic() - start
+    before = read_bytes(os.path.join(stream, "entries.fss"))
+    listing = fsmeta.run("ls", "--format=jsonl", stream).out
+    rng = random.Random(SEED + 2)
+    for _ in range(6):
+        kill_at(fsmeta, duration * rng.uniform(0, 0.9), "scan", tree, "-o", stream)
+        fsmeta.run("check", stream)
+        if read_bytes(os.path.join(stream, "entries.fss")) != before:
+            assert fsmeta.run("ls", "--format=jsonl", stream).out == listing
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_politely(fsmeta, large, scratch, number):
+    """SIGINT and SIGTERM: 130 and 143, within a second, nothing left half-written."""
+    first, _ = large
+    tree = os.path.join(os.path.dirname(first), "large")
+    for words in (
+        ("scan", tree, "-o", os.path.join(scratch, "stream")),
+        ("scan", tree, "--db", os.path.join(scratch, "tree.db")),
+        ("import", os.path.join(scratch, "other.db"), first),
+    ):
+        seen = set()
+        for delay in (0.0, 0.005, 0.01, 0.02, 0.04):
+            process = fsmeta.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            time.sleep(delay)
+            process.send_signal(number)
+            start = time.monotonic()
+            _, errors = process.communicate(timeout=60)
+            # Killed by the signal itself: before main() had set its handlers.
+            seen.add(process.returncode)
+            assert process.returncode in (0, 128 + number, -number), (words, delay, errors)
+            assert time.monotonic() - start < 1.5, words
+            if process.returncode != 0:
+                assert os.listdir(scratch) == [], (words, delay, os.listdir(scratch))
+            for name in os.listdir(scratch):
+                path = os.path.join(scratch, name)
+                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        assert 128 + number in seen, f"{words} was never stopped: {seen}"
