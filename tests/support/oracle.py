@@ -48,6 +48,8 @@ ENTRY_KEYS = {
     "target": str,
     "target_b64": str,
     "error": str,
+    "other_filesystem": bool,
+    "changed_while_read": bool,
     "hash": str,
     "unknown_since": int,
 }

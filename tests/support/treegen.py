@@ -223,6 +223,8 @@ def decorate(path, rng):
         mode = rng.choice([0o644, 0o600, 0o444, 0, 0o4755, 0o2755, 0o1777, 0o7777, 0o640])
         if stat.S_ISDIR(status.st_mode):
             mode |= 0o700
+        elif not is_root():
+            mode |= 0o600  # so that cp(1) and the mutator can do their work
         attempt(os.chmod, path, mode)
     if rng.random() < 0.7:
         when = random_ns(rng)
