@@ -33,6 +33,8 @@
  *             with it: INSIDE, and counted.
  *     UNSEEN  a folder of both sides in which the newer side could not look.
  *             What only the older side has below it is carried, and counted.
+ *     SEEN    a folder of both sides that the newer side did list, although it
+ *             lies in an UNSEEN one: absence below it is evidence again.
  *
  * Frames of other folders would carry nothing, so there are none; a tree in which
  * nothing happens keeps the stack empty.  A frame's change is already in the spool
@@ -43,7 +45,7 @@
  * and after any equal pair.  Two equal batches have the same first path, so no
  * WHOLE frame can be open across them in truth, and those that are on the stack
  * are closed.  An UNSEEN frame may be; the merge would not see where it ends, and
- * so does not ask.
+ * so does not ask while there is one.
  */
 #include "diff/merge.h"
 
@@ -64,6 +66,7 @@ struct side {
 enum frame_kind {
 	FRAME_WHOLE,
 	FRAME_UNSEEN,
+	FRAME_SEEN,
 };
 
 struct frame {
@@ -72,7 +75,7 @@ struct frame {
 	/** Depth of the folder itself. */
 	uint32_t depth;
 	uint32_t change_flags;
-	/** Its change in the spool. */
+	/** Its change in the spool; SEEN has none. */
 	uint64_t place;
 	uint64_t entries;
 	uint64_t bytes;
@@ -91,6 +94,8 @@ struct merge {
 	struct frame *frames;
 	size_t frame_count;
 	size_t frame_capacity;
+	/** How many of them are UNSEEN. */
+	size_t unseen_frames;
 
 	struct fsmeta_scope scope;
 	/** The newer side shows what it carries, so what it lacks is gone. */
@@ -139,6 +144,7 @@ static int open_frame(struct merge *merge, const struct frame *frame)
 		merge->frame_capacity = capacity;
 	}
 	merge->frames[merge->frame_count++] = *frame;
+	merge->unseen_frames += frame->kind == FRAME_UNSEEN;
 	return 0;
 }
 
@@ -178,6 +184,20 @@ static int close_unseen(struct merge *merge, struct frame *frame)
 	    frame->entries, frame->bytes, merge->error);
 }
 
+static int close_frame(struct merge *merge, struct frame *frame)
+{
+	switch (frame->kind) {
+	case FRAME_WHOLE:
+		return close_whole(merge, frame);
+	case FRAME_UNSEEN:
+		merge->unseen_frames--;
+		return close_unseen(merge, frame);
+	case FRAME_SEEN:
+		return 0;
+	}
+	return 0;
+}
+
 /** Closes all frames of folders at `depth` or deeper. */
 static int close_frames(struct merge *merge, uint32_t depth)
 {
@@ -186,8 +206,7 @@ static int close_frames(struct merge *merge, uint32_t depth)
 		int code;
 
 		merge->frame_count--;
-		code = frame.kind == FRAME_WHOLE ? close_whole(merge, &frame)
-						 : close_unseen(merge, &frame);
+		code = close_frame(merge, &frame);
 		if (code)
 			return code;
 	}
@@ -482,6 +501,17 @@ static int write_unseen(struct merge *merge, enum fsmeta_change_kind kind,
 	return 0;
 }
 
+/** Where a folder that was listed lies in one that was not, what it lacks is gone. */
+static int open_seen(struct merge *merge, const struct fsmeta_entry *after)
+{
+	struct frame frame = {.kind = FRAME_SEEN, .depth = after->depth};
+
+	if (after->type != FSMETA_TYPE_FOLDER || after->unknown_since ||
+	    !in_frame(merge, FRAME_UNSEEN))
+		return 0;
+	return open_frame(merge, &frame);
+}
+
 static int take_same_type(
     struct merge *merge, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
 {
@@ -500,9 +530,11 @@ static int take_same_type(
 		after = &filled;
 	}
 	code = write_modified(merge, before, after);
-	if (!code && hidden)
-		code = write_unseen(merge, hidden, before, after);
-	return code;
+	if (code)
+		return code;
+	if (hidden)
+		return write_unseen(merge, hidden, before, after);
+	return open_seen(merge, after);
 }
 
 /* ---- runs ------------------------------------------------------------- */
@@ -552,10 +584,9 @@ static int step_into_folder(struct merge *merge, const struct fsmeta_entry *afte
 	if (!merge->runs_comparable || hiding_kind(after))
 		return 0;
 	code = devices_permit_runs(merge);
-	if (code == 1)
-		code = step_over(merge, FSMETA_RUN_SUBTREE);
-	else
+	if (code != 1)
 		return code;
+	code = step_over(merge, FSMETA_RUN_SUBTREE);
 	if (code == 0)
 		code = step_over(merge, FSMETA_RUN_FILES);
 	return code < 0 ? code : 0;
@@ -566,8 +597,7 @@ static int step_over_batches(struct merge *merge)
 {
 	int code;
 
-	if (!merge->runs_comparable || merge->a.held || merge->b.held ||
-	    in_frame(merge, FRAME_UNSEEN))
+	if (!merge->runs_comparable || merge->a.held || merge->b.held || merge->unseen_frames)
 		return 0;
 	code = devices_permit_runs(merge);
 	while (code == 1) {

@@ -1,0 +1,1598 @@
+/*
+ * The merge against a naive diff of two sorted arrays, on seeded random pairs of
+ * trees, and by hand where a case deserves to be read.
+ *
+ * The naive diff looks every path up on both sides, climbs to the nearest folder
+ * that the newer side has to judge an absence, and counts totals by prefix.  It
+ * knows nothing of frames, look-ahead or runs.
+ */
+#include "base/path.h"
+#include "diff/diff.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- chance ----------------------------------------------------------- */
+
+struct chance {
+	uint64_t state;
+};
+
+/** splitmix64 */
+static uint64_t next_random(struct chance *chance)
+{
+	uint64_t value = chance->state += UINT64_C(0x9e3779b97f4a7c15);
+
+	value = (value ^ value >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	value = (value ^ value >> 27) * UINT64_C(0x94d049bb133111eb);
+	return value ^ value >> 31;
+}
+
+static unsigned below(struct chance *chance, unsigned limit)
+{
+	return (unsigned)(next_random(chance) % limit);
+}
+
+static bool one_in(struct chance *chance, unsigned limit)
+{
+	return below(chance, limit) == 0;
+}
+
+/* ---- trees ------------------------------------------------------------ */
+
+struct tree {
+	struct fsmeta_entry *entries;
+	size_t count;
+	size_t capacity;
+	struct fsmeta_arena arena;
+	struct fsmeta_batch_source source;
+};
+
+static void tree_init(struct tree *tree)
+{
+	memset(tree, 0, sizeof(*tree));
+	fsmeta_batch_source_init(&tree->source);
+	tree->source.field_mask = FSMETA_FIELDS_KNOWN;
+}
+
+static void tree_release(struct tree *tree)
+{
+	free(tree->entries);
+	fsmeta_arena_release(&tree->arena);
+	fsmeta_batch_source_release(&tree->source);
+}
+
+static struct fsmeta_entry *tree_add(struct tree *tree, const struct fsmeta_entry *entry)
+{
+	struct fsmeta_entry *copy;
+
+	if (tree->count == tree->capacity) {
+		tree->capacity = tree->capacity ? tree->capacity * 2 : 64;
+		tree->entries = reallocarray(tree->entries, tree->capacity, sizeof(*tree->entries));
+		assert_non_null(tree->entries);
+	}
+	copy = &tree->entries[tree->count++];
+	*copy = *entry;
+	copy->path = fsmeta_arena_copy(&tree->arena, entry->path, entry->path_length);
+	assert_non_null(copy->path);
+	return copy;
+}
+
+static const struct fsmeta_entry *tree_find(
+    const struct tree *tree, const char *path, size_t length)
+{
+	size_t low = 0, high = tree->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct fsmeta_entry *entry = &tree->entries[middle];
+		int order = fsmeta_path_compare(entry->path, entry->path_length, path, length);
+
+		if (order == 0)
+			return entry;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+/** A file whose every field is known; `value` makes it differ from others. */
+static struct fsmeta_entry make_entry(const char *path, enum fsmeta_type type, unsigned value)
+{
+	struct fsmeta_entry entry = {
+	    .path = path,
+	    .path_length = strlen(path),
+	    .type = type,
+	    .fields = fsmeta_fields_of_type(type),
+	    .size = value,
+	    .mtime = {.seconds = value, .nanoseconds = 1},
+	    .mode = 0644,
+	};
+
+	if (type == FSMETA_TYPE_SYMLINK) {
+		entry.target = "target";
+		entry.target_length = 6;
+	}
+	if (type == FSMETA_TYPE_FILE)
+		entry.hash_algorithm = FSMETA_HASH_XXH3;
+	return entry;
+}
+
+static void add(struct tree *tree, const char *path, enum fsmeta_type type, unsigned value)
+{
+	struct fsmeta_entry entry = make_entry(path, type, value);
+
+	tree_add(tree, &entry);
+}
+
+static struct fsmeta_entry *last(struct tree *tree)
+{
+	return &tree->entries[tree->count - 1];
+}
+
+/* ---- random trees ----------------------------------------------------- */
+
+/** In byte order; few, so that two trees meet in many; one of 255 bytes is added below. */
+static const char *const names[] = {"\001", "\n", " ", "\"", "-", "a", "a!b", "a.mp4", "a0", "b",
+    "\x7f", "\xc3\xa9", "\xff\xfe", NULL};
+
+enum {
+	NAME_COUNT = sizeof(names) / sizeof(names[0]),
+	MOST_ENTRIES = 70,
+};
+
+static const char *name_at(size_t index)
+{
+	static char longest[256];
+
+	if (names[index])
+		return names[index];
+	memset(longest, 0xff, 255);
+	return longest;
+}
+
+static void randomise_fields(struct chance *chance, struct fsmeta_entry *entry)
+{
+	static const char *const targets[] = {"x", "../y", "\xff"};
+
+	entry->size = below(chance, 3);
+	entry->mtime.seconds = below(chance, 2);
+	entry->mtime.nanoseconds = below(chance, 2);
+	entry->mode = one_in(chance, 4) ? 0600 : 0644;
+	entry->uid = below(chance, 2);
+	entry->device = below(chance, 2);
+	entry->inode = below(chance, 3);
+	entry->fields = fsmeta_fields_of_type(entry->type);
+	if (one_in(chance, 4))
+		entry->fields &= ~(uint32_t)FSMETA_FIELD_BTIME;
+	if (one_in(chance, 4))
+		entry->fields &= ~(uint32_t)FSMETA_FIELD_HASH;
+	if (entry->fields & FSMETA_FIELD_TARGET) {
+		entry->target = targets[below(chance, 3)];
+		entry->target_length = strlen(entry->target);
+	}
+	if (entry->fields & FSMETA_FIELD_HASH) {
+		entry->hash_algorithm = one_in(chance, 8) ? FSMETA_HASH_SHA256 : FSMETA_HASH_XXH3;
+		entry->hash[0] = (unsigned char)below(chance, 2);
+	}
+}
+
+static enum fsmeta_type random_type(struct chance *chance, uint32_t depth)
+{
+	if (below(chance, 10) < (depth < 2 ? 6u : 3u))
+		return FSMETA_TYPE_FOLDER;
+	return one_in(chance, 4) ? (enum fsmeta_type)(3 + below(chance, 5)) : FSMETA_TYPE_FILE;
+}
+
+/** Appends a random tree below `folder`, in canonical order by construction. */
+static void grow(struct chance *chance, struct tree *tree, const char *folder, uint32_t depth)
+{
+	for (size_t i = 0; i < NAME_COUNT && tree->count < MOST_ENTRIES; i++) {
+		struct fsmeta_entry entry = {.type = random_type(chance, depth)};
+		char path[4096];
+
+		if (!one_in(chance, 3))
+			continue;
+		snprintf(path, sizeof(path), "%s%s%s", folder, *folder ? "/" : "", name_at(i));
+		entry.path = path;
+		entry.path_length = strlen(path);
+		randomise_fields(chance, &entry);
+		tree_add(tree, &entry);
+		if (entry.type == FSMETA_TYPE_FOLDER && depth < 6)
+			grow(chance, tree, path, depth + 1);
+	}
+}
+
+static void make_random_tree(struct chance *chance, struct tree *tree)
+{
+	struct fsmeta_entry root = {.path = "", .type = FSMETA_TYPE_FOLDER};
+
+	tree_init(tree);
+	randomise_fields(chance, &root);
+	tree_add(tree, &root);
+	grow(chance, tree, "", 0);
+}
+
+static bool is_below(const struct fsmeta_entry *entry, const struct fsmeta_entry *folder)
+{
+	return entry->path_length > folder->path_length &&
+	       fsmeta_path_is_within(
+		   entry->path, entry->path_length, folder->path, folder->path_length);
+}
+
+/** A copy of `from` in which some things happened. */
+static void make_mutated_tree(struct chance *chance, struct tree *tree, const struct tree *from)
+{
+	const struct fsmeta_entry *gone = NULL;
+
+	tree_init(tree);
+	for (size_t i = 0; i < from->count; i++) {
+		struct fsmeta_entry *entry;
+
+		if (gone && is_below(&from->entries[i], gone))
+			continue;
+		if (i && one_in(chance, 8)) {
+			gone = &from->entries[i];
+			continue;
+		}
+		entry = tree_add(tree, &from->entries[i]);
+		if (i && one_in(chance, 10)) {
+			entry->type = random_type(chance, 9);
+			randomise_fields(chance, entry);
+			gone = entry->type == FSMETA_TYPE_FOLDER ? gone : &from->entries[i];
+		} else if (one_in(chance, 5)) {
+			randomise_fields(chance, entry);
+		}
+	}
+}
+
+/** Takes out the entries for which `leaves` says so. */
+static void tree_filter(struct tree *tree, const bool *out)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < tree->count; i++)
+		if (!out[i])
+			tree->entries[kept++] = tree->entries[i];
+	tree->count = kept;
+}
+
+/** Some entries could not be read, some folders are on other file systems. */
+static void hide_some(struct chance *chance, struct tree *tree, bool carries)
+{
+	bool out[MOST_ENTRIES + 1] = {false};
+
+	for (size_t i = 0; i < tree->count; i++) {
+		struct fsmeta_entry *entry = &tree->entries[i];
+		unsigned partial = below(chance, 3);
+
+		if (!one_in(chance, 6))
+			continue;
+		if (entry->type == FSMETA_TYPE_FOLDER && one_in(chance, 3)) {
+			entry->flags |= FSMETA_FLAG_OTHER_FILESYSTEM;
+			partial = 0;
+		} else {
+			entry->flags |= FSMETA_FLAG_UNREADABLE;
+			entry->error = one_in(chance, 2) ? EACCES : EIO;
+			if (entry->type != FSMETA_TYPE_FOLDER || one_in(chance, 4))
+				entry->fields &= (uint32_t)next_random(chance);
+		}
+		for (size_t j = i + 1; j < tree->count && is_below(&tree->entries[j], entry); j++) {
+			if (carries)
+				tree->entries[j].unknown_since = one_in(chance, 3) ? 0 : 7;
+			else if (partial == 0)
+				out[j] = true;
+			else if (partial == 1 && one_in(chance, 3))
+				out[j] = true;
+		}
+	}
+	/* Nothing stands without its folder. */
+	for (size_t i = 0; i < tree->count; i++)
+		for (size_t j = i + 1; out[i] && j < tree->count; j++)
+			if (is_below(&tree->entries[j], &tree->entries[i]))
+				out[j] = true;
+	tree_filter(tree, out);
+}
+
+/** True where the path is in a sub-tree of the source, or on the way to one. */
+static bool naive_in_scope(
+    const struct fsmeta_batch_source *source, const char *path, size_t length)
+{
+	const struct fsmeta_string_list *list = &source->subtrees;
+
+	for (size_t i = 0; i < list->count; i++)
+		if (fsmeta_path_is_within(path, length, list->items[i], list->lengths[i]) ||
+		    fsmeta_path_is_within(list->items[i], list->lengths[i], path, length))
+			return true;
+	return list->count == 0;
+}
+
+/** Makes `tree` what a scan of one to three sub-trees would have shown. */
+static void look_at_subtrees(struct chance *chance, struct tree *tree, const struct tree *other)
+{
+	bool out[MOST_ENTRIES + 1] = {false};
+	unsigned count = 1 + below(chance, 3);
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct tree *from = one_in(chance, 2) ? tree : other;
+		const struct fsmeta_entry *entry =
+		    &from->entries[below(chance, (unsigned)from->count)];
+
+		assert_int_equal(fsmeta_batch_source_add_string(&tree->source,
+				     &tree->source.subtrees, entry->path, entry->path_length),
+		    0);
+	}
+	for (size_t i = 0; i < tree->count; i++)
+		out[i] = !naive_in_scope(
+		    &tree->source, tree->entries[i].path, tree->entries[i].path_length);
+	tree_filter(tree, out);
+}
+
+/** File systems in the same order, in another, or some missing. */
+static void add_filesystems(struct chance *chance, struct tree *a, struct tree *b)
+{
+	unsigned order = below(chance, 3);
+	uint32_t index;
+
+	fsmeta_batch_source_add_filesystem(&a->source, "u-0", "ext4", "", &index);
+	fsmeta_batch_source_add_filesystem(&a->source, "u-1", "ext4", "", &index);
+	fsmeta_batch_source_add_filesystem(
+	    &b->source, order == 1 ? "u-1" : "u-0", "ext4", "", &index);
+	fsmeta_batch_source_add_filesystem(&b->source,
+	    order == 1   ? "u-0"
+	    : order == 2 ? "u-9"
+			 : "u-1",
+	    "ext4", "", &index);
+}
+
+/* ---- what is collected and what is expected ----------------------------- */
+
+struct item {
+	enum fsmeta_change_kind kind;
+	uint32_t flags;
+	uint32_t fields;
+	uint64_t entries;
+	uint64_t bytes;
+	bool has_before;
+	bool has_after;
+	struct fsmeta_entry before;
+	struct fsmeta_entry after;
+};
+
+struct items {
+	struct fsmeta_change_sink sink;
+	struct item *items;
+	size_t count;
+	size_t capacity;
+	struct fsmeta_arena arena;
+};
+
+static void items_release(struct items *items)
+{
+	free(items->items);
+	fsmeta_arena_release(&items->arena);
+}
+
+static struct fsmeta_entry copy_entry(struct items *items, const struct fsmeta_entry *entry)
+{
+	struct fsmeta_entry copy = *entry;
+
+	copy.path = fsmeta_arena_copy(&items->arena, entry->path, entry->path_length);
+	copy.target = fsmeta_arena_copy(&items->arena, entry->target, entry->target_length);
+	assert_non_null(copy.path);
+	assert_non_null(copy.target);
+	copy.name = copy.path + fsmeta_path_name_offset(copy.path, copy.path_length);
+	copy.name_length = copy.path_length - (size_t)(copy.name - copy.path);
+	copy.depth = fsmeta_path_depth(copy.path, copy.path_length);
+	return copy;
+}
+
+static int collect(
+    struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
+{
+	struct items *items = (struct items *)sink;
+	struct item *item;
+
+	(void)error;
+	if (items->count == items->capacity) {
+		items->capacity = items->capacity ? items->capacity * 2 : 64;
+		items->items = reallocarray(items->items, items->capacity, sizeof(*items->items));
+		assert_non_null(items->items);
+	}
+	item = &items->items[items->count++];
+	*item = (struct item){.kind = change->kind,
+	    .flags = change->flags,
+	    .fields = change->fields,
+	    .entries = change->entries,
+	    .bytes = change->bytes,
+	    .has_before = change->before,
+	    .has_after = change->after};
+	if (change->before)
+		item->before = copy_entry(items, change->before);
+	if (change->after)
+		item->after = copy_entry(items, change->after);
+	return 0;
+}
+
+static const struct fsmeta_entry *item_entry(const struct item *item)
+{
+	return item->has_after ? &item->after : &item->before;
+}
+
+/** All of it: the spool must lose nothing. */
+static void assert_same_entry(const struct fsmeta_entry *got, const struct fsmeta_entry *wanted)
+{
+	assert_int_equal(got->path_length, wanted->path_length);
+	assert_memory_equal(got->path, wanted->path, wanted->path_length);
+	assert_int_equal(got->name_length, wanted->name_length);
+	assert_memory_equal(got->name, wanted->name, wanted->name_length);
+	assert_int_equal(got->depth, wanted->depth);
+	assert_int_equal(got->type, wanted->type);
+	assert_int_equal(got->fields, wanted->fields);
+	assert_int_equal(got->flags, wanted->flags);
+	assert_int_equal(got->error, wanted->error);
+	assert_int_equal(got->id, wanted->id);
+	assert_int_equal(got->unknown_since, wanted->unknown_since);
+	assert_int_equal(fsmeta_entry_differences(got, wanted, FSMETA_FIELDS_KNOWN, NULL, 0), 0);
+}
+
+static void print_items(const char *title, const struct items *items)
+{
+	print_message("%s\n", title);
+	for (size_t i = 0; i < items->count; i++) {
+		const struct item *item = &items->items[i];
+		struct fsmeta_buffer text = {0};
+
+		fsmeta_text_append_json(
+		    &text, item_entry(item)->path, item_entry(item)->path_length);
+		print_message("  %s flags=%x fields=%x %llu/%llu %s\n",
+		    fsmeta_change_kind_name(item->kind), item->flags, item->fields,
+		    (unsigned long long)item->entries, (unsigned long long)item->bytes,
+		    fsmeta_buffer_string(&text));
+		fsmeta_buffer_release(&text);
+	}
+}
+
+static void assert_same_item(const struct item *got, const struct item *wanted)
+{
+	assert_int_equal(got->kind, wanted->kind);
+	assert_int_equal(got->flags, wanted->flags);
+	assert_int_equal(got->fields, wanted->fields);
+	assert_int_equal(got->entries, wanted->entries);
+	assert_int_equal(got->bytes, wanted->bytes);
+	assert_int_equal(got->has_before, wanted->has_before);
+	assert_int_equal(got->has_after, wanted->has_after);
+	if (wanted->has_before)
+		assert_same_entry(&got->before, &wanted->before);
+	if (wanted->has_after)
+		assert_same_entry(&got->after, &wanted->after);
+}
+
+static bool look_alike(const struct items *a, const struct items *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		const struct fsmeta_entry *left = item_entry(&a->items[i]);
+		const struct fsmeta_entry *right = item_entry(&b->items[i]);
+
+		if (a->items[i].kind != b->items[i].kind ||
+		    a->items[i].flags != b->items[i].flags ||
+		    a->items[i].fields != b->items[i].fields ||
+		    a->items[i].entries != b->items[i].entries ||
+		    a->items[i].bytes != b->items[i].bytes ||
+		    fsmeta_path_compare(
+			left->path, left->path_length, right->path, right->path_length))
+			return false;
+	}
+	return true;
+}
+
+static void assert_same_items(const struct items *got, const struct items *wanted)
+{
+	if (!look_alike(got, wanted)) {
+		print_items("wanted:", wanted);
+		print_items("got:", got);
+	}
+	assert_int_equal(got->count, wanted->count);
+	for (size_t i = 0; i < got->count; i++)
+		assert_same_item(&got->items[i], &wanted->items[i]);
+}
+
+/* ---- the naive diff ----------------------------------------------------- */
+
+struct naive {
+	const struct tree *a;
+	const struct tree *b;
+	const struct fsmeta_diff_options *options;
+	bool b_is_state;
+	uint32_t *device_map;
+	struct items *out;
+};
+
+/** Entry of the parent folder of a path that is not the root; NULL where the tree has none. */
+static const struct fsmeta_entry *find_parent(
+    const struct tree *tree, const char *path, size_t length)
+{
+	size_t name = fsmeta_path_name_offset(path, length);
+
+	return tree_find(tree, path, name ? name - 1 : 0);
+}
+
+static size_t parent_length(const char *path, size_t length)
+{
+	size_t name = fsmeta_path_name_offset(path, length);
+
+	return name ? name - 1 : 0;
+}
+
+/** The folder of `b` that hides what is at `path`, NULL where none does. */
+static const struct fsmeta_entry *hidden_by(
+    const struct naive *naive, const char *path, size_t length)
+{
+	while (length) {
+		const struct fsmeta_entry *folder;
+
+		length = parent_length(path, length);
+		folder = tree_find(naive->b, path, length);
+		if (!folder)
+			continue;
+		if (folder->type != FSMETA_TYPE_FOLDER)
+			return NULL;
+		if (folder->flags & (FSMETA_FLAG_UNREADABLE | FSMETA_FLAG_OTHER_FILESYSTEM))
+			return folder;
+		if (!folder->unknown_since)
+			return NULL;
+	}
+	return NULL;
+}
+
+enum fate {
+	FATE_REMOVED,
+	FATE_HIDDEN,
+	FATE_NOT_ASKED,
+};
+
+/** What became of an entry that only `a` has. */
+static enum fate naive_fate(
+    const struct naive *naive, const struct fsmeta_entry *entry, const struct fsmeta_entry **folder)
+{
+	size_t topmost = entry->path_length;
+	const struct fsmeta_entry *around = NULL;
+
+	*folder = NULL;
+	if (naive->b_is_state)
+		return FATE_REMOVED;
+	while (topmost) {
+		size_t up = parent_length(entry->path, topmost);
+
+		around = tree_find(naive->b, entry->path, up);
+		if (around)
+			break;
+		topmost = up;
+	}
+	if (around && around->type != FSMETA_TYPE_FOLDER)
+		return FATE_REMOVED;
+	*folder = hidden_by(naive, entry->path, entry->path_length);
+	if (*folder)
+		return FATE_HIDDEN;
+	return naive_in_scope(&naive->b->source, entry->path, topmost) ? FATE_REMOVED
+								       : FATE_NOT_ASKED;
+}
+
+static void naive_emit(struct naive *naive, const struct item *item)
+{
+	struct fsmeta_change change = {.kind = item->kind,
+	    .flags = item->flags,
+	    .before = item->has_before ? &item->before : NULL,
+	    .after = item->has_after ? &item->after : NULL,
+	    .fields = item->fields,
+	    .entries = item->entries,
+	    .bytes = item->bytes};
+
+	collect(&naive->out->sink, &change, NULL);
+}
+
+/** True where `entry` has no folder of its type on the other side. */
+static bool is_inside(const struct tree *other, const struct fsmeta_entry *entry)
+{
+	const struct fsmeta_entry *folder;
+
+	if (!entry->path_length)
+		return false;
+	folder = find_parent(other, entry->path, entry->path_length);
+	return !folder || folder->type != FSMETA_TYPE_FOLDER;
+}
+
+static void naive_whole(struct naive *naive, enum fsmeta_change_kind kind, const struct tree *tree,
+    const struct tree *other, const struct fsmeta_entry *entry)
+{
+	struct item item = {.kind = kind};
+
+	if (is_inside(other, entry))
+		item.flags = FSMETA_CHANGE_INSIDE;
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct fsmeta_entry *each = &tree->entries[i];
+
+		if (!is_below(each, entry))
+			continue;
+		item.entries++;
+		item.bytes += each->type == FSMETA_TYPE_FILE ? each->size : 0;
+	}
+	if (kind == FSMETA_CHANGE_ADDED) {
+		item.has_after = true;
+		item.after = *entry;
+	} else {
+		item.has_before = true;
+		item.before = *entry;
+	}
+	naive_emit(naive, &item);
+}
+
+static uint32_t naive_mask(
+    const struct naive *naive, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
+{
+	const struct fsmeta_diff_options *options = naive->options;
+	uint32_t a = naive->a->source.field_mask, b = naive->b->source.field_mask;
+	uint32_t mask;
+
+	if (options->notion == FSMETA_DIFF_STORED)
+		return b | FSMETA_FIELD_FLAGS;
+	mask = before->type == FSMETA_TYPE_FOLDER ? FSMETA_FIELDS_REPORTED_FOLDER
+						  : FSMETA_FIELDS_REPORTED_FILE;
+	mask = options->fields_only ? options->fields : mask | options->fields;
+	mask &= (a & b) | FSMETA_FIELD_FLAGS;
+	if (before->flags & FSMETA_FLAG_UNREADABLE)
+		mask &= before->fields | FSMETA_FIELD_FLAGS;
+	if (after->flags & FSMETA_FLAG_UNREADABLE)
+		mask &= after->fields | FSMETA_FIELD_FLAGS;
+	return mask;
+}
+
+/** `entry` with what it lacks because it could not be read, as far as it can be said. */
+static void naive_fill(struct naive *naive, struct fsmeta_entry *entry,
+    const struct fsmeta_entry *before, uint32_t *mask)
+{
+	struct fsmeta_entry filled = *before;
+	uint32_t lacking = before->fields & ~entry->fields & naive->b->source.field_mask;
+	uint32_t device = UINT32_MAX;
+
+	for (uint32_t i = 0; i < naive->b->source.filesystem_count; i++)
+		if (naive->device_map[i] == before->device)
+			device = i;
+	if (device == UINT32_MAX)
+		lacking &= ~(uint32_t)FSMETA_FIELD_DEVICE;
+#define TAKE(FIELD, member)                    \
+	if (!(lacking & FSMETA_FIELD_##FIELD)) \
+	filled.member = entry->member
+	TAKE(SIZE, size);
+	TAKE(MTIME, mtime);
+	TAKE(CTIME, ctime);
+	TAKE(BTIME, btime);
+	TAKE(MODE, mode);
+	TAKE(UID, uid);
+	TAKE(GID, gid);
+	TAKE(INODE, inode);
+	TAKE(NLINK, nlink);
+	TAKE(ALLOCATED, allocated);
+	TAKE(RDEV, rdev_major);
+	TAKE(RDEV, rdev_minor);
+	TAKE(TARGET, target);
+	TAKE(TARGET, target_length);
+	TAKE(HASH, hash_algorithm);
+#undef TAKE
+	if (!(lacking & FSMETA_FIELD_HASH))
+		memcpy(filled.hash, entry->hash, sizeof(filled.hash));
+	filled.device = lacking & FSMETA_FIELD_DEVICE ? device : entry->device;
+	filled.flags = entry->flags;
+	filled.error = entry->error;
+	filled.id = entry->id;
+	filled.unknown_since = entry->unknown_since;
+	filled.fields = entry->fields | lacking;
+	*entry = filled;
+	*mask &= entry->fields | FSMETA_FIELD_FLAGS;
+}
+
+static void naive_unseen(struct naive *naive, const struct fsmeta_entry *before,
+    const struct fsmeta_entry *original, const struct item *pair)
+{
+	struct item item = *pair;
+	bool unreadable = original->flags & FSMETA_FLAG_UNREADABLE;
+	bool same = unreadable
+			? before->flags & FSMETA_FLAG_UNREADABLE && before->error == original->error
+			: before->flags & FSMETA_FLAG_OTHER_FILESYSTEM &&
+			      !(before->flags & FSMETA_FLAG_UNREADABLE) &&
+			      before->error == original->error;
+	bool known = false;
+
+	item.kind = unreadable ? FSMETA_CHANGE_UNREADABLE : FSMETA_CHANGE_UNKNOWN;
+	item.fields = 0;
+	for (size_t i = 0; i < naive->a->count; i++) {
+		const struct fsmeta_entry *each = &naive->a->entries[i];
+		const struct fsmeta_entry *there =
+		    tree_find(naive->b, each->path, each->path_length);
+		const struct fsmeta_entry *folder;
+
+		if (there ? there->type == each->type && there->unknown_since &&
+				hidden_by(naive, each->path, each->path_length) == original
+			  : naive_fate(naive, each, &folder) == FATE_HIDDEN && folder == original) {
+			item.entries++;
+			item.bytes += each->type == FSMETA_TYPE_FILE ? each->size : 0;
+			known |= !each->unknown_since;
+		}
+	}
+	if (same || (item.entries && !known))
+		item.flags = FSMETA_CHANGE_CONTINUED;
+	if (unreadable || item.entries)
+		naive_emit(naive, &item);
+}
+
+static void naive_pair(
+    struct naive *naive, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
+{
+	const uint32_t evidence = FSMETA_FIELD_SIZE | FSMETA_FIELD_MTIME | FSMETA_FIELD_HASH;
+	struct item item = {.kind = FSMETA_CHANGE_MODIFIED,
+	    .has_before = true,
+	    .has_after = true,
+	    .before = *before,
+	    .after = *after};
+	uint32_t mask = naive_mask(naive, before, after);
+
+	if (naive->options->notion == FSMETA_DIFF_STORED && after->flags & FSMETA_FLAG_UNREADABLE)
+		naive_fill(naive, &item.after, before, &mask);
+	item.fields = fsmeta_entry_differences(
+	    before, &item.after, mask, naive->device_map, naive->b->source.filesystem_count);
+	if (before->type == FSMETA_TYPE_FILE && item.fields & FSMETA_FIELD_HASH &&
+	    (item.before.fields & evidence) == evidence &&
+	    (item.after.fields & evidence) == evidence &&
+	    item.before.hash_algorithm == item.after.hash_algorithm &&
+	    !fsmeta_entry_differences(
+		before, &item.after, FSMETA_FIELD_SIZE | FSMETA_FIELD_MTIME, NULL, 0))
+		item.kind = FSMETA_CHANGE_CORRUPTED;
+	if (item.fields)
+		naive_emit(naive, &item);
+	if (after->flags & FSMETA_FLAG_UNREADABLE ||
+	    (after->flags & FSMETA_FLAG_OTHER_FILESYSTEM && after->type == FSMETA_TYPE_FOLDER))
+		naive_unseen(naive, before, after, &item);
+}
+
+static void naive_path(
+    struct naive *naive, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
+{
+	const struct fsmeta_entry *folder;
+
+	if (before && after && before->type == after->type) {
+		naive_pair(naive, before, after);
+		return;
+	}
+	if (before && (after || naive_fate(naive, before, &folder) == FATE_REMOVED))
+		naive_whole(naive, FSMETA_CHANGE_REMOVED, naive->a, naive->b, before);
+	if (after)
+		naive_whole(naive, FSMETA_CHANGE_ADDED, naive->b, naive->a, after);
+}
+
+static void naive_diff(struct items *out, const struct tree *a, const struct tree *b,
+    const struct fsmeta_diff_options *options)
+{
+	struct naive naive = {.a = a, .b = b, .options = options, .out = out};
+	size_t i = 0, j = 0;
+
+	naive.b_is_state = b->source.id_kind == FSMETA_IDS_STABLE && !options->seen_only;
+	assert_int_equal(
+	    fsmeta_batch_source_map_filesystems(&naive.device_map, &a->source, &b->source), 0);
+	while (i < a->count || j < b->count) {
+		const struct fsmeta_entry *before = i < a->count ? &a->entries[i] : NULL;
+		const struct fsmeta_entry *after = j < b->count ? &b->entries[j] : NULL;
+		int order = !before  ? 1
+			    : !after ? -1
+				     : fsmeta_path_compare(before->path, before->path_length,
+					   after->path, after->path_length);
+
+		naive_path(&naive, order <= 0 ? before : NULL, order >= 0 ? after : NULL);
+		i += order <= 0;
+		j += order >= 0;
+	}
+	free(naive.device_map);
+}
+
+/* ---- runs --------------------------------------------------------------- */
+
+struct runs {
+	struct fsmeta_array_run *runs;
+	size_t count;
+};
+
+static void mix(struct fsmeta_digest *digest, const void *bytes, size_t size)
+{
+	const unsigned char *from = bytes;
+
+	for (size_t i = 0; i < size; i++) {
+		digest->low = (digest->low ^ from[i]) * UINT64_C(0x100000001b3);
+		digest->high = (digest->high + from[i]) * UINT64_C(0x9e3779b97f4a7c15);
+	}
+}
+
+/** False for an entry that no run may comprise. */
+static bool mix_entry(struct fsmeta_digest *digest, const struct fsmeta_entry *entry)
+{
+	uint64_t values[] = {entry->path_length, entry->type, entry->fields, entry->size,
+	    (uint64_t)entry->mtime.seconds, entry->mtime.nanoseconds, entry->mode, entry->uid,
+	    entry->device, entry->inode, entry->target_length, entry->hash_algorithm, entry->flags};
+
+	mix(digest, values, sizeof(values));
+	mix(digest, entry->path, entry->path_length);
+	mix(digest, entry->target, entry->target_length);
+	mix(digest, entry->hash, sizeof(entry->hash));
+	return !entry->unknown_since &&
+	       !(entry->flags & (FSMETA_FLAG_UNREADABLE | FSMETA_FLAG_OTHER_FILESYSTEM));
+}
+
+static void offer(struct runs *runs, enum fsmeta_run_kind kind, const char *path,
+    struct fsmeta_digest token, uint64_t entries)
+{
+	runs->runs[runs->count++] = (struct fsmeta_array_run){
+	    .kind = kind, .path = path, .token = token, .entries = entries};
+}
+
+static void offer_folder(struct runs *runs, const struct tree *tree, size_t index)
+{
+	const struct fsmeta_entry *folder = &tree->entries[index];
+	struct fsmeta_digest all = {1, 1}, files = {2, 2};
+	bool all_seen = true, files_seen = true;
+
+	mix(&all, folder->path, folder->path_length);
+	mix(&files, folder->path, folder->path_length);
+	for (size_t i = index + 1; i < tree->count && is_below(&tree->entries[i], folder); i++) {
+		const struct fsmeta_entry *entry = &tree->entries[i];
+
+		all_seen &= mix_entry(&all, entry);
+		if (entry->type != FSMETA_TYPE_FOLDER &&
+		    parent_length(entry->path, entry->path_length) == folder->path_length)
+			files_seen &= mix_entry(&files, entry);
+	}
+	if (all_seen)
+		offer(runs, FSMETA_RUN_SUBTREE, folder->path, all, 0);
+	if (files_seen)
+		offer(runs, FSMETA_RUN_FILES, folder->path, files, 0);
+}
+
+/** Batches begin where a hash of the path says so: anywhere, also inside folders. */
+static bool begins_batch(const struct fsmeta_entry *entry)
+{
+	struct fsmeta_digest digest = {3, 3};
+
+	mix(&digest, entry->path, entry->path_length);
+	return (digest.high >> 40) % 3 == 0;
+}
+
+static void offer_batch(struct runs *runs, const struct tree *tree, size_t index)
+{
+	struct fsmeta_digest token = {4, 4};
+	bool seen = true;
+	size_t end = index;
+
+	do
+		seen &= mix_entry(&token, &tree->entries[end++]);
+	while (end < tree->count && !begins_batch(&tree->entries[end]));
+	if (seen)
+		offer(runs, FSMETA_RUN_BATCH, tree->entries[index].path, token, end - index);
+}
+
+/** All runs of the kinds in `kinds` (bits by number) that the tree can offer. */
+static void make_runs(struct runs *runs, const struct tree *tree, unsigned kinds)
+{
+	runs->count = 0;
+	runs->runs = calloc(tree->count * 3 + 1, sizeof(*runs->runs));
+	assert_non_null(runs->runs);
+	for (size_t i = 0; i < tree->count; i++) {
+		size_t before = runs->count, kept = before;
+
+		if (tree->entries[i].type == FSMETA_TYPE_FOLDER)
+			offer_folder(runs, tree, i);
+		if (begins_batch(&tree->entries[i]))
+			offer_batch(runs, tree, i);
+		for (size_t j = before; j < runs->count; j++)
+			if (kinds & 1u << runs->runs[j].kind)
+				runs->runs[kept++] = runs->runs[j];
+		runs->count = kept;
+	}
+}
+
+/* ---- running the merge -------------------------------------------------- */
+
+/** Which kinds of runs are offered; 0 = none. */
+static struct fsmeta_diff *run_diff(
+    struct tree *a, struct tree *b, const struct fsmeta_diff_options *options, unsigned run_kinds)
+{
+	struct fsmeta_error error = {0};
+	struct fsmeta_cursor *cursor_a, *cursor_b;
+	struct fsmeta_diff *diff;
+	struct runs runs_a = {0}, runs_b = {0};
+
+	assert_int_equal(
+	    fsmeta_cursor_from_array(&cursor_a, a->entries, a->count, &a->source, &error), 0);
+	assert_int_equal(
+	    fsmeta_cursor_from_array(&cursor_b, b->entries, b->count, &b->source, &error), 0);
+	if (run_kinds) {
+		make_runs(&runs_a, a, run_kinds);
+		make_runs(&runs_b, b, run_kinds);
+		fsmeta_cursor_array_offer_runs(cursor_a, runs_a.runs, runs_a.count);
+		fsmeta_cursor_array_offer_runs(cursor_b, runs_b.runs, runs_b.count);
+	}
+	assert_int_equal(fsmeta_diff_run(&diff, cursor_a, cursor_b, options, &error), 0);
+	fsmeta_cursor_close(cursor_a);
+	fsmeta_cursor_close(cursor_b);
+	free(runs_a.runs);
+	free(runs_b.runs);
+	return diff;
+}
+
+static struct items collect_diff(struct fsmeta_diff *diff)
+{
+	struct items items = {.sink = {.change = collect}};
+	struct fsmeta_error error = {0};
+
+	assert_int_equal(fsmeta_diff_replay(diff, &items.sink, &error), 0);
+	return items;
+}
+
+static void assert_counts(const struct fsmeta_diff *diff, const struct items *items)
+{
+	const struct fsmeta_diff_counts *counts = fsmeta_diff_get_counts(diff);
+	struct fsmeta_diff_counts wanted = {0};
+
+	for (size_t i = 0; i < items->count; i++) {
+		const struct item *item = &items->items[i];
+		uint64_t bytes =
+		    item_entry(item)->type == FSMETA_TYPE_FILE ? item_entry(item)->size : 0;
+
+		wanted.kinds[item->kind]++;
+		wanted.continued += (item->flags & FSMETA_CHANGE_CONTINUED) != 0;
+		wanted.bytes_added += item->kind == FSMETA_CHANGE_ADDED ? bytes : 0;
+		wanted.bytes_removed += item->kind == FSMETA_CHANGE_REMOVED ? bytes : 0;
+	}
+	assert_memory_equal(counts->kinds, wanted.kinds, sizeof(wanted.kinds));
+	assert_int_equal(counts->continued, wanted.continued);
+	assert_int_equal(counts->bytes_added, wanted.bytes_added);
+	assert_int_equal(counts->bytes_removed, wanted.bytes_removed);
+	assert_int_equal(fsmeta_diff_has_changes(diff), items->count > wanted.continued);
+}
+
+/** By path; removed before added, modified before unreadable at the same path. */
+static void assert_canonical(const struct items *items)
+{
+	for (size_t i = 1; i < items->count; i++) {
+		const struct fsmeta_entry *before = item_entry(&items->items[i - 1]);
+		const struct fsmeta_entry *after = item_entry(&items->items[i]);
+		int order = fsmeta_path_compare(
+		    before->path, before->path_length, after->path, after->path_length);
+
+		assert_true(order <= 0);
+		if (order == 0 && items->items[i].kind == FSMETA_CHANGE_ADDED)
+			assert_int_equal(items->items[i - 1].kind, FSMETA_CHANGE_REMOVED);
+		else if (order == 0)
+			assert_true(items->items[i].kind >= FSMETA_CHANGE_UNREADABLE);
+	}
+}
+
+/** Applies stored changes to the listing of `a`: it becomes that of `b` plus what is carried. */
+static void assert_applies(
+    const struct tree *a, const struct tree *b, const struct items *items, bool nothing_hidden)
+{
+	size_t at = 0, in_a = 0;
+	size_t met = 0;
+
+	while (in_a < a->count || at < items->count) {
+		const struct item *item = at < items->count ? &items->items[at] : NULL;
+		const struct fsmeta_entry *entry = in_a < a->count ? &a->entries[in_a] : NULL;
+		const struct fsmeta_entry *now = entry, *there;
+		int order = !entry  ? 1
+			    : !item ? -1
+				    : fsmeta_path_compare(entry->path, entry->path_length,
+					  item_entry(item)->path, item_entry(item)->path_length);
+
+		if (order >= 0) {
+			now = item->kind == FSMETA_CHANGE_REMOVED ? NULL : &item->after;
+			at++;
+			/* Unseen says nothing about the entry itself. */
+			if (item->kind >= FSMETA_CHANGE_UNREADABLE)
+				continue;
+			if (item->kind == FSMETA_CHANGE_REMOVED ||
+			    item->kind == FSMETA_CHANGE_MODIFIED ||
+			    item->kind == FSMETA_CHANGE_CORRUPTED) {
+				assert_int_equal(order, 0);
+				in_a++;
+			}
+		} else {
+			in_a++;
+		}
+		if (!now)
+			continue;
+		there = tree_find(b, now->path, now->path_length);
+		if (nothing_hidden)
+			assert_non_null(there);
+		if (there) {
+			met++;
+			assert_int_equal(there->type, now->type);
+			if (nothing_hidden)
+				assert_int_equal(
+				    fsmeta_entry_differences(there, now,
+					FSMETA_FIELDS_KNOWN & ~(uint32_t)FSMETA_FIELD_DEVICE, NULL,
+					0),
+				    0);
+		}
+	}
+	assert_int_equal(met, b->count);
+}
+
+/* ---- random pairs ------------------------------------------------------- */
+
+struct pair {
+	struct tree a;
+	struct tree b;
+	struct fsmeta_diff_options options;
+	bool nothing_hidden;
+};
+
+static void make_pair(struct pair *pair, struct chance *chance)
+{
+	memset(pair, 0, sizeof(*pair));
+	pair->nothing_hidden = one_in(chance, 2);
+	make_random_tree(chance, &pair->a);
+	if (one_in(chance, 4))
+		make_random_tree(chance, &pair->b);
+	else
+		make_mutated_tree(chance, &pair->b, &pair->a);
+	add_filesystems(chance, &pair->a, &pair->b);
+	if (one_in(chance, 20))
+		pair->a.count = 0;
+	if (!pair->nothing_hidden) {
+		bool state = one_in(chance, 4);
+
+		if (one_in(chance, 2))
+			hide_some(chance, &pair->a, true);
+		pair->b.source.id_kind = state ? FSMETA_IDS_STABLE : FSMETA_IDS_ORDINAL;
+		pair->options.seen_only = one_in(chance, 4);
+		hide_some(chance, &pair->b, state && !pair->options.seen_only);
+		if (one_in(chance, 3) && pair->a.count)
+			look_at_subtrees(chance, &pair->b, &pair->a);
+	}
+	pair->options.notion = one_in(chance, 2) ? FSMETA_DIFF_STORED : FSMETA_DIFF_REPORTED;
+	pair->options.spool_bytes = one_in(chance, 2) ? 64 : 0;
+	if (one_in(chance, 3)) {
+		pair->options.fields =
+		    (uint32_t)next_random(chance) & (FSMETA_FIELDS_KNOWN | FSMETA_FIELD_FLAGS);
+		pair->options.fields_only = one_in(chance, 2);
+	}
+	if (one_in(chance, 4))
+		pair->a.source.field_mask &= (uint32_t)next_random(chance);
+	if (one_in(chance, 4))
+		pair->b.source.field_mask &= (uint32_t)next_random(chance);
+	for (size_t i = 0; i < pair->a.count; i++)
+		pair->a.entries[i].fields &= pair->a.source.field_mask;
+	for (size_t i = 0; i < pair->b.count; i++)
+		pair->b.entries[i].fields &= pair->b.source.field_mask;
+}
+
+static void pair_release(struct pair *pair)
+{
+	tree_release(&pair->a);
+	tree_release(&pair->b);
+}
+
+static void check_pair(struct pair *pair, uint64_t *stepped)
+{
+	struct items wanted = {.sink = {.change = collect}};
+	struct items got, again;
+	struct fsmeta_diff *diff;
+
+	diff = run_diff(&pair->a, &pair->b, &pair->options, 0);
+	naive_diff(&wanted, &pair->a, &pair->b, &pair->options);
+	got = collect_diff(diff);
+	assert_same_items(&got, &wanted);
+	assert_canonical(&got);
+	assert_counts(diff, &got);
+	again = collect_diff(diff);
+	assert_same_items(&again, &wanted);
+	if (pair->options.notion == FSMETA_DIFF_STORED &&
+	    pair->a.source.field_mask == pair->b.source.field_mask)
+		assert_applies(&pair->a, &pair->b, &got, pair->nothing_hidden);
+	items_release(&again);
+	items_release(&got);
+	fsmeta_diff_free(diff);
+
+	/* Every set of kinds of runs: the same changes from fewer entries. */
+	for (unsigned kinds = 1; kinds < 8; kinds++) {
+		diff = run_diff(&pair->a, &pair->b, &pair->options, kinds << 1);
+		got = collect_diff(diff);
+		assert_same_items(&got, &wanted);
+		assert_counts(diff, &got);
+		stepped[kinds] += fsmeta_diff_get_counts(diff)->entries_stepped;
+		items_release(&got);
+		fsmeta_diff_free(diff);
+	}
+	items_release(&wanted);
+}
+
+static void random_pairs_equal_the_naive_diff(void **state)
+{
+	uint64_t stepped[8] = {0};
+	const char *seeds = getenv("FSMETA_TEST_SEEDS");
+	uint64_t count = seeds ? strtoull(seeds, NULL, 10) : 4000;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= count; seed++) {
+		struct chance chance = {.state = seed};
+		struct pair pair;
+
+		make_pair(&pair, &chance);
+		check_pair(&pair, stepped);
+		pair_release(&pair);
+	}
+	for (unsigned kinds = 1; kinds < 8; kinds++)
+		assert_true(stepped[kinds] > count);
+}
+
+/* ---- by hand ------------------------------------------------------------ */
+
+static void assert_item(const struct items *items, size_t index, enum fsmeta_change_kind kind,
+    const char *path, uint32_t flags, uint64_t entries, uint64_t bytes)
+{
+	const struct item *item;
+
+	if (index >= items->count)
+		print_items("got:", items);
+	assert_true(index < items->count);
+	item = &items->items[index];
+	assert_string_equal(item_entry(item)->path, path);
+	assert_int_equal(item->kind, kind);
+	assert_int_equal(item->flags, flags);
+	assert_int_equal(item->entries, entries);
+	assert_int_equal(item->bytes, bytes);
+}
+
+static struct items diff_items(struct tree *a, struct tree *b, enum fsmeta_diff_notion notion)
+{
+	struct fsmeta_diff_options options = {.notion = notion};
+	struct fsmeta_diff *diff = run_diff(a, b, &options, 0);
+	struct items items = collect_diff(diff);
+
+	fsmeta_diff_free(diff);
+	return items;
+}
+
+static void whole_folders_carry_totals(void **state)
+{
+	struct tree a, b;
+	struct items items;
+
+	(void)state;
+	tree_init(&a);
+	tree_init(&b);
+	add(&a, "", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "cam", FSMETA_TYPE_FOLDER, 9);
+	add(&a, "cam/1", FSMETA_TYPE_FILE, 10);
+	add(&a, "cam/2", FSMETA_TYPE_FOLDER, 9);
+	add(&a, "cam/2/x", FSMETA_TYPE_FILE, 100);
+	add(&a, "cam/3", FSMETA_TYPE_SYMLINK, 7);
+	add(&a, "cam!", FSMETA_TYPE_FILE, 1);
+	add(&b, "", FSMETA_TYPE_FOLDER, 0);
+	add(&b, "cam!", FSMETA_TYPE_FILE, 1);
+	items = diff_items(&a, &b, FSMETA_DIFF_REPORTED);
+	assert_int_equal(items.count, 5);
+	assert_item(&items, 0, FSMETA_CHANGE_REMOVED, "cam", 0, 4, 110);
+	assert_item(&items, 1, FSMETA_CHANGE_REMOVED, "cam/1", FSMETA_CHANGE_INSIDE, 0, 0);
+	assert_item(&items, 2, FSMETA_CHANGE_REMOVED, "cam/2", FSMETA_CHANGE_INSIDE, 1, 100);
+	assert_item(&items, 3, FSMETA_CHANGE_REMOVED, "cam/2/x", FSMETA_CHANGE_INSIDE, 0, 0);
+	assert_item(&items, 4, FSMETA_CHANGE_REMOVED, "cam/3", FSMETA_CHANGE_INSIDE, 0, 0);
+	items_release(&items);
+	tree_release(&a);
+	tree_release(&b);
+}
+
+static void another_type_is_removed_and_added(void **state)
+{
+	struct tree a, b;
+	struct items items;
+
+	(void)state;
+	tree_init(&a);
+	tree_init(&b);
+	add(&a, "", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "x", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "x/y", FSMETA_TYPE_FILE, 5);
+	add(&a, "z", FSMETA_TYPE_FILE, 6);
+	add(&b, "", FSMETA_TYPE_FOLDER, 0);
+	add(&b, "x", FSMETA_TYPE_FILE, 5);
+	add(&b, "z", FSMETA_TYPE_FOLDER, 0);
+	add(&b, "z/q", FSMETA_TYPE_FILE, 7);
+	items = diff_items(&a, &b, FSMETA_DIFF_REPORTED);
+	assert_int_equal(items.count, 6);
+	assert_item(&items, 0, FSMETA_CHANGE_REMOVED, "x", 0, 1, 5);
+	assert_item(&items, 1, FSMETA_CHANGE_ADDED, "x", 0, 0, 0);
+	assert_item(&items, 2, FSMETA_CHANGE_REMOVED, "x/y", FSMETA_CHANGE_INSIDE, 0, 0);
+	assert_item(&items, 3, FSMETA_CHANGE_REMOVED, "z", 0, 0, 0);
+	assert_item(&items, 4, FSMETA_CHANGE_ADDED, "z", 0, 1, 7);
+	assert_item(&items, 5, FSMETA_CHANGE_ADDED, "z/q", FSMETA_CHANGE_INSIDE, 0, 0);
+	items_release(&items);
+	tree_release(&a);
+	tree_release(&b);
+}
+
+static void what_cannot_be_read_is_not_removed(void **state)
+{
+	struct tree a, b;
+	struct items items;
+
+	(void)state;
+	tree_init(&a);
+	tree_init(&b);
+	add(&a, "", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "disk", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "disk/f", FSMETA_TYPE_FILE, 50);
+	add(&a, "private", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "private/a", FSMETA_TYPE_FILE, 20);
+	add(&a, "private/d", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "private/d/b", FSMETA_TYPE_FILE, 30);
+	add(&a, "zz", FSMETA_TYPE_FILE, 1);
+	add(&b, "", FSMETA_TYPE_FOLDER, 0);
+	add(&b, "disk", FSMETA_TYPE_FOLDER, 0);
+	last(&b)->flags = FSMETA_FLAG_OTHER_FILESYSTEM;
+	add(&b, "private", FSMETA_TYPE_FOLDER, 0);
+	last(&b)->flags = FSMETA_FLAG_UNREADABLE;
+	last(&b)->error = EACCES;
+	items = diff_items(&a, &b, FSMETA_DIFF_REPORTED);
+	assert_int_equal(items.count, 3);
+	assert_item(&items, 0, FSMETA_CHANGE_UNKNOWN, "disk", 0, 1, 50);
+	assert_true(items.items[0].has_after);
+	assert_item(&items, 1, FSMETA_CHANGE_UNREADABLE, "private", 0, 3, 50);
+	assert_item(&items, 2, FSMETA_CHANGE_REMOVED, "zz", 0, 0, 0);
+	items_release(&items);
+
+	/* Once more, now that the older side knew: no news. */
+	a.entries[1].flags = FSMETA_FLAG_OTHER_FILESYSTEM;
+	a.entries[3].flags = FSMETA_FLAG_UNREADABLE;
+	a.entries[3].error = EACCES;
+	items = diff_items(&a, &b, FSMETA_DIFF_STORED);
+	assert_int_equal(items.count, 3);
+	assert_item(&items, 0, FSMETA_CHANGE_UNKNOWN, "disk", FSMETA_CHANGE_CONTINUED, 1, 50);
+	assert_item(&items, 1, FSMETA_CHANGE_UNREADABLE, "private", FSMETA_CHANGE_CONTINUED, 3, 50);
+	items_release(&items);
+	tree_release(&a);
+	tree_release(&b);
+}
+
+static void a_listed_folder_in_an_unlisted_one_is_believed(void **state)
+{
+	struct tree a, b;
+	struct items items;
+
+	(void)state;
+	tree_init(&a);
+	tree_init(&b);
+	add(&a, "", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "p", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "p/seen", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "p/seen/gone", FSMETA_TYPE_FILE, 3);
+	add(&a, "p/unseen", FSMETA_TYPE_FILE, 4);
+	add(&b, "", FSMETA_TYPE_FOLDER, 0);
+	add(&b, "p", FSMETA_TYPE_FOLDER, 0);
+	last(&b)->flags = FSMETA_FLAG_UNREADABLE;
+	last(&b)->error = EIO;
+	add(&b, "p/seen", FSMETA_TYPE_FOLDER, 0);
+	items = diff_items(&a, &b, FSMETA_DIFF_REPORTED);
+	assert_int_equal(items.count, 2);
+	assert_item(&items, 0, FSMETA_CHANGE_UNREADABLE, "p", 0, 1, 4);
+	assert_item(&items, 1, FSMETA_CHANGE_REMOVED, "p/seen/gone", 0, 0, 0);
+	items_release(&items);
+	tree_release(&a);
+	tree_release(&b);
+}
+
+static void an_unreadable_file_loses_nothing(void **state)
+{
+	struct tree a, b;
+	struct items items;
+
+	(void)state;
+	tree_init(&a);
+	tree_init(&b);
+	add(&a, "", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "f", FSMETA_TYPE_FILE, 20);
+	add(&b, "", FSMETA_TYPE_FOLDER, 0);
+	add(&b, "f", FSMETA_TYPE_FILE, 0);
+	last(&b)->flags = FSMETA_FLAG_UNREADABLE;
+	last(&b)->error = EACCES;
+	last(&b)->fields = 0;
+	last(&b)->hash_algorithm = FSMETA_HASH_NONE;
+	items = diff_items(&a, &b, FSMETA_DIFF_REPORTED);
+	assert_int_equal(items.count, 1);
+	assert_item(&items, 0, FSMETA_CHANGE_UNREADABLE, "f", 0, 0, 0);
+	items_release(&items);
+
+	items = diff_items(&a, &b, FSMETA_DIFF_STORED);
+	assert_int_equal(items.count, 2);
+	assert_item(&items, 0, FSMETA_CHANGE_MODIFIED, "f", 0, 0, 0);
+	assert_int_equal(items.items[0].fields, FSMETA_FIELD_FLAGS);
+	assert_int_equal(items.items[0].after.size, 20);
+	assert_int_equal(items.items[0].after.error, EACCES);
+	assert_item(&items, 1, FSMETA_CHANGE_UNREADABLE, "f", 0, 0, 0);
+	items_release(&items);
+	tree_release(&a);
+	tree_release(&b);
+}
+
+static void rotten_content_is_corruption(void **state)
+{
+	struct tree a, b;
+	struct items items;
+
+	(void)state;
+	tree_init(&a);
+	tree_init(&b);
+	for (int side = 0; side < 2; side++) {
+		struct tree *tree = side ? &b : &a;
+
+		add(tree, "", FSMETA_TYPE_FOLDER, 0);
+		add(tree, "larger", FSMETA_TYPE_FILE, 20);
+		last(tree)->hash[0] = (unsigned char)side;
+		last(tree)->size += (uint64_t)side;
+		add(tree, "rotten", FSMETA_TYPE_FILE, 20);
+		last(tree)->hash[0] = (unsigned char)side;
+		add(tree, "unhashed", FSMETA_TYPE_FILE, 20);
+		last(tree)->fields &= side ? UINT32_MAX : ~(uint32_t)FSMETA_FIELD_HASH;
+	}
+	items = diff_items(&a, &b, FSMETA_DIFF_REPORTED);
+	assert_int_equal(items.count, 3);
+	assert_item(&items, 0, FSMETA_CHANGE_MODIFIED, "larger", 0, 0, 0);
+	assert_item(&items, 1, FSMETA_CHANGE_CORRUPTED, "rotten", 0, 0, 0);
+	assert_item(&items, 2, FSMETA_CHANGE_MODIFIED, "unhashed", 0, 0, 0);
+	items_release(&items);
+	tree_release(&a);
+	tree_release(&b);
+}
+
+static void what_was_not_asked_for_is_carried_silently(void **state)
+{
+	struct tree a, b;
+	struct items items;
+
+	(void)state;
+	tree_init(&a);
+	tree_init(&b);
+	add(&a, "", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "cam1", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "cam1/old", FSMETA_TYPE_FILE, 1);
+	add(&a, "cam1/x", FSMETA_TYPE_FILE, 1);
+	add(&a, "cam2", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "cam2/x", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "cam2/x/deep", FSMETA_TYPE_FILE, 1);
+	add(&a, "cam3", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "cam3/sub", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "cam3/other", FSMETA_TYPE_FILE, 4);
+	add(&b, "", FSMETA_TYPE_FOLDER, 0);
+	add(&b, "cam1", FSMETA_TYPE_FOLDER, 0);
+	add(&b, "cam1/x", FSMETA_TYPE_FILE, 1);
+	/* cam3/other comes before cam3/sub. */
+	a.entries[8] = make_entry("cam3/other", FSMETA_TYPE_FILE, 4);
+	a.entries[9] = make_entry("cam3/sub", FSMETA_TYPE_FOLDER, 0);
+	fsmeta_batch_source_add_string(&b.source, &b.source.subtrees, "cam3/sub", 8);
+	fsmeta_batch_source_add_string(&b.source, &b.source.subtrees, "cam1", 4);
+	items = diff_items(&a, &b, FSMETA_DIFF_REPORTED);
+	/* cam3 is on the way to what was asked for, so it was seen to be gone. */
+	assert_int_equal(items.count, 4);
+	assert_item(&items, 0, FSMETA_CHANGE_REMOVED, "cam1/old", 0, 0, 0);
+	assert_item(&items, 1, FSMETA_CHANGE_REMOVED, "cam3", 0, 2, 4);
+	assert_item(&items, 2, FSMETA_CHANGE_REMOVED, "cam3/other", FSMETA_CHANGE_INSIDE, 0, 0);
+	assert_item(&items, 3, FSMETA_CHANGE_REMOVED, "cam3/sub", FSMETA_CHANGE_INSIDE, 0, 0);
+	items_release(&items);
+	tree_release(&a);
+	tree_release(&b);
+}
+
+static void first_import_adds_the_root_and_all_below(void **state)
+{
+	struct tree a, b;
+	struct items items;
+
+	(void)state;
+	tree_init(&a);
+	tree_init(&b);
+	a.source.field_mask = 0;
+	add(&b, "", FSMETA_TYPE_FOLDER, 0);
+	add(&b, "x", FSMETA_TYPE_FILE, 5);
+	items = diff_items(&a, &b, FSMETA_DIFF_STORED);
+	assert_int_equal(items.count, 2);
+	assert_item(&items, 0, FSMETA_CHANGE_ADDED, "", 0, 1, 5);
+	assert_item(&items, 1, FSMETA_CHANGE_ADDED, "x", FSMETA_CHANGE_INSIDE, 0, 0);
+	items_release(&items);
+	tree_release(&a);
+	tree_release(&b);
+}
+
+enum {
+	CHAIN_DEPTH = 2000,
+};
+
+/** A chain of folders "d/d/d/…" with a file in each of the last ten. */
+static void add_chain(struct tree *tree, uint32_t depth, uint32_t files_from)
+{
+	struct fsmeta_path_stack stack;
+	uint32_t level;
+
+	fsmeta_path_stack_init(&stack);
+	add(tree, "", FSMETA_TYPE_FOLDER, 0);
+	for (level = 0; level < depth; level++) {
+		assert_int_equal(fsmeta_path_stack_push(&stack, "d", 1), 0);
+		add(tree, fsmeta_path_stack_path(&stack, NULL), FSMETA_TYPE_FOLDER, 0);
+	}
+	for (; level > files_from; level--) {
+		assert_int_equal(fsmeta_path_stack_push(&stack, "f", 1), 0);
+		add(tree, fsmeta_path_stack_path(&stack, NULL), FSMETA_TYPE_FILE, 3);
+		fsmeta_path_stack_truncate(&stack, level - 1);
+	}
+	fsmeta_path_stack_release(&stack);
+}
+
+static void deep_chains_are_totalled(void **state)
+{
+	struct tree a, b;
+	struct items items;
+
+	(void)state;
+	tree_init(&a);
+	tree_init(&b);
+	add_chain(&a, CHAIN_DEPTH, CHAIN_DEPTH - 10);
+	add_chain(&b, 5, 5);
+	items = diff_items(&a, &b, FSMETA_DIFF_STORED);
+	assert_int_equal(items.count, CHAIN_DEPTH - 5 + 10);
+	assert_item(&items, 0, FSMETA_CHANGE_REMOVED, "d/d/d/d/d/d", 0, items.count - 1, 30);
+	for (size_t i = 1; i < CHAIN_DEPTH - 5; i++)
+		assert_int_equal(items.items[i].entries,
+		    items.count - 1 - i - (i + 15 > CHAIN_DEPTH - 0 ? i + 15 - CHAIN_DEPTH : 0));
+	items_release(&items);
+	items = diff_items(&b, &a, FSMETA_DIFF_REPORTED);
+	assert_item(&items, 0, FSMETA_CHANGE_ADDED, "d/d/d/d/d/d", 0, items.count - 1, 30);
+	items_release(&items);
+	tree_release(&a);
+	tree_release(&b);
+}
+
+/** Takes changes and checks only their number and the first one's totals. */
+struct tally {
+	struct fsmeta_change_sink sink;
+	uint64_t count;
+	uint64_t entries;
+	uint64_t bytes;
+};
+
+static int tally_change(
+    struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
+{
+	struct tally *tally = (struct tally *)sink;
+	char path[32];
+
+	(void)error;
+	if (tally->count == 0) {
+		tally->entries = change->entries;
+		tally->bytes = change->bytes;
+	} else {
+		snprintf(path, sizeof(path), "big/%06llu", (unsigned long long)tally->count - 1);
+		assert_string_equal(change->before->path, path);
+	}
+	tally->count++;
+	return 0;
+}
+
+static void a_folder_beyond_the_spool_bound_is_totalled(void **state)
+{
+	enum {
+		FILES = 100000
+	};
+	struct tally tally = {.sink = {.change = tally_change}};
+	struct fsmeta_diff_options options = {.spool_bytes = 4096};
+	struct fsmeta_error error = {0};
+	struct fsmeta_diff *diff;
+	struct tree a, b;
+
+	(void)state;
+	tree_init(&a);
+	tree_init(&b);
+	add(&a, "", FSMETA_TYPE_FOLDER, 0);
+	add(&b, "", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "big", FSMETA_TYPE_FOLDER, 0);
+	for (unsigned i = 0; i < FILES; i++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), "big/%06u", i);
+		add(&a, path, FSMETA_TYPE_FILE, i);
+	}
+	diff = run_diff(&a, &b, &options, 0);
+	assert_int_equal(fsmeta_diff_replay(diff, &tally.sink, &error), 0);
+	assert_int_equal(tally.count, FILES + 1);
+	assert_int_equal(tally.entries, FILES);
+	assert_int_equal(tally.bytes, (uint64_t)FILES * (FILES - 1) / 2);
+	assert_int_equal(fsmeta_diff_get_counts(diff)->bytes_removed, tally.bytes);
+	fsmeta_diff_free(diff);
+	tree_release(&a);
+	tree_release(&b);
+}
+
+static void the_stop_flag_stops(void **state)
+{
+	volatile sig_atomic_t stop = 1;
+	struct fsmeta_diff_options options = {.stop = &stop};
+	struct fsmeta_error error = {0};
+	struct fsmeta_cursor *cursor_a, *cursor_b;
+	struct fsmeta_diff *diff;
+	struct tree a;
+
+	(void)state;
+	tree_init(&a);
+	add(&a, "", FSMETA_TYPE_FOLDER, 0);
+	fsmeta_cursor_from_array(&cursor_a, a.entries, a.count, &a.source, &error);
+	fsmeta_cursor_from_array(&cursor_b, a.entries, a.count, &a.source, &error);
+	assert_int_equal(
+	    fsmeta_diff_run(&diff, cursor_a, cursor_b, &options, &error), FSMETA_E_STOPPED);
+	assert_null(diff);
+	fsmeta_diff_free(diff);
+	fsmeta_cursor_close(cursor_a);
+	fsmeta_cursor_close(cursor_b);
+	tree_release(&a);
+}
+
+static int refuse(
+    struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
+{
+	(void)sink;
+	(void)change;
+	return fsmeta_error_set(error, FSMETA_E_BUSY, NULL, "testing", "no");
+}
+
+static void a_failing_sink_ends_the_replay(void **state)
+{
+	struct fsmeta_change_sink sink = {.change = refuse};
+	struct fsmeta_diff_options options = {0};
+	struct fsmeta_error error = {0};
+	struct fsmeta_diff *diff;
+	struct tree a, b;
+
+	(void)state;
+	tree_init(&a);
+	tree_init(&b);
+	add(&b, "", FSMETA_TYPE_FOLDER, 0);
+	diff = run_diff(&a, &b, &options, 0);
+	assert_int_equal(fsmeta_diff_replay(diff, &sink, &error), FSMETA_E_BUSY);
+	fsmeta_diff_free(diff);
+	tree_release(&a);
+	tree_release(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(whole_folders_carry_totals),
+	    cmocka_unit_test(another_type_is_removed_and_added),
+	    cmocka_unit_test(what_cannot_be_read_is_not_removed),
+	    cmocka_unit_test(a_listed_folder_in_an_unlisted_one_is_believed),
+	    cmocka_unit_test(an_unreadable_file_loses_nothing),
+	    cmocka_unit_test(rotten_content_is_corruption),
+	    cmocka_unit_test(what_was_not_asked_for_is_carried_silently),
+	    cmocka_unit_test(first_import_adds_the_root_and_all_below),
+	    cmocka_unit_test(deep_chains_are_totalled),
+	    cmocka_unit_test(a_folder_beyond_the_spool_bound_is_totalled),
+	    cmocka_unit_test(the_stop_flag_stops),
+	    cmocka_unit_test(a_failing_sink_ends_the_replay),
+	    cmocka_unit_test(random_pairs_equal_the_naive_diff),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
