@@ -1646,24 +1646,36 @@ static bool begins_like_object(const char *text, size_t length)
 	return at < length && text[at] == '{';
 }
 
+/**
+ * True where the text was not wrong as far as it goes, but goes not far enough.
+ * A literal cut short ("fal") is a wrong token to jansson; that it is the last
+ * thing in the text, and no bracket, gives it away.
+ */
+static bool ends_too_early(const json_error_t *json_error, const char *text, size_t length)
+{
+	if (json_error_code(json_error) == json_error_premature_end_of_input)
+		return true;
+	return json_error_code(json_error) == json_error_invalid_syntax &&
+	       (size_t)json_error->position == length && !memchr(" \t\r\n]}", text[length - 1], 6);
+}
+
 /** Turns jansson's error into ours. */
-static int report_json_error(
-    const json_error_t *json_error, bool ours, const char *path, struct fsmeta_error *error)
+static int report_json_error(const json_error_t *json_error, const char *text, size_t length,
+    const char *path, struct fsmeta_error *error)
 {
 	/* "… near 'BYTES OF THE FILE'": those are not for a terminal. */
-	int words = (int)(strstr(json_error->text, " near ")
-			      ? strstr(json_error->text, " near ") - json_error->text
-			      : (ptrdiff_t)strlen(json_error->text));
+	const char *near = strstr(json_error->text, " near ");
+	size_t words = near ? (size_t)(near - json_error->text) : strlen(json_error->text);
 	enum fsmeta_code code = FSMETA_E_CORRUPT;
 
 	if (json_error_code(json_error) == json_error_out_of_memory)
 		return fsmeta_error_set_memory(error, reading);
-	if (!ours)
+	if (!begins_like_object(text, length))
 		return fsmeta_error_set(error, FSMETA_E_FOREIGN, path, reading, "no JSON object");
-	if (json_error_code(json_error) == json_error_premature_end_of_input)
+	if (ends_too_early(json_error, text, length))
 		code = FSMETA_E_TRUNCATED;
 	return fsmeta_error_set_at(error, code, path, json_error->position, reading,
-	    "line %d: %.*s", json_error->line, words, json_error->text);
+	    "line %d: %.*s", json_error->line, (int)words, json_error->text);
 }
 
 static int parse_json(
@@ -1677,8 +1689,7 @@ static int parse_json(
 		    "longer than %d bytes", FSMETA_SOURCE_JSON_MAX_BYTES);
 	*out = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &json_error);
 	if (!*out)
-		return report_json_error(
-		    &json_error, begins_like_object(text, length), path, error);
+		return report_json_error(&json_error, text, length, path, error);
 	if (json_is_object(*out))
 		return 0;
 	json_decref(*out);
