@@ -22,6 +22,13 @@ enum {
 	FSMETA_BATCH_MAX_ENTRIES = 32768,
 	/** A batch is also cut before its names and targets pass this, in bytes. */
 	FSMETA_BATCH_TEXT_BYTES = 4 << 20,
+	/**
+	 * Between the two a batch is cut before an entry whose cut hash has none of
+	 * these bits: XXH3-64 of its name, seeded with its folder's cut hash; the
+	 * root's is 0.  One entry in 4096 is such a place, so that a batch has some
+	 * 6,000 entries, and where they are does not depend on what is around them.
+	 */
+	FSMETA_BATCH_CUT_MASK = 4095,
 	/** Longest record that a reader accepts, in bytes. */
 	FSMETA_RECORD_MAX_BYTES = 256 << 20,
 };

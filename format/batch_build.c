@@ -1,0 +1,729 @@
+/*
+ * Building a batch.
+ *
+ *     entry ──► one value into each column ──► (full, or cut) ──► pack
+ *
+ *     level    1 1 1 0 1 1 3 …        columns are arrays of one capacity, grown
+ *     size     …                      together and kept from batch to batch; what
+ *     mtime    …                      is collected is what protobuf-c packs, so
+ *     names    "cam1" "1_video"       nothing is copied in between
+ *
+ * Every dense column has a companion word in which the differences of all its
+ * values from the column's default are ORed together; where it stays 0 the
+ * column is left out.  Differences wrap around in two's complement, so every
+ * int64 pair has one.
+ *
+ * Owners (mode, uid and gid together) and file systems go through dictionaries in
+ * order of first use, because archives have few of them; a small open-addressing
+ * table finds them, after a look at the previous entry's.
+ *
+ * Nothing here depends on earlier batches: two streams that hold the same run of
+ * entries hold the same bytes, which is what lets a diff step over them.
+ */
+#include "format/batch.h"
+
+#include "format/fsscan.pb-c.h"
+#include "format/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum column {
+	/* uint32 */
+	COLUMN_LEVEL,
+	COLUMN_TYPE,
+	COLUMN_NAME_PREFIX,
+	COLUMN_NAME_SUFFIX,
+	COLUMN_MTIME_NANOSECONDS,
+	COLUMN_CTIME_NANOSECONDS,
+	COLUMN_BTIME_NANOSECONDS,
+	COLUMN_OWNER,
+	COLUMN_OWNER_MODE,
+	COLUMN_OWNER_UID,
+	COLUMN_OWNER_GID,
+	COLUMN_DEVICE,
+	COLUMN_RDEV_MAJOR,
+	COLUMN_RDEV_MINOR,
+	COLUMN_TARGET_LENGTH,
+	COLUMN_HASH_ALGORITHM,
+	COLUMN_MISSING_GAP,
+	COLUMN_MISSING,
+	COLUMN_FLAGS_GAP,
+	COLUMN_FLAGS,
+	COLUMN_ERROR,
+	COLUMN_UNKNOWN_SINCE_GAP,
+	/* 64 bits */
+	COLUMN_WIDE,
+	COLUMN_SIZE = COLUMN_WIDE,
+	COLUMN_MTIME_SECONDS,
+	COLUMN_CTIME_SECONDS,
+	COLUMN_BTIME_SECONDS,
+	COLUMN_INODE,
+	COLUMN_NLINK,
+	COLUMN_ALLOCATED,
+	COLUMN_ID,
+	COLUMN_UNKNOWN_SINCE,
+	COLUMN_COUNT,
+};
+
+enum {
+	CAPACITY_MIN = 256,
+	/** What sizes are rounded up to for the guess of allocated bytes. */
+	ALLOCATION_UNIT_BYTES = 4096,
+};
+
+/** One column: values one after the other, and whether any differs from the default. */
+struct column_values {
+	union {
+		void *memory;
+		uint32_t *narrow;
+		int32_t *narrow_signed;
+		uint64_t *wide;
+		int64_t *wide_signed;
+	};
+	uint32_t count;
+	uint64_t differs;
+};
+
+struct owner {
+	uint32_t mode;
+	uint32_t uid;
+	uint32_t gid;
+};
+
+/** Finds an owner's index in the dictionary; slots hold index + 1. */
+struct owner_table {
+	uint32_t *slots;
+	uint32_t capacity;
+};
+
+struct fsmeta_batch_builder {
+	const struct fsmeta_batch_source *source;
+	uint32_t field_mask;
+	bool with_ids;
+	/** Fields that an entry of each type has, if nothing is missing. */
+	uint32_t expected[FSMETA_TYPE_CHAR + 1];
+
+	struct column_values columns[COLUMN_COUNT];
+	uint32_t capacity;
+	uint32_t count;
+	size_t text_bytes;
+
+	struct fsmeta_buffer first_path;
+	size_t base_path_length;
+	struct fsmeta_buffer names;
+	struct fsmeta_buffer targets;
+	struct fsmeta_buffer hashes;
+
+	struct owner last_owner;
+	uint32_t last_owner_index;
+	struct owner_table owner_table;
+
+	/** The source's index of every file system in the batch's dictionary. */
+	uint32_t *devices;
+	size_t device_count;
+	size_t device_capacity;
+	uint32_t last_device_index;
+
+	/** What the next entry's values are differences to. */
+	char last_name[FSMETA_NAME_MAX_BYTES];
+	size_t last_name_length;
+	uint32_t last_depth;
+	int64_t last_mtime_seconds;
+	uint64_t last_inode;
+	uint64_t last_id;
+	uint32_t last_missing;
+	uint32_t last_flags;
+	uint32_t last_unknown_since;
+
+	uint64_t id_min;
+	uint64_t id_max;
+};
+
+/* ---- columns ---------------------------------------------------------- */
+
+static void put(struct fsmeta_batch_builder *builder, enum column column, uint32_t value,
+    uint32_t default_value)
+{
+	struct column_values *values = &builder->columns[column];
+
+	values->narrow[values->count++] = value;
+	values->differs |= value ^ default_value;
+}
+
+static void put_wide(struct fsmeta_batch_builder *builder, enum column column, uint64_t value,
+    uint64_t default_value)
+{
+	struct column_values *values = &builder->columns[column];
+
+	values->wide[values->count++] = value;
+	values->differs |= value ^ default_value;
+}
+
+/** Room for one more entry in every column. */
+static int reserve_entry(struct fsmeta_batch_builder *builder)
+{
+	uint32_t capacity = builder->capacity ? builder->capacity * 2 : CAPACITY_MIN;
+
+	if (builder->count < builder->capacity)
+		return 0;
+	for (int i = 0; i < COLUMN_COUNT; i++) {
+		struct column_values *values = &builder->columns[i];
+		size_t width = i < COLUMN_WIDE ? sizeof(uint32_t) : sizeof(uint64_t);
+		void *memory = reallocarray(values->memory, capacity, width);
+
+		if (!memory)
+			return FSMETA_E_MEMORY;
+		values->memory = memory;
+	}
+	builder->capacity = capacity;
+	return 0;
+}
+
+/* ---- dictionaries ----------------------------------------------------- */
+
+static uint32_t owner_hash(struct owner owner)
+{
+	uint64_t hash = ((uint64_t)owner.uid << 32 | owner.gid) * 0x9E3779B97F4A7C15U;
+
+	hash = (hash ^ owner.mode) * 0x9E3779B97F4A7C15U;
+	return (uint32_t)(hash >> 32);
+}
+
+static struct owner owner_at(const struct fsmeta_batch_builder *builder, uint32_t index)
+{
+	return (struct owner){builder->columns[COLUMN_OWNER_MODE].narrow[index],
+	    builder->columns[COLUMN_OWNER_UID].narrow[index],
+	    builder->columns[COLUMN_OWNER_GID].narrow[index]};
+}
+
+static bool owners_equal(struct owner a, struct owner b)
+{
+	return a.mode == b.mode && a.uid == b.uid && a.gid == b.gid;
+}
+
+/** The slot that holds `owner`, or the free one where it belongs. */
+static uint32_t *owner_slot(struct fsmeta_batch_builder *builder, struct owner owner)
+{
+	struct owner_table *table = &builder->owner_table;
+	uint32_t at = owner_hash(owner) & (table->capacity - 1);
+
+	while (table->slots[at] && !owners_equal(owner_at(builder, table->slots[at] - 1), owner))
+		at = (at + 1) & (table->capacity - 1);
+	return &table->slots[at];
+}
+
+/** Keeps the table at most half full. */
+static int reserve_owner(struct fsmeta_batch_builder *builder)
+{
+	struct owner_table *table = &builder->owner_table;
+	uint32_t count = builder->columns[COLUMN_OWNER_MODE].count;
+	uint32_t capacity = table->capacity ? table->capacity * 2 : 64;
+	uint32_t *slots;
+
+	if (count < table->capacity / 2)
+		return 0;
+	slots = calloc(capacity, sizeof(*slots));
+	if (!slots)
+		return FSMETA_E_MEMORY;
+	free(table->slots);
+	*table = (struct owner_table){slots, capacity};
+	for (uint32_t i = 0; i < count; i++)
+		*owner_slot(builder, owner_at(builder, i)) = i + 1;
+	return 0;
+}
+
+/** Index of the owner in the batch's dictionary, added where it is new. */
+static int find_owner(uint32_t *index, struct fsmeta_batch_builder *builder, struct owner owner)
+{
+	uint32_t count = builder->columns[COLUMN_OWNER_MODE].count;
+	uint32_t *slot;
+
+	if (count && owners_equal(owner, builder->last_owner)) {
+		*index = builder->last_owner_index;
+		return 0;
+	}
+	if (reserve_owner(builder))
+		return FSMETA_E_MEMORY;
+	slot = owner_slot(builder, owner);
+	if (!*slot) {
+		put(builder, COLUMN_OWNER_MODE, owner.mode, 0);
+		put(builder, COLUMN_OWNER_UID, owner.uid, 0);
+		put(builder, COLUMN_OWNER_GID, owner.gid, 0);
+		*slot = count + 1;
+	}
+	*index = *slot - 1;
+	builder->last_owner = owner;
+	builder->last_owner_index = *index;
+	return 0;
+}
+
+static int append_device(struct fsmeta_batch_builder *builder, uint32_t device)
+{
+	if (builder->device_count == builder->device_capacity) {
+		size_t capacity = builder->device_capacity ? builder->device_capacity * 2 : 8;
+		uint32_t *devices = reallocarray(builder->devices, capacity, sizeof(*devices));
+
+		if (!devices)
+			return FSMETA_E_MEMORY;
+		builder->devices = devices;
+		builder->device_capacity = capacity;
+	}
+	builder->devices[builder->device_count++] = device;
+	return 0;
+}
+
+/**
+ * Index of the source's file system `device` in the batch's dictionary, added
+ * where it is new.  A batch rarely has more than one, so a plain search will do.
+ */
+static int find_device(uint32_t *index, struct fsmeta_batch_builder *builder, uint32_t device)
+{
+	if (builder->device_count && builder->devices[builder->last_device_index] == device) {
+		*index = builder->last_device_index;
+		return 0;
+	}
+	for (*index = 0; *index < builder->device_count; (*index)++)
+		if (builder->devices[*index] == device)
+			break;
+	if (*index == builder->device_count && append_device(builder, device))
+		return FSMETA_E_MEMORY;
+	builder->last_device_index = *index;
+	return 0;
+}
+
+/* ---- adding an entry -------------------------------------------------- */
+
+static size_t common_prefix(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+	size_t common = a_length < b_length ? a_length : b_length;
+	size_t at = 0;
+
+	while (at < common && a[at] == b[at])
+		at++;
+	return at;
+}
+
+static int begin_batch(struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry)
+{
+	builder->base_path_length = entry->path_length > entry->name_length
+					? entry->path_length - entry->name_length - 1
+					: 0;
+	fsmeta_buffer_clear(&builder->first_path);
+	return fsmeta_buffer_append(&builder->first_path, entry->path, entry->path_length);
+}
+
+static int add_place(struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry)
+{
+	size_t prefix;
+	uint32_t level = 1;
+
+	if (!builder->count && begin_batch(builder, entry))
+		return FSMETA_E_MEMORY;
+	if (builder->count)
+		level = builder->last_depth + 1 - entry->depth;
+	prefix = common_prefix(
+	    builder->last_name, builder->last_name_length, entry->name, entry->name_length);
+	if (fsmeta_buffer_append(
+		&builder->names, entry->name + prefix, entry->name_length - prefix))
+		return FSMETA_E_MEMORY;
+	put(builder, COLUMN_LEVEL, level, 1);
+	put(builder, COLUMN_TYPE, entry->type, FSMETA_TYPE_FILE);
+	put(builder, COLUMN_NAME_PREFIX, (uint32_t)prefix, 0);
+	put(builder, COLUMN_NAME_SUFFIX, (uint32_t)(entry->name_length - prefix), 0);
+	memcpy(builder->last_name + prefix, entry->name + prefix, entry->name_length - prefix);
+	builder->last_name_length = entry->name_length;
+	builder->last_depth = entry->depth;
+	builder->text_bytes += entry->name_length;
+	return 0;
+}
+
+/** Absent times are written as the cheapest value: no difference. */
+static void add_other_time(struct fsmeta_batch_builder *builder, enum column seconds_column,
+    enum column nanoseconds_column, struct fsmeta_time time, struct fsmeta_time mtime)
+{
+	uint64_t seconds = (uint64_t)time.seconds - (uint64_t)mtime.seconds;
+
+	put_wide(builder, seconds_column, seconds, 0);
+	put(builder, nanoseconds_column, time.nanoseconds - mtime.nanoseconds, 0);
+}
+
+static void add_times(
+    struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry, uint32_t fields)
+{
+	struct fsmeta_time mtime = {builder->last_mtime_seconds, 0};
+
+	if (fields & FSMETA_FIELD_MTIME)
+		mtime = entry->mtime;
+	put_wide(builder, COLUMN_MTIME_SECONDS,
+	    (uint64_t)mtime.seconds - (uint64_t)builder->last_mtime_seconds, 0);
+	put(builder, COLUMN_MTIME_NANOSECONDS, mtime.nanoseconds, 0);
+	builder->last_mtime_seconds = mtime.seconds;
+	add_other_time(builder, COLUMN_CTIME_SECONDS, COLUMN_CTIME_NANOSECONDS,
+	    fields & FSMETA_FIELD_CTIME ? entry->ctime : mtime, mtime);
+	add_other_time(builder, COLUMN_BTIME_SECONDS, COLUMN_BTIME_NANOSECONDS,
+	    fields & FSMETA_FIELD_BTIME ? entry->btime : mtime, mtime);
+}
+
+static int add_owner(
+    struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry, uint32_t fields)
+{
+	struct owner owner = {
+	    .mode = fields & FSMETA_FIELD_MODE ? entry->mode : 0,
+	    .uid = fields & FSMETA_FIELD_UID ? entry->uid : 0,
+	    .gid = fields & FSMETA_FIELD_GID ? entry->gid : 0,
+	};
+	uint32_t index;
+
+	if (find_owner(&index, builder, owner))
+		return FSMETA_E_MEMORY;
+	put(builder, COLUMN_OWNER, index, 0);
+	return 0;
+}
+
+static int add_device(
+    struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry, uint32_t fields)
+{
+	uint32_t index = 0;
+
+	if (fields & FSMETA_FIELD_DEVICE && find_device(&index, builder, entry->device))
+		return FSMETA_E_MEMORY;
+	put(builder, COLUMN_DEVICE, index, 0);
+	return 0;
+}
+
+static uint64_t implied_allocation(uint64_t size)
+{
+	return (size + (ALLOCATION_UNIT_BYTES - 1)) & ~(uint64_t)(ALLOCATION_UNIT_BYTES - 1);
+}
+
+static void add_numbers(
+    struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry, uint32_t fields)
+{
+	uint64_t size = fields & FSMETA_FIELD_SIZE ? entry->size : 0;
+	uint64_t inode = fields & FSMETA_FIELD_INODE ? entry->inode : builder->last_inode;
+	uint64_t allocated = implied_allocation(size);
+
+	put_wide(builder, COLUMN_SIZE, size, 0);
+	put_wide(builder, COLUMN_INODE, inode - builder->last_inode, 0);
+	builder->last_inode = inode;
+	put_wide(builder, COLUMN_NLINK, fields & FSMETA_FIELD_NLINK ? entry->nlink : 1, 1);
+	if (fields & FSMETA_FIELD_ALLOCATED)
+		allocated = entry->allocated;
+	put_wide(builder, COLUMN_ALLOCATED, allocated - implied_allocation(size), 0);
+	if (!builder->with_ids)
+		return;
+	put_wide(builder, COLUMN_ID, entry->id - builder->last_id, 0);
+	builder->last_id = entry->id;
+	if (!builder->count || entry->id < builder->id_min)
+		builder->id_min = entry->id;
+	if (!builder->count || entry->id > builder->id_max)
+		builder->id_max = entry->id;
+}
+
+/** What only entries of some types have. */
+static int add_particulars(
+    struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry, uint32_t fields)
+{
+	if (fields & FSMETA_FIELD_RDEV) {
+		put(builder, COLUMN_RDEV_MAJOR, entry->rdev_major, 0);
+		put(builder, COLUMN_RDEV_MINOR, entry->rdev_minor, 0);
+	}
+	if (fields & FSMETA_FIELD_TARGET) {
+		if (fsmeta_buffer_append(&builder->targets, entry->target, entry->target_length))
+			return FSMETA_E_MEMORY;
+		put(builder, COLUMN_TARGET_LENGTH, (uint32_t)entry->target_length, 0);
+		builder->text_bytes += entry->target_length;
+	}
+	if (fields & FSMETA_FIELD_HASH) {
+		if (fsmeta_buffer_append(
+			&builder->hashes, entry->hash, fsmeta_hash_bytes(entry->hash_algorithm)))
+			return FSMETA_E_MEMORY;
+		put(builder, COLUMN_HASH_ALGORITHM, entry->hash_algorithm, FSMETA_HASH_XXH3);
+	}
+	return 0;
+}
+
+/** What few entries have: sparse columns. */
+static void add_exceptions(
+    struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry, uint32_t missing)
+{
+	uint32_t index = builder->count;
+
+	if (missing) {
+		put(builder, COLUMN_MISSING_GAP, index - builder->last_missing, 0);
+		put(builder, COLUMN_MISSING, missing, 0);
+		builder->last_missing = index;
+	}
+	if (entry->flags || entry->error) {
+		put(builder, COLUMN_FLAGS_GAP, index - builder->last_flags, 0);
+		put(builder, COLUMN_FLAGS, entry->flags, 0);
+		put(builder, COLUMN_ERROR, (uint32_t)entry->error, 0);
+		builder->last_flags = index;
+	}
+	if (entry->unknown_since) {
+		put(builder, COLUMN_UNKNOWN_SINCE_GAP, index - builder->last_unknown_since, 0);
+		put_wide(builder, COLUMN_UNKNOWN_SINCE, entry->unknown_since, 0);
+		builder->last_unknown_since = index;
+	}
+}
+
+/** NULL, or the value of `entry` that no entry can have. */
+static const char *impossible_value(
+    const struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry, uint32_t fields)
+{
+	const uint32_t second = 1000000000;
+
+	if ((fields & FSMETA_FIELD_MTIME && entry->mtime.nanoseconds >= second) ||
+	    (fields & FSMETA_FIELD_CTIME && entry->ctime.nanoseconds >= second) ||
+	    (fields & FSMETA_FIELD_BTIME && entry->btime.nanoseconds >= second))
+		return "nanoseconds";
+	if (fields & FSMETA_FIELD_DEVICE && entry->device >= builder->source->filesystem_count)
+		return "device";
+	if (fields & FSMETA_FIELD_TARGET &&
+	    (!entry->target || entry->target_length > FSMETA_TARGET_MAX_BYTES ||
+		memchr(entry->target, '\0', entry->target_length)))
+		return "target";
+	if (fields & FSMETA_FIELD_HASH && !fsmeta_hash_bytes(entry->hash_algorithm))
+		return "hash algorithm";
+	if (fields & FSMETA_FIELD_MODE && entry->mode & ~07777U)
+		return "mode";
+	if (entry->error < 0 || entry->error > FSMETA_ERRNO_MAX)
+		return "errno";
+	return NULL;
+}
+
+int fsmeta_batch_builder_add(struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry,
+    struct fsmeta_error *error)
+{
+	uint32_t expected = builder->expected[entry->type];
+	uint32_t fields = entry->fields & expected;
+	const char *wrong = impossible_value(builder, entry, fields);
+
+	if (wrong)
+		return fsmeta_error_set(error, FSMETA_E_INTERNAL, NULL, "adding to a batch",
+		    "an entry has an impossible %s", wrong);
+	if (reserve_entry(builder) || add_place(builder, entry) ||
+	    add_owner(builder, entry, fields) || add_device(builder, entry, fields) ||
+	    add_particulars(builder, entry, fields))
+		return fsmeta_error_set_memory(error, "adding to a batch");
+	add_times(builder, entry, fields);
+	add_numbers(builder, entry, fields);
+	add_exceptions(builder, entry, expected & ~fields);
+	builder->count++;
+	return 0;
+}
+
+/* ---- packing ---------------------------------------------------------- */
+
+/** Hands a column to protobuf-c, or leaves it out where all values are the default. */
+#define SET_DENSE(message, member, column, as)                             \
+	do {                                                               \
+		struct column_values *values_ = &builder->columns[column]; \
+		if (values_->differs) {                                    \
+			(message)->n_##member = values_->count;            \
+			(message)->member = values_->as;                   \
+		}                                                          \
+	} while (0)
+
+/** The same for columns that stand whole or not at all with their companions. */
+#define SET_WHOLE(message, member, column, as)                          \
+	do {                                                            \
+		(message)->n_##member = builder->columns[column].count; \
+		(message)->member = builder->columns[column].as;        \
+	} while (0)
+
+static void set_columns(Fsmeta__V1__Batch *message, struct fsmeta_batch_builder *builder)
+{
+	SET_DENSE(message, level, COLUMN_LEVEL, narrow);
+	SET_DENSE(message, type, COLUMN_TYPE, narrow);
+	SET_DENSE(message, name_prefix, COLUMN_NAME_PREFIX, narrow);
+	SET_DENSE(message, name_suffix, COLUMN_NAME_SUFFIX, narrow);
+	SET_DENSE(message, size, COLUMN_SIZE, wide);
+	SET_DENSE(message, mtime_seconds, COLUMN_MTIME_SECONDS, wide_signed);
+	SET_DENSE(message, mtime_nanoseconds, COLUMN_MTIME_NANOSECONDS, narrow);
+	SET_DENSE(message, ctime_seconds, COLUMN_CTIME_SECONDS, wide_signed);
+	SET_DENSE(message, ctime_nanoseconds, COLUMN_CTIME_NANOSECONDS, narrow_signed);
+	SET_DENSE(message, btime_seconds, COLUMN_BTIME_SECONDS, wide_signed);
+	SET_DENSE(message, btime_nanoseconds, COLUMN_BTIME_NANOSECONDS, narrow_signed);
+	SET_DENSE(message, owner, COLUMN_OWNER, narrow);
+	SET_WHOLE(message, owner_mode, COLUMN_OWNER_MODE, narrow);
+	SET_WHOLE(message, owner_uid, COLUMN_OWNER_UID, narrow);
+	SET_WHOLE(message, owner_gid, COLUMN_OWNER_GID, narrow);
+	SET_DENSE(message, device, COLUMN_DEVICE, narrow);
+	SET_DENSE(message, inode, COLUMN_INODE, wide_signed);
+	SET_DENSE(message, nlink, COLUMN_NLINK, wide);
+	SET_DENSE(message, allocated, COLUMN_ALLOCATED, wide_signed);
+	SET_DENSE(message, rdev_major, COLUMN_RDEV_MAJOR, narrow);
+	SET_DENSE(message, rdev_minor, COLUMN_RDEV_MINOR, narrow);
+	SET_DENSE(message, target_length, COLUMN_TARGET_LENGTH, narrow);
+	SET_DENSE(message, hash_algorithm, COLUMN_HASH_ALGORITHM, narrow);
+	SET_DENSE(message, id, COLUMN_ID, wide_signed);
+	SET_WHOLE(message, missing_gap, COLUMN_MISSING_GAP, narrow);
+	SET_WHOLE(message, missing, COLUMN_MISSING, narrow);
+	SET_WHOLE(message, flags_gap, COLUMN_FLAGS_GAP, narrow);
+	SET_WHOLE(message, flags, COLUMN_FLAGS, narrow);
+	SET_DENSE(message, error, COLUMN_ERROR, narrow);
+	SET_WHOLE(message, unknown_since_gap, COLUMN_UNKNOWN_SINCE_GAP, narrow);
+	SET_WHOLE(message, unknown_since, COLUMN_UNKNOWN_SINCE, wide);
+}
+
+static ProtobufCBinaryData binary(const struct fsmeta_buffer *buffer)
+{
+	return (ProtobufCBinaryData){buffer->length, buffer->data};
+}
+
+static ProtobufCBinaryData binary_text(const char *text)
+{
+	/* protobuf-c packs from pointers to non-const bytes and does not write to them. */
+	return (ProtobufCBinaryData){strlen(text), (uint8_t *)(uintptr_t)text};
+}
+
+/** The batch's dictionary of file systems; *out is *new* (free()), NULL for none. */
+static int make_filesystems(
+    Fsmeta__V1__FileSystem ***out, const struct fsmeta_batch_builder *builder)
+{
+	size_t count = builder->device_count;
+	Fsmeta__V1__FileSystem *messages;
+	unsigned char *memory;
+
+	*out = NULL;
+	if (!count)
+		return 0;
+	memory = calloc(count, sizeof(**out) + sizeof(*messages));
+	if (!memory)
+		return FSMETA_E_MEMORY;
+	messages = (Fsmeta__V1__FileSystem *)memory;
+	*out = (Fsmeta__V1__FileSystem **)(memory + count * sizeof(*messages));
+	for (size_t i = 0; i < count; i++) {
+		const struct fsmeta_filesystem *filesystem =
+		    &builder->source->filesystems[builder->devices[i]];
+
+		fsmeta__v1__file_system__init(&messages[i]);
+		messages[i].uuid = binary_text(filesystem->uuid);
+		messages[i].type = binary_text(filesystem->type);
+		if (!*filesystem->uuid)
+			messages[i].label = binary_text(filesystem->label);
+		(*out)[i] = &messages[i];
+	}
+	return 0;
+}
+
+int fsmeta_batch_builder_pack(
+    struct fsmeta_batch_builder *builder, struct fsmeta_buffer *out, struct fsmeta_error *error)
+{
+	Fsmeta__V1__Batch message = FSMETA__V1__BATCH__INIT;
+	Fsmeta__V1__FileSystem **filesystems;
+	size_t size;
+	int code;
+
+	code = make_filesystems(&filesystems, builder);
+	if (code)
+		return fsmeta_error_set_memory(error, "packing a batch");
+	message.count = builder->count;
+	message.field_mask = builder->field_mask;
+	message.base_path =
+	    (ProtobufCBinaryData){builder->base_path_length, builder->first_path.data};
+	message.root = builder->count && !builder->first_path.length;
+	message.names = binary(&builder->names);
+	message.targets = binary(&builder->targets);
+	message.hashes = binary(&builder->hashes);
+	message.filesystems = filesystems;
+	message.n_filesystems = builder->device_count;
+	set_columns(&message, builder);
+
+	size = fsmeta__v1__batch__get_packed_size(&message);
+	if (fsmeta_buffer_reserve(out, size))
+		code = fsmeta_error_set_memory(error, "packing a batch");
+	else
+		out->length += fsmeta__v1__batch__pack(&message, out->data + out->length);
+	free(filesystems ? (void *)filesystems[0] : NULL);
+	return code;
+}
+
+void fsmeta_batch_builder_facts(
+    const struct fsmeta_batch_builder *builder, struct fsmeta_batch_facts *facts)
+{
+	*facts = (struct fsmeta_batch_facts){
+	    .entries = builder->count,
+	    .first_path = (const char *)builder->first_path.data,
+	    .first_path_length = builder->first_path.length,
+	    .id_min = builder->id_min,
+	    .id_max = builder->id_max,
+	};
+}
+
+/* ---- life ------------------------------------------------------------- */
+
+int fsmeta_batch_builder_new(struct fsmeta_batch_builder **out,
+    const struct fsmeta_batch_source *source, struct fsmeta_error *error)
+{
+	struct fsmeta_batch_builder *builder = calloc(1, sizeof(*builder));
+
+	*out = builder;
+	if (!builder)
+		return fsmeta_error_set_memory(error, "making a batch");
+	builder->source = source;
+	builder->field_mask = source->field_mask & FSMETA_FIELDS_KNOWN;
+	builder->with_ids = source->id_kind == FSMETA_IDS_STABLE;
+	for (int type = FSMETA_TYPE_FILE; type <= FSMETA_TYPE_CHAR; type++)
+		builder->expected[type] =
+		    builder->field_mask & fsmeta_fields_of_type((enum fsmeta_type)type);
+	return 0;
+}
+
+void fsmeta_batch_builder_free(struct fsmeta_batch_builder *builder)
+{
+	if (!builder)
+		return;
+	for (int i = 0; i < COLUMN_COUNT; i++)
+		free(builder->columns[i].memory);
+	fsmeta_buffer_release(&builder->first_path);
+	fsmeta_buffer_release(&builder->names);
+	fsmeta_buffer_release(&builder->targets);
+	fsmeta_buffer_release(&builder->hashes);
+	free(builder->owner_table.slots);
+	free(builder->devices);
+	free(builder);
+}
+
+void fsmeta_batch_builder_clear(struct fsmeta_batch_builder *builder)
+{
+	struct owner_table *table = &builder->owner_table;
+
+	for (int i = 0; i < COLUMN_COUNT; i++) {
+		builder->columns[i].count = 0;
+		builder->columns[i].differs = 0;
+	}
+	if (table->slots)
+		memset(table->slots, 0, table->capacity * sizeof(*table->slots));
+	fsmeta_buffer_clear(&builder->first_path);
+	fsmeta_buffer_clear(&builder->names);
+	fsmeta_buffer_clear(&builder->targets);
+	fsmeta_buffer_clear(&builder->hashes);
+	builder->count = 0;
+	builder->text_bytes = 0;
+	builder->base_path_length = 0;
+	builder->device_count = 0;
+	builder->last_device_index = 0;
+	builder->last_name_length = 0;
+	builder->last_depth = 0;
+	builder->last_mtime_seconds = 0;
+	builder->last_inode = 0;
+	builder->last_id = 0;
+	builder->last_missing = 0;
+	builder->last_flags = 0;
+	builder->last_unknown_since = 0;
+	builder->id_min = 0;
+	builder->id_max = 0;
+}
+
+uint32_t fsmeta_batch_builder_count(const struct fsmeta_batch_builder *builder)
+{
+	return builder->count;
+}
+
+size_t fsmeta_batch_builder_text_bytes(const struct fsmeta_batch_builder *builder)
+{
+	return builder->text_bytes;
+}

@@ -1,0 +1,439 @@
+/*
+ * Streams as folders: where they come to stand, how they are recognised, and that
+ * the two files in them belong together.
+ *
+ *     .NAME.fsmeta-XXXXXXXX/          NAME/
+ *         entries.fss      ─ rename ─►    entries.fss     the stream
+ *         source.json       or exchange   source.json     its trailer's BatchSource
+ *
+ * source.json repeats what the trailer holds, so that people and scripts need no
+ * reader to see what a stream is.  It is believed in nothing: who opens a folder
+ * gets the trailer's BatchSource, and a source.json that names another source,
+ * generation, state or start is reported, because then one of the two was
+ * exchanged.
+ */
+#include "format/stream.h"
+
+#include "format/stream_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- recognising ------------------------------------------------------ */
+
+/** A descriptor of the regular file `name`, or -1 with errno. */
+static int open_regular(int folder_fd, const char *name, int flags)
+{
+	/* A FIFO of that name must not make us wait for a writer. */
+	int fd = openat(folder_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
+	struct stat status;
+	int number = 0;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &status))
+		number = errno;
+	else if (!S_ISREG(status.st_mode))
+		number = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
+	if (!number)
+		return fd;
+	close(fd);
+	errno = number;
+	return -1;
+}
+
+static bool begins_like_stream(int folder_fd, const char *name, int flags)
+{
+	int fd = open_regular(folder_fd, name, flags);
+	bool begins;
+
+	if (fd < 0)
+		return false;
+	begins = fsmeta_stream_begins(fd);
+	close(fd);
+	return begins;
+}
+
+/** source.json of a folder; `out` is initialised here and released on failure. */
+static int read_source(
+    struct fsmeta_batch_source *out, int folder_fd, const char *path, struct fsmeta_error *error)
+{
+	struct fsmeta_buffer json = {0};
+	int code;
+
+	fsmeta_batch_source_init(out);
+	code = fsmeta_read_file_at(
+	    &json, folder_fd, FSMETA_STREAM_SOURCE_NAME, FSMETA_SOURCE_JSON_MAX_BYTES, error);
+	if (!code)
+		code = fsmeta_batch_source_from_json(
+		    out, json.data ? (const char *)json.data : "", json.length, path, error);
+	fsmeta_buffer_release(&json);
+	return code;
+}
+
+bool fsmeta_stream_is_folder(const char *path)
+{
+	int folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct fsmeta_batch_source source;
+	bool is_stream = false;
+
+	if (folder_fd < 0)
+		return false;
+	if (begins_like_stream(folder_fd, FSMETA_STREAM_ENTRIES_NAME, O_NOFOLLOW) &&
+	    !read_source(&source, folder_fd, path, NULL)) {
+		fsmeta_batch_source_release(&source);
+		is_stream = true;
+	}
+	close(folder_fd);
+	return is_stream;
+}
+
+bool fsmeta_stream_is_file(const char *path)
+{
+	return begins_like_stream(AT_FDCWD, path, 0);
+}
+
+/* ---- opening ---------------------------------------------------------- */
+
+static bool text_equal(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/** NULL, or in what source.json and trailer differ. */
+static const char *compare_sources(
+    const struct fsmeta_batch_source *json, const struct fsmeta_batch_source *trailer)
+{
+	if (!text_equal(json->source_id, trailer->source_id))
+		return "the source id";
+	if (json->generation != trailer->generation)
+		return "the generation";
+	if (!json->has_state_digest ||
+	    !fsmeta_digest_equal(json->state_digest, trailer->state_digest))
+		return "the state digest";
+	if (fsmeta_time_compare(json->started, trailer->started))
+		return "the time at which the scan started";
+	return NULL;
+}
+
+/** The folder's source.json must be that of the stream that was read. */
+static int check_source(int folder_fd, const char *path, const struct fsmeta_batch_source *trailer,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_batch_source json;
+	const char *difference;
+	int code;
+
+	code = read_source(&json, folder_fd, path, error);
+	if (code)
+		return code;
+	difference = compare_sources(&json, trailer);
+	if (difference)
+		code = fsmeta_error_set(error, FSMETA_E_CORRUPT, path, "opening a stream",
+		    "%s in source.json is not that in entries.fss", difference);
+	fsmeta_batch_source_release(&json);
+	return code;
+}
+
+/**
+ * Opens folder and entries.fss.  *out is a cursor, *folder_fd is to be closed by
+ * the caller, also on failure where it is not -1.
+ */
+static int open_in_folder(struct fsmeta_cursor **out, int *folder_fd, const char *path,
+    bool may_index, struct fsmeta_error *error)
+{
+	int fd;
+
+	*out = NULL;
+	*folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*folder_fd < 0)
+		return fsmeta_error_set_errno(error, errno, path, "opening a stream");
+	fd = open_regular(*folder_fd, FSMETA_STREAM_ENTRIES_NAME, O_NOFOLLOW);
+	if (fd < 0)
+		return fsmeta_error_set(error, FSMETA_E_FOREIGN, path, "opening a stream",
+		    "it has no readable file %s: %s", FSMETA_STREAM_ENTRIES_NAME, strerror(errno));
+	return fsmeta_stream_open_descriptor(out, fd, path, may_index, error);
+}
+
+int fsmeta_stream_open_folder(
+    struct fsmeta_cursor **out, const char *path, struct fsmeta_error *error)
+{
+	struct fsmeta_cursor *cursor;
+	int folder_fd;
+	int code;
+
+	*out = NULL;
+	code = open_in_folder(&cursor, &folder_fd, path, true, error);
+	if (!code)
+		code = check_source(folder_fd, path, cursor->source, error);
+	if (folder_fd >= 0)
+		close(folder_fd);
+	if (code)
+		fsmeta_cursor_close(cursor);
+	else
+		*out = cursor;
+	return code;
+}
+
+static int open_file(
+    struct fsmeta_cursor **out, const char *path, bool may_index, struct fsmeta_error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	*out = NULL;
+	if (fd < 0)
+		return fsmeta_error_set_errno(error, errno, path, "opening a stream");
+	return fsmeta_stream_open_descriptor(out, fd, path, may_index, error);
+}
+
+int fsmeta_stream_open_file(
+    struct fsmeta_cursor **out, const char *path, struct fsmeta_error *error)
+{
+	return open_file(out, path, true, error);
+}
+
+/* ---- verifying -------------------------------------------------------- */
+
+/** Entries, totals and state digest as counted here. */
+struct tally {
+	struct fsmeta_totals totals;
+	struct fsmeta_digest state_digest;
+	struct fsmeta_buffer scratch;
+};
+
+static int count_entry(struct tally *tally, const struct fsmeta_entry *entry,
+    const struct fsmeta_batch_source *source, struct fsmeta_error *error)
+{
+	struct fsmeta_digest term;
+
+	fsmeta_totals_count(&tally->totals, entry, 1);
+	if (fsmeta_entry_digest(&term, entry, source->field_mask, source, &tally->scratch))
+		return fsmeta_error_set_memory(error, "checking a stream");
+	fsmeta_digest_add(&tally->state_digest, term);
+	return 0;
+}
+
+static bool totals_equal(const struct fsmeta_totals *a, const struct fsmeta_totals *b)
+{
+	return a->entries == b->entries && a->files == b->files && a->folders == b->folders &&
+	       a->symlinks == b->symlinks && a->others == b->others && a->bytes == b->bytes &&
+	       a->allocated == b->allocated && a->unreadable == b->unreadable &&
+	       a->carried == b->carried;
+}
+
+/** Reads the cursor, which is opened to be read forward, to its end. */
+static int verify_cursor(
+    struct fsmeta_stream_check *out, struct fsmeta_cursor *cursor, struct fsmeta_error *error)
+{
+	struct fsmeta_stream_progress progress;
+	const struct fsmeta_entry *entry;
+	struct tally tally = {0};
+	int code;
+
+	while ((code = fsmeta_cursor_next(cursor, &entry, error)) > 0) {
+		code = count_entry(&tally, entry, cursor->source, error);
+		if (code)
+			break;
+	}
+	fsmeta_stream_get_progress(cursor, &progress);
+	out->batches = progress.batches;
+	out->file_bytes = progress.file_bytes;
+	out->entries = tally.totals.entries;
+	fsmeta_buffer_release(&tally.scratch);
+	if (code)
+		return code;
+	if (!totals_equal(&tally.totals, &cursor->source->totals))
+		return fsmeta_error_set(error, FSMETA_E_CORRUPT, cursor->label, "checking a stream",
+		    "its entries do not sum up to its totals");
+	if (!fsmeta_digest_equal(tally.state_digest, cursor->source->state_digest))
+		return fsmeta_error_set(error, FSMETA_E_CORRUPT, cursor->label, "checking a stream",
+		    "its entries do not have its state digest");
+	return 0;
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+int fsmeta_stream_verify(
+    struct fsmeta_stream_check *out, const char *path, struct fsmeta_error *error)
+{
+	struct fsmeta_cursor *cursor;
+	int folder_fd = -1;
+	int code;
+
+	*out = (struct fsmeta_stream_check){0};
+	if (is_folder(path))
+		code = open_in_folder(&cursor, &folder_fd, path, false, error);
+	else
+		code = open_file(&cursor, path, false, error);
+	if (!code)
+		code = verify_cursor(out, cursor, error);
+	if (!code && folder_fd >= 0) {
+		code = check_source(folder_fd, path, cursor->source, error);
+		out->source_json_agrees = code == 0;
+	}
+	fsmeta_cursor_close(cursor);
+	if (folder_fd >= 0)
+		close(folder_fd);
+	return code;
+}
+
+/* ---- writing ---------------------------------------------------------- */
+
+struct fsmeta_stream_output {
+	struct fsmeta_stream_writer *writer;
+	/** Of entries.fss, or standard output. */
+	int fd;
+	bool is_stdout;
+	struct fsmeta_replace replace;
+};
+
+/** Only a stream may be replaced. */
+static int judge_place(const char *path, struct fsmeta_error *error)
+{
+	struct stat status;
+
+	if (lstat(path, &status)) {
+		if (errno == ENOENT)
+			return 0;
+		return fsmeta_error_set_errno(error, errno, path, "writing a stream");
+	}
+	if (!S_ISDIR(status.st_mode))
+		return fsmeta_error_set(error, FSMETA_E_REFUSED, path, "writing a stream",
+		    "it exists and is no folder");
+	if (!fsmeta_stream_is_folder(path))
+		return fsmeta_error_set(error, FSMETA_E_REFUSED, path, "writing a stream",
+		    "the folder exists and is no stream");
+	return 0;
+}
+
+static int open_folder_output(
+    struct fsmeta_stream_output *output, const char *path, struct fsmeta_error *error)
+{
+	int code = judge_place(path, error);
+
+	if (!code)
+		code = fsmeta_replace_folder_begin(&output->replace, path, 0777, error);
+	if (code)
+		return code;
+	output->fd = openat(output->replace.fd, FSMETA_STREAM_ENTRIES_NAME,
+	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (output->fd < 0)
+		return fsmeta_error_set_errno(error, errno, path, "writing a stream");
+	return 0;
+}
+
+static int open_stdout_output(struct fsmeta_stream_output *output, struct fsmeta_error *error)
+{
+	output->is_stdout = true;
+	output->fd = STDOUT_FILENO;
+	if (isatty(output->fd))
+		return fsmeta_error_set(error, FSMETA_E_USAGE, "-", "writing a stream",
+		    "standard output is a terminal and a stream is binary");
+	return 0;
+}
+
+int fsmeta_stream_output_new(struct fsmeta_stream_output **out, const char *path,
+    const struct fsmeta_batch_source *source, const struct fsmeta_stream_writer_options *options,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_stream_output *output = calloc(1, sizeof(*output));
+	const char *label = path;
+	int code;
+
+	*out = NULL;
+	if (!output)
+		return fsmeta_error_set_memory(error, "writing a stream");
+	output->fd = -1;
+	output->replace.fd = -1;
+	if (strcmp(path, "-") == 0) {
+		label = "standard output";
+		code = open_stdout_output(output, error);
+	} else {
+		code = open_folder_output(output, path, error);
+		if (!code)
+			label = output->replace.path;
+	}
+	if (!code)
+		code = fsmeta_stream_writer_new(
+		    &output->writer, output->fd, label, source, options, error);
+	if (code)
+		fsmeta_stream_output_abort(output);
+	else
+		*out = output;
+	return code;
+}
+
+struct fsmeta_stream_writer *fsmeta_stream_output_writer(struct fsmeta_stream_output *output)
+{
+	return output->writer;
+}
+
+/** fsync and close of a file that was written; the descriptor is gone in any case. */
+static int sync_and_close(int *fd, const char *path, struct fsmeta_error *error)
+{
+	int number = fsync(*fd) ? errno : 0;
+
+	if (close(*fd) && !number)
+		number = errno;
+	*fd = -1;
+	return number ? fsmeta_error_set_errno(error, number, path, "writing a stream") : 0;
+}
+
+static int write_source(struct fsmeta_stream_output *output, const struct fsmeta_buffer *json,
+    struct fsmeta_error *error)
+{
+	const char *path = output->replace.path;
+	int fd = openat(output->replace.fd, FSMETA_STREAM_SOURCE_NAME,
+	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	int code;
+
+	if (fd < 0)
+		return fsmeta_error_set_errno(error, errno, path, "writing source.json");
+	code = fsmeta_write_all(fd, json->data, json->length, path, error);
+	if (code)
+		close(fd);
+	else
+		code = sync_and_close(&fd, path, error);
+	return code;
+}
+
+int fsmeta_stream_output_commit(struct fsmeta_stream_output *output,
+    struct fsmeta_stream_summary *summary, struct fsmeta_error *error)
+{
+	struct fsmeta_buffer json = {0};
+	int code;
+
+	code = fsmeta_stream_writer_finish(output->writer, summary, &json, error);
+	if (!code && !output->is_stdout) {
+		code = sync_and_close(&output->fd, output->replace.path, error);
+		if (!code)
+			code = write_source(output, &json, error);
+		if (!code) {
+			code = fsmeta_replace_commit(&output->replace, error);
+			output->replace = (struct fsmeta_replace){.fd = -1};
+		}
+	}
+	fsmeta_buffer_release(&json);
+	fsmeta_stream_output_abort(output);
+	return code;
+}
+
+void fsmeta_stream_output_abort(struct fsmeta_stream_output *output)
+{
+	if (!output)
+		return;
+	fsmeta_stream_writer_free(output->writer);
+	if (output->fd >= 0 && !output->is_stdout)
+		close(output->fd);
+	fsmeta_replace_abort(&output->replace);
+	free(output);
+}

@@ -1,0 +1,30 @@
+/*
+ * What the modules of the stream say to each other about reading.  Internal to
+ * format/.
+ */
+#ifndef FSMETA_FORMAT_STREAM_READER_H
+#define FSMETA_FORMAT_STREAM_READER_H
+
+#include "format/cursor.h"
+
+/**
+ * fsmeta_stream_open_fd(), with a choice: without `may_index` a file is read
+ * forward like a pipe, so that everything in it is looked at.  `fd` is *stolen*.
+ */
+int fsmeta_stream_open_descriptor(struct fsmeta_cursor **out, int fd, const char *label,
+    bool may_index, struct fsmeta_error *error);
+
+/** How far an open stream was read; for streams only. */
+struct fsmeta_stream_progress {
+	uint64_t batches;
+	/** Of a stream read forward. */
+	uint64_t file_bytes;
+};
+
+void fsmeta_stream_get_progress(
+    const struct fsmeta_cursor *cursor, struct fsmeta_stream_progress *progress);
+
+/** True where the file's first frame is that of a stream.  Reads at offset 0. */
+bool fsmeta_stream_begins(int fd);
+
+#endif
