@@ -61,6 +61,16 @@ static void tree_init(struct tree *tree)
 	tree->source.field_mask = FSMETA_FIELDS_KNOWN;
 }
 
+/** A tree on the one file system that all trees made by hand are on. */
+static void tree_init_by_hand(struct tree *tree)
+{
+	uint32_t index;
+
+	tree_init(tree);
+	assert_int_equal(
+	    fsmeta_batch_source_add_filesystem(&tree->source, "u-0", "ext4", "", &index), 0);
+}
+
 static void tree_release(struct tree *tree)
 {
 	free(tree->entries);
@@ -228,10 +238,11 @@ static bool is_below(const struct fsmeta_entry *entry, const struct fsmeta_entry
 		   entry->path, entry->path_length, folder->path, folder->path_length);
 }
 
-/** A copy of `from` in which some things happened. */
+/** A copy of `from` in which much or little happened. */
 static void make_mutated_tree(struct chance *chance, struct tree *tree, const struct tree *from)
 {
 	const struct fsmeta_entry *gone = NULL;
+	unsigned quiet = 1 + below(chance, 12);
 
 	tree_init(tree);
 	for (size_t i = 0; i < from->count; i++) {
@@ -239,16 +250,16 @@ static void make_mutated_tree(struct chance *chance, struct tree *tree, const st
 
 		if (gone && is_below(&from->entries[i], gone))
 			continue;
-		if (i && one_in(chance, 8)) {
+		if (i && one_in(chance, 8 * quiet)) {
 			gone = &from->entries[i];
 			continue;
 		}
 		entry = tree_add(tree, &from->entries[i]);
-		if (i && one_in(chance, 10)) {
+		if (i && one_in(chance, 10 * quiet)) {
 			entry->type = random_type(chance, 9);
 			randomise_fields(chance, entry);
 			gone = entry->type == FSMETA_TYPE_FOLDER ? gone : &from->entries[i];
-		} else if (one_in(chance, 5)) {
+		} else if (one_in(chance, 5 * quiet)) {
 			randomise_fields(chance, entry);
 		}
 	}
@@ -1042,6 +1053,36 @@ struct pair {
 	bool nothing_hidden;
 };
 
+/** Entries have no fields beyond their source's, and what they do not have is zero. */
+static void keep_promises(struct tree *tree)
+{
+	for (size_t i = 0; i < tree->count; i++) {
+		struct fsmeta_entry *entry = &tree->entries[i];
+
+		entry->fields &= tree->source.field_mask;
+		if (!(entry->fields & FSMETA_FIELD_SIZE))
+			entry->size = 0;
+		if (!(entry->fields & FSMETA_FIELD_MTIME))
+			entry->mtime = (struct fsmeta_time){0};
+		if (!(entry->fields & FSMETA_FIELD_MODE))
+			entry->mode = 0;
+		if (!(entry->fields & FSMETA_FIELD_UID))
+			entry->uid = 0;
+		if (!(entry->fields & FSMETA_FIELD_DEVICE))
+			entry->device = FSMETA_DEVICE_NONE;
+		if (!(entry->fields & FSMETA_FIELD_INODE))
+			entry->inode = 0;
+		if (!(entry->fields & FSMETA_FIELD_TARGET)) {
+			entry->target = NULL;
+			entry->target_length = 0;
+		}
+		if (!(entry->fields & FSMETA_FIELD_HASH)) {
+			entry->hash_algorithm = FSMETA_HASH_NONE;
+			memset(entry->hash, 0, sizeof(entry->hash));
+		}
+	}
+}
+
 static void make_pair(struct pair *pair, struct chance *chance)
 {
 	memset(pair, 0, sizeof(*pair));
@@ -1076,10 +1117,8 @@ static void make_pair(struct pair *pair, struct chance *chance)
 		pair->a.source.field_mask &= (uint32_t)next_random(chance);
 	if (one_in(chance, 4))
 		pair->b.source.field_mask &= (uint32_t)next_random(chance);
-	for (size_t i = 0; i < pair->a.count; i++)
-		pair->a.entries[i].fields &= pair->a.source.field_mask;
-	for (size_t i = 0; i < pair->b.count; i++)
-		pair->b.entries[i].fields &= pair->b.source.field_mask;
+	keep_promises(&pair->a);
+	keep_promises(&pair->b);
 }
 
 static void pair_release(struct pair *pair)
@@ -1126,7 +1165,7 @@ static void random_pairs_equal_the_naive_diff(void **state)
 {
 	uint64_t stepped[8] = {0};
 	const char *seeds = getenv("FSMETA_TEST_SEEDS");
-	uint64_t count = seeds ? strtoull(seeds, NULL, 10) : 4000;
+	uint64_t count = seeds ? strtoull(seeds, NULL, 10) : 2500;
 
 	(void)state;
 	for (uint64_t seed = 1; seed <= count; seed++) {
@@ -1137,8 +1176,9 @@ static void random_pairs_equal_the_naive_diff(void **state)
 		check_pair(&pair, stepped);
 		pair_release(&pair);
 	}
+	/* The runs were no idle ones: some entries a pair were not read. */
 	for (unsigned kinds = 1; kinds < 8; kinds++)
-		assert_true(stepped[kinds] > count);
+		assert_true(stepped[kinds] > 2 * count);
 }
 
 /* ---- by hand ------------------------------------------------------------ */
@@ -1175,8 +1215,8 @@ static void whole_folders_carry_totals(void **state)
 	struct items items;
 
 	(void)state;
-	tree_init(&a);
-	tree_init(&b);
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
 	add(&a, "", FSMETA_TYPE_FOLDER, 0);
 	add(&a, "cam", FSMETA_TYPE_FOLDER, 9);
 	add(&a, "cam/1", FSMETA_TYPE_FILE, 10);
@@ -1204,8 +1244,8 @@ static void another_type_is_removed_and_added(void **state)
 	struct items items;
 
 	(void)state;
-	tree_init(&a);
-	tree_init(&b);
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
 	add(&a, "", FSMETA_TYPE_FOLDER, 0);
 	add(&a, "x", FSMETA_TYPE_FOLDER, 0);
 	add(&a, "x/y", FSMETA_TYPE_FILE, 5);
@@ -1233,8 +1273,8 @@ static void what_cannot_be_read_is_not_removed(void **state)
 	struct items items;
 
 	(void)state;
-	tree_init(&a);
-	tree_init(&b);
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
 	add(&a, "", FSMETA_TYPE_FOLDER, 0);
 	add(&a, "disk", FSMETA_TYPE_FOLDER, 0);
 	add(&a, "disk/f", FSMETA_TYPE_FILE, 50);
@@ -1276,8 +1316,8 @@ static void a_listed_folder_in_an_unlisted_one_is_believed(void **state)
 	struct items items;
 
 	(void)state;
-	tree_init(&a);
-	tree_init(&b);
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
 	add(&a, "", FSMETA_TYPE_FOLDER, 0);
 	add(&a, "p", FSMETA_TYPE_FOLDER, 0);
 	add(&a, "p/seen", FSMETA_TYPE_FOLDER, 0);
@@ -1303,8 +1343,8 @@ static void an_unreadable_file_loses_nothing(void **state)
 	struct items items;
 
 	(void)state;
-	tree_init(&a);
-	tree_init(&b);
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
 	add(&a, "", FSMETA_TYPE_FOLDER, 0);
 	add(&a, "f", FSMETA_TYPE_FILE, 20);
 	add(&b, "", FSMETA_TYPE_FOLDER, 0);
@@ -1336,8 +1376,8 @@ static void rotten_content_is_corruption(void **state)
 	struct items items;
 
 	(void)state;
-	tree_init(&a);
-	tree_init(&b);
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
 	for (int side = 0; side < 2; side++) {
 		struct tree *tree = side ? &b : &a;
 
@@ -1366,8 +1406,8 @@ static void what_was_not_asked_for_is_carried_silently(void **state)
 	struct items items;
 
 	(void)state;
-	tree_init(&a);
-	tree_init(&b);
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
 	add(&a, "", FSMETA_TYPE_FOLDER, 0);
 	add(&a, "cam1", FSMETA_TYPE_FOLDER, 0);
 	add(&a, "cam1/old", FSMETA_TYPE_FILE, 1);
@@ -1404,8 +1444,8 @@ static void first_import_adds_the_root_and_all_below(void **state)
 	struct items items;
 
 	(void)state;
-	tree_init(&a);
-	tree_init(&b);
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
 	a.source.field_mask = 0;
 	add(&b, "", FSMETA_TYPE_FOLDER, 0);
 	add(&b, "x", FSMETA_TYPE_FILE, 5);
@@ -1448,8 +1488,8 @@ static void deep_chains_are_totalled(void **state)
 	struct items items;
 
 	(void)state;
-	tree_init(&a);
-	tree_init(&b);
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
 	add_chain(&a, CHAIN_DEPTH, CHAIN_DEPTH - 10);
 	add_chain(&b, 5, 5);
 	items = diff_items(&a, &b, FSMETA_DIFF_STORED);
@@ -1504,8 +1544,8 @@ static void a_folder_beyond_the_spool_bound_is_totalled(void **state)
 	struct tree a, b;
 
 	(void)state;
-	tree_init(&a);
-	tree_init(&b);
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
 	add(&a, "", FSMETA_TYPE_FOLDER, 0);
 	add(&b, "", FSMETA_TYPE_FOLDER, 0);
 	add(&a, "big", FSMETA_TYPE_FOLDER, 0);
@@ -1536,7 +1576,7 @@ static void the_stop_flag_stops(void **state)
 	struct tree a;
 
 	(void)state;
-	tree_init(&a);
+	tree_init_by_hand(&a);
 	add(&a, "", FSMETA_TYPE_FOLDER, 0);
 	fsmeta_cursor_from_array(&cursor_a, a.entries, a.count, &a.source, &error);
 	fsmeta_cursor_from_array(&cursor_b, a.entries, a.count, &a.source, &error);
@@ -1566,8 +1606,8 @@ static void a_failing_sink_ends_the_replay(void **state)
 	struct tree a, b;
 
 	(void)state;
-	tree_init(&a);
-	tree_init(&b);
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
 	add(&b, "", FSMETA_TYPE_FOLDER, 0);
 	diff = run_diff(&a, &b, &options, 0);
 	assert_int_equal(fsmeta_diff_replay(diff, &sink, &error), FSMETA_E_BUSY);
