@@ -1,0 +1,1 @@
+fsmeta_unit_test(test_tools_output test_tools_output.c LINKS fsmeta_tools)
