@@ -1,0 +1,409 @@
+/*
+ * Connections.
+ *
+ * A database may come from anywhere, so it is met with SQLite's own defences: no
+ * triggers, no views, no functions from the schema, defensive mode, cell sizes
+ * checked, no ATTACH, and a schema that must be ours to the letter (schema.c).
+ *
+ * The path always goes in as a URI that is escaped here.  Otherwise names such as
+ * "file:x?mode=memory" or ":memory:" would mean something else to SQLite.
+ *
+ * Reading must not leave anything behind.  Which way is open depends on the file:
+ *
+ *     journal mode    folder and file writable    how it is opened
+ *     DELETE          either                      read-only; nothing is made beside it
+ *     WAL             yes                         read-write with query_only, so that
+ *                                                 the last one to close removes -wal
+ *                                                 and -shm, which a read-only
+ *                                                 connection makes and cannot remove
+ *     WAL             no, -wal there              read-only, with the writer's -shm
+ *     WAL             no, no -wal                 immutable: no locks at all
+ *
+ * Immutable is a promise that nobody writes, and on a read-only mount it is kept.
+ * In a folder that is only not writable for us somebody else may; so size,
+ * times and inode are compared when a cursor ends or meets damage.
+ */
+#include "db/connection.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "db/schema.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	HEADER_BYTES = 100,
+	HEADER_WRITE_VERSION_AT = 18,
+	HEADER_USER_VERSION_AT = 60,
+	HEADER_APPLICATION_ID_AT = 68,
+	/** Write version of a database in WAL mode. */
+	HEADER_WRITE_VERSION_WAL = 2,
+	BUSY_TIMEOUT_MS = 5000,
+	/** No value of ours is longer: BatchSource JSON is the longest. */
+	VALUE_MAX_BYTES = 32 << 20,
+};
+
+static uint32_t read_big_endian(const unsigned char *bytes)
+{
+	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
+	       bytes[3];
+}
+
+static int judge_header(
+    const unsigned char *header, size_t got, const char *path, struct fsmeta_error *error)
+{
+	static const char action[] = "opening the database";
+	uint32_t version;
+
+	if (got < HEADER_BYTES || memcmp(header, "SQLite format 3", 16) != 0)
+		return fsmeta_error_set(
+		    error, FSMETA_E_FOREIGN, path, action, "this is not a SQLite database");
+	if (read_big_endian(header + HEADER_APPLICATION_ID_AT) != FSMETA_DB_APPLICATION_ID)
+		return fsmeta_error_set(error, FSMETA_E_FOREIGN, path, action,
+		    "this is a SQLite database of another application");
+	version = read_big_endian(header + HEADER_USER_VERSION_AT);
+	if (version > FSMETA_DB_SCHEMA_VERSION)
+		return fsmeta_error_set(error, FSMETA_E_UNSUPPORTED, path, action,
+		    "its schema is version %u, this fsmeta knows up to version %d", version,
+		    FSMETA_DB_SCHEMA_VERSION);
+	if (version < 1)
+		return fsmeta_error_set(
+		    error, FSMETA_E_CORRUPT, path, action, "its schema has no version");
+	return 0;
+}
+
+int fsmeta_connection_probe(const char *path, bool *wal, struct fsmeta_error *error)
+{
+	static const char action[] = "opening the database";
+	unsigned char header[HEADER_BYTES] = {0};
+	struct stat status;
+	size_t got = 0;
+	/* Nonblocking, so that a FIFO of that name does not hold us up. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int code;
+
+	if (fd < 0)
+		return fsmeta_error_set_errno(error, errno, path, action);
+	if (fstat(fd, &status) < 0)
+		code = fsmeta_error_set_errno(error, errno, path, action);
+	else if (!S_ISREG(status.st_mode))
+		code = fsmeta_error_set(
+		    error, FSMETA_E_FOREIGN, path, action, "this is not a regular file");
+	else
+		code = fsmeta_read_full_at(fd, header, sizeof(header), 0, &got, path, error);
+	if (!code)
+		code = judge_header(header, got, path, error);
+	if (!code && wal)
+		*wal = header[HEADER_WRITE_VERSION_AT] == HEADER_WRITE_VERSION_WAL;
+	close(fd);
+	return code;
+}
+
+/* ---- errors ----------------------------------------------------------- */
+
+static int code_of_result(int result)
+{
+	switch (result & 0xff) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return FSMETA_E_BUSY;
+	case SQLITE_NOMEM:
+		return FSMETA_E_MEMORY;
+	case SQLITE_FULL:
+	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN:
+	case SQLITE_PERM:
+	case SQLITE_READONLY:
+		return FSMETA_E_SYSTEM;
+	case SQLITE_NOTADB:
+		return FSMETA_E_FOREIGN;
+	case SQLITE_TOOBIG:
+		return FSMETA_E_LIMIT;
+	case SQLITE_INTERRUPT:
+		return FSMETA_E_STOPPED;
+	case SQLITE_MISUSE:
+		return FSMETA_E_INTERNAL;
+	default:
+		return FSMETA_E_CORRUPT;
+	}
+}
+
+static const char *action_of(const struct fsmeta_connection *connection)
+{
+	return connection->action ? connection->action : "reading the database";
+}
+
+bool fsmeta_connection_is_unchanged(const struct fsmeta_connection *connection)
+{
+	const struct stat *was = &connection->identity;
+	struct stat now;
+
+	if (!connection->immutable)
+		return true;
+	return stat(connection->path, &now) == 0 && now.st_ino == was->st_ino &&
+	       now.st_size == was->st_size && now.st_mtim.tv_sec == was->st_mtim.tv_sec &&
+	       now.st_mtim.tv_nsec == was->st_mtim.tv_nsec;
+}
+
+int fsmeta_connection_fail(
+    const struct fsmeta_connection *connection, int result, struct fsmeta_error *error)
+{
+	int code = code_of_result(result);
+	int system_errno = connection->handle ? sqlite3_system_errno(connection->handle) : 0;
+	const char *reason =
+	    connection->handle ? sqlite3_errmsg(connection->handle) : sqlite3_errstr(result);
+
+	if (code == FSMETA_E_CORRUPT)
+		return fsmeta_connection_corrupt(connection, error, "%s", reason);
+	if (code == FSMETA_E_MEMORY)
+		return fsmeta_error_set_memory(error, action_of(connection));
+	if (code != FSMETA_E_SYSTEM)
+		system_errno = 0;
+	else if (!system_errno)
+		system_errno = (result & 0xff) == SQLITE_FULL ? ENOSPC : EIO;
+	if (system_errno)
+		fsmeta_error_set(error, code, connection->path, action_of(connection), "%s (%s)",
+		    reason, strerrordesc_np(system_errno));
+	else
+		fsmeta_error_set(
+		    error, code, connection->path, action_of(connection), "%s", reason);
+	if (error)
+		error->system_errno = system_errno;
+	return code;
+}
+
+int fsmeta_connection_corrupt(
+    const struct fsmeta_connection *connection, struct fsmeta_error *error, const char *format, ...)
+{
+	char reason[FSMETA_ERROR_REASON_BYTES];
+	va_list arguments;
+
+	if (!fsmeta_connection_is_unchanged(connection))
+		return fsmeta_error_set(error, FSMETA_E_BUSY, connection->path,
+		    action_of(connection), "somebody else wrote to it while it was read");
+	va_start(arguments, format);
+	vsnprintf(reason, sizeof(reason), format, arguments);
+	va_end(arguments);
+	return fsmeta_error_set(
+	    error, FSMETA_E_CORRUPT, connection->path, action_of(connection), "%s", reason);
+}
+
+/* ---- statements ------------------------------------------------------- */
+
+int fsmeta_connection_execute(
+    const struct fsmeta_connection *connection, const char *sql, struct fsmeta_error *error)
+{
+	int result = sqlite3_exec(connection->handle, sql, NULL, NULL, NULL);
+
+	return result == SQLITE_OK ? 0 : fsmeta_connection_fail(connection, result, error);
+}
+
+int fsmeta_connection_prepare(sqlite3_stmt **out, const struct fsmeta_connection *connection,
+    const char *sql, struct fsmeta_error *error)
+{
+	int result =
+	    sqlite3_prepare_v3(connection->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
+
+	return result == SQLITE_OK ? 0 : fsmeta_connection_fail(connection, result, error);
+}
+
+int fsmeta_connection_run(
+    const struct fsmeta_connection *connection, sqlite3_stmt *statement, struct fsmeta_error *error)
+{
+	int result = sqlite3_step(statement);
+	int code = 0;
+
+	if (result != SQLITE_DONE && result != SQLITE_ROW)
+		code = fsmeta_connection_fail(connection, result, error);
+	sqlite3_reset(statement);
+	return code;
+}
+
+int fsmeta_connection_integer(int64_t *out, const struct fsmeta_connection *connection,
+    const char *sql, int64_t fallback, struct fsmeta_error *error)
+{
+	sqlite3_stmt *statement = NULL;
+	int code = fsmeta_connection_prepare(&statement, connection, sql, error);
+
+	*out = fallback;
+	if (!code)
+		code = fsmeta_connection_step(connection, statement, error);
+	if (code > 0 && sqlite3_column_type(statement, 0) != SQLITE_NULL)
+		*out = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	return code < 0 ? code : 0;
+}
+
+/* ---- opening ---------------------------------------------------------- */
+
+/** "file:" with the path escaped, and `query` behind it. */
+static int append_uri(struct fsmeta_buffer *out, const char *path, const char *query)
+{
+	static const char plain[] =
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-";
+	int code = fsmeta_buffer_append_text(out, path[0] == '/' ? "file://" : "file:./");
+
+	for (; *path && !code; path++)
+		code = strchr(plain, *path)
+			   ? fsmeta_buffer_append_byte(out, (unsigned char)*path)
+			   : fsmeta_buffer_append_format(out, "%%%02X", (unsigned char)*path);
+	if (!code)
+		code = fsmeta_buffer_append_text(out, query);
+	return code;
+}
+
+static bool folder_is_writable(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder;
+	bool writable;
+
+	if (!slash)
+		return access(".", W_OK) == 0;
+	folder = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	writable = folder && access(folder, W_OK) == 0;
+	free(folder);
+	return writable;
+}
+
+static bool has_log(const char *path)
+{
+	struct fsmeta_buffer name = {0};
+	bool there = fsmeta_buffer_append_text(&name, path) == 0 &&
+		     fsmeta_buffer_append_text(&name, "-wal") == 0 && fsmeta_buffer_string(&name) &&
+		     access((const char *)name.data, F_OK) == 0;
+
+	fsmeta_buffer_release(&name);
+	return there;
+}
+
+/** The table in the essay: flags for SQLite, and whether to look without locks. */
+static int plan_opening(struct fsmeta_connection *connection, enum fsmeta_connection_kind kind,
+    int *flags, struct fsmeta_error *error)
+{
+	bool wal = false;
+	int code;
+
+	*flags = SQLITE_OPEN_READWRITE;
+	if (kind == FSMETA_CONNECTION_BUILD)
+		return 0;
+	code = fsmeta_connection_probe(connection->path, &wal, error);
+	if (code || kind == FSMETA_CONNECTION_WRITE)
+		return code;
+	if (wal && access(connection->path, W_OK) == 0 && folder_is_writable(connection->path))
+		return 0;
+	*flags = SQLITE_OPEN_READONLY;
+	connection->immutable = wal && !has_log(connection->path);
+	if (connection->immutable && stat(connection->path, &connection->identity) < 0)
+		return fsmeta_error_set_errno(
+		    error, errno, connection->path, action_of(connection));
+	return 0;
+}
+
+static void put_up_defences(sqlite3 *handle)
+{
+	static const struct {
+		int option;
+		int value;
+	} settings[] = {
+	    {SQLITE_DBCONFIG_DEFENSIVE, 1},
+	    {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+	    {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0},
+	    {SQLITE_DBCONFIG_ENABLE_VIEW, 0},
+	    {SQLITE_DBCONFIG_ENABLE_FKEY, 0},
+	    {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		sqlite3_db_config(handle, settings[i].option, settings[i].value, (int *)NULL);
+	sqlite3_limit(handle, SQLITE_LIMIT_ATTACHED, 0);
+	sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES);
+}
+
+static int configure(struct fsmeta_connection *connection, enum fsmeta_connection_kind kind,
+    struct fsmeta_error *error)
+{
+	static const char *const pragmas[] = {
+	    [FSMETA_CONNECTION_READ] = "PRAGMA cell_size_check=ON;"
+				       "PRAGMA cache_size=-8192;"
+				       "PRAGMA query_only=ON;",
+	    [FSMETA_CONNECTION_WRITE] = "PRAGMA cell_size_check=ON;"
+					"PRAGMA cache_size=-32768;"
+					"PRAGMA secure_delete=OFF;"
+					"PRAGMA synchronous=FULL;",
+	    [FSMETA_CONNECTION_BUILD] = "PRAGMA page_size=4096;"
+					"PRAGMA cache_size=-32768;"
+					"PRAGMA secure_delete=OFF;"
+					"PRAGMA locking_mode=EXCLUSIVE;"
+					"PRAGMA journal_mode=OFF;"
+					"PRAGMA synchronous=OFF;",
+	};
+	int code;
+
+	sqlite3_extended_result_codes(connection->handle, 1);
+	code = fsmeta_connection_execute(connection, pragmas[kind], error);
+	/* Defensive mode forbids journal_mode=OFF, so it comes behind. */
+	put_up_defences(connection->handle);
+	return code;
+}
+
+/**
+ * WAL where the file system can; the answer "delete" is as good.  Somebody who
+ * reads just now prevents the change, and it is made another time.
+ */
+static void prefer_log(const struct fsmeta_connection *connection)
+{
+	sqlite3_busy_timeout(connection->handle, 0);
+	sqlite3_exec(connection->handle, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
+	sqlite3_busy_timeout(connection->handle, BUSY_TIMEOUT_MS);
+}
+
+int fsmeta_connection_open(struct fsmeta_connection *out, const char *path,
+    enum fsmeta_connection_kind kind, struct fsmeta_error *error)
+{
+	struct fsmeta_buffer uri = {0};
+	const char *text = NULL;
+	int flags, result, code;
+
+	*out = (struct fsmeta_connection){.path = path, .action = "opening the database"};
+	code = plan_opening(out, kind, &flags, error);
+	if (!code)
+		code = append_uri(&uri, path, out->immutable ? "?immutable=1" : "");
+	if (!code && !(text = fsmeta_buffer_string(&uri)))
+		code = FSMETA_E_MEMORY;
+	if (code == FSMETA_E_MEMORY)
+		code = fsmeta_error_set_memory(error, out->action);
+	if (code)
+		goto done;
+	result = sqlite3_open_v2(
+	    text, &out->handle, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+	if (result != SQLITE_OK) {
+		code = fsmeta_connection_fail(out, result, error);
+		goto done;
+	}
+	sqlite3_busy_timeout(out->handle, BUSY_TIMEOUT_MS);
+	code = configure(out, kind, error);
+	if (!code && kind != FSMETA_CONNECTION_BUILD)
+		code = fsmeta_schema_check(out, error);
+	if (!code && kind == FSMETA_CONNECTION_WRITE)
+		prefer_log(out);
+done:
+	fsmeta_buffer_release(&uri);
+	if (code)
+		fsmeta_connection_close(out);
+	else
+		out->action = NULL;
+	return code;
+}
+
+void fsmeta_connection_close(struct fsmeta_connection *connection)
+{
+	sqlite3_close(connection->handle);
+	connection->handle = NULL;
+}

@@ -1,0 +1,203 @@
+/*
+ * The handle: opening, closing, and the cursor over a generation.
+ *
+ * A cursor has a connection of its own with a read transaction that lasts until
+ * close, so a writer may commit meanwhile and the cursor does not see it.
+ */
+#include "db/db.h"
+
+#include "db/internal.h"
+#include "db/reader.h"
+#include "db/row.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+bool fsmeta_db_is_database(const char *path)
+{
+	int code = fsmeta_connection_probe(path, NULL, NULL);
+
+	/* A newer version's is one too, and is refused by name when it is opened. */
+	return code == 0 || code == FSMETA_E_UNSUPPORTED;
+}
+
+static bool is_missing(const char *path)
+{
+	struct stat status;
+
+	return lstat(path, &status) < 0 && errno == ENOENT;
+}
+
+int fsmeta_db_open(
+    struct fsmeta_db **out, const char *path, enum fsmeta_db_mode mode, struct fsmeta_error *error)
+{
+	struct fsmeta_db *db = calloc(1, sizeof(*db));
+	int code = 0;
+
+	*out = NULL;
+	if (db)
+		db->path = strdup(path);
+	if (!db || !db->path) {
+		free(db);
+		return fsmeta_error_set_memory(error, "opening the database");
+	}
+	db->mode = mode;
+	db->connection.path = db->path;
+	if (mode == FSMETA_DB_READ || !is_missing(path))
+		code = fsmeta_connection_open(&db->connection, db->path,
+		    mode == FSMETA_DB_WRITE ? FSMETA_CONNECTION_WRITE : FSMETA_CONNECTION_READ,
+		    error);
+	if (code) {
+		fsmeta_db_close(db);
+		return code;
+	}
+	*out = db;
+	return 0;
+}
+
+void fsmeta_db_close(struct fsmeta_db *db)
+{
+	if (!db)
+		return;
+	/* Where somebody still reads, the log stays until that one closes. */
+	if (db->connection.handle && db->mode == FSMETA_DB_WRITE) {
+		sqlite3_busy_timeout(db->connection.handle, 0);
+		sqlite3_exec(
+		    db->connection.handle, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+	}
+	fsmeta_connection_close(&db->connection);
+	free(db->path);
+	free(db);
+}
+
+/* ---- cursor ------------------------------------------------------------ */
+
+struct db_cursor {
+	struct fsmeta_cursor cursor;
+	/** *Owned*: what messages call it, and the path of the connection. */
+	char *label;
+	char *path;
+	struct fsmeta_connection connection;
+	struct fsmeta_dictionary dictionary;
+	struct fsmeta_db_generation generation;
+	/** NULL for generation 0, which is empty. */
+	struct fsmeta_reader *reader;
+};
+
+static int cursor_next(
+    struct fsmeta_cursor *base, const struct fsmeta_entry **entry, struct fsmeta_error *error)
+{
+	struct db_cursor *cursor = (struct db_cursor *)base;
+	int code;
+
+	*entry = NULL;
+	if (!cursor->reader)
+		return 0;
+	code = fsmeta_reader_next(cursor->reader, entry, error);
+	if (code == 0 && !fsmeta_connection_is_unchanged(&cursor->connection))
+		return fsmeta_error_set(error, FSMETA_E_BUSY, cursor->path, "reading the database",
+		    "somebody else wrote to it while it was read");
+	return code;
+}
+
+static int cursor_skip(struct fsmeta_cursor *base, uint32_t depth, struct fsmeta_error *error)
+{
+	struct db_cursor *cursor = (struct db_cursor *)base;
+
+	return cursor->reader ? fsmeta_reader_skip(cursor->reader, depth, error) : 0;
+}
+
+static void cursor_close(struct fsmeta_cursor *base)
+{
+	struct db_cursor *cursor = (struct db_cursor *)base;
+
+	fsmeta_reader_free(cursor->reader);
+	fsmeta_dictionary_release(&cursor->dictionary);
+	fsmeta_db_generation_release(&cursor->generation);
+	fsmeta_connection_close(&cursor->connection);
+	free(cursor->label);
+	free(cursor->path);
+	free(cursor);
+}
+
+static const struct fsmeta_cursor_operations cursor_operations = {
+    .next = cursor_next,
+    .skip = cursor_skip,
+    .close = cursor_close,
+};
+
+static int start_reader(struct db_cursor *cursor, uint64_t number,
+    const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
+{
+	struct fsmeta_reader_options reader_options = {
+	    .generation = number,
+	    .field_mask = cursor->generation.source.field_mask,
+	    .seen_only = options && options->seen_only,
+	    .stop = options ? options->stop : NULL,
+	};
+	uint64_t newest;
+	int code;
+
+	if (cursor->generation.pruned)
+		return fsmeta_error_set(error, FSMETA_E_NOT_FOUND, cursor->path,
+		    "reading a generation", "generation %" PRIu64 " was pruned", number);
+	code = fsmeta_generation_newest(&newest, &cursor->connection, error);
+	if (code)
+		return code;
+	reader_options.newest = number == newest;
+	return fsmeta_reader_new(
+	    &cursor->reader, &cursor->connection, &cursor->dictionary, &reader_options, error);
+}
+
+static int start_cursor(struct db_cursor *cursor, uint64_t number,
+    const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
+{
+	int code = fsmeta_connection_open(
+	    &cursor->connection, cursor->path, FSMETA_CONNECTION_READ, error);
+
+	if (!code)
+		code = fsmeta_connection_execute(&cursor->connection, "BEGIN", error);
+	if (!code) {
+		fsmeta_db_generation_release(&cursor->generation);
+		code =
+		    fsmeta_generation_load(&cursor->generation, &cursor->connection, number, error);
+	}
+	if (!code)
+		code = fsmeta_dictionary_load(&cursor->dictionary, &cursor->connection,
+		    cursor->generation.source.filesystem_count, error);
+	return code ? code : start_reader(cursor, number, options, error);
+}
+
+int fsmeta_db_cursor(struct fsmeta_cursor **out, struct fsmeta_db *db, uint64_t number,
+    const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
+{
+	struct db_cursor *cursor = calloc(1, sizeof(*cursor));
+	int code = 0;
+
+	*out = NULL;
+	if (cursor) {
+		fsmeta_batch_source_init(&cursor->generation.source);
+		cursor->generation.source.id_kind = FSMETA_IDS_STABLE;
+		cursor->path = strdup(db->path);
+		if (asprintf(&cursor->label, "%s@%" PRIu64, db->path, number) < 0)
+			cursor->label = NULL;
+	}
+	if (!cursor || !cursor->path || !cursor->label)
+		code = fsmeta_error_set_memory(error, "reading the database");
+	else if (number)
+		code = start_cursor(cursor, number, options, error);
+	if (code) {
+		if (cursor)
+			cursor_close(&cursor->cursor);
+		return code;
+	}
+	cursor->cursor.operations = &cursor_operations;
+	cursor->cursor.source = &cursor->generation.source;
+	cursor->cursor.label = cursor->label;
+	*out = &cursor->cursor;
+	return 0;
+}

@@ -1,0 +1,730 @@
+/*
+ * Reading a generation.
+ *
+ * Two sequences are merged.  Folders come in one pass over folder_position by
+ * ord, which is pre-order.  The files of the folders on the current path come
+ * from one statement a folder, each ordered by name:
+ *
+ *     folder_position by ord        levels (the current path)
+ *       1  (root)                     0  (root)    files: notes.txt  z.txt
+ *       5    cam1                     1  cam1      files: a.mp4  b.mp4
+ *       9      cam1/2026
+ *      12    cam2         <- next
+ *
+ * The next position says how far the current path must be left: cam2 has depth 1,
+ * so all files of levels above 0 come first, from the deepest level on, and those
+ * of level 0 that are named below "cam2".  Then cam2 becomes level 1.
+ *
+ * Folders below a removed folder keep their positions, with `until` NULL, because
+ * a removal is one event.  They are recognised here: the folder that they name as
+ * parent does not stand on the current path at depth - 1.  In the same way their
+ * files are never asked for.
+ *
+ * An older generation merges two statements a folder, live rows and past ones; at
+ * most one version of a name is valid in any generation.
+ *
+ * Memory is O(depth), and little of it: statements are expensive, so there are
+ * only POOL_SLOTS of them, held by the deepest levels.  A level that comes to need
+ * one takes it from the shallowest holder, which notes the name it was about to
+ * read, and seeks there when it is its turn again.  A chain of 5,000 folders costs
+ * 5,000 small structs.
+ *
+ * A file may be damaged or crafted.  Order is checked where names meet the path
+ * stack: whatever was last read at this depth in this folder must come before.
+ */
+#include "db/reader.h"
+
+#include "base/path.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	POOL_SLOTS = 32,
+	NO_SLOT = -1,
+	/** Entries between two looks at the stop flag. */
+	STOP_INTERVAL = 1024,
+};
+
+/** A source of files of one folder: live rows or past ones. */
+struct feed {
+	sqlite3_stmt *statement;
+	/** Stands on a row that was not handed out. */
+	bool has_row;
+};
+
+/** Statements that a level has borrowed. */
+struct slot {
+	struct feed live;
+	/** Unused for the newest generation. */
+	struct feed past;
+	/** Holder, an index into levels. */
+	uint32_t level;
+};
+
+/** A folder on the current path. */
+struct level {
+	int64_t folder;
+	int slot;
+	/** All its files were read. */
+	bool exhausted;
+	/** What is below is carried since then; 0 = seen. */
+	uint64_t unknown_since;
+	/** Where to go on after the slot was taken away; *owned*, NULL = at the beginning. */
+	char *seek;
+	size_t seek_length;
+};
+
+/** An interval of `unknown` that covers the generation. */
+struct unknown_root {
+	int64_t id;
+	uint64_t since;
+	bool whole;
+};
+
+/** The next folder to come. */
+struct position {
+	bool has_row;
+	uint32_t depth;
+	int64_t folder;
+	const char *name;
+	size_t name_length;
+};
+
+struct fsmeta_reader {
+	const struct fsmeta_connection *connection;
+	const struct fsmeta_dictionary *dictionary;
+	struct fsmeta_reader_options options;
+
+	sqlite3_stmt *positions;
+	struct position position;
+	/** Past metadata of one folder; prepared by the first use. */
+	sqlite3_stmt *folder_past;
+
+	struct slot slots[POOL_SLOTS];
+	int free_slots[POOL_SLOTS];
+	int free_count;
+
+	struct level *levels;
+	uint32_t level_count;
+	uint32_t level_capacity;
+	/** The shallowest level that holds a slot; all deeper ones do too. */
+	uint32_t first_holder;
+
+	struct unknown_root *unknown;
+	size_t unknown_count;
+
+	struct fsmeta_path_stack path;
+	struct fsmeta_entry entry;
+	/** Whose row was handed out last and is to be stepped over. */
+	struct feed *pending;
+	bool pending_position;
+	uint32_t until_stop;
+	bool failed;
+};
+
+static int corrupt(struct fsmeta_reader *reader, struct fsmeta_error *error, const char *what)
+{
+	return fsmeta_connection_corrupt(reader->connection, error, "generation %" PRIu64 ": %s",
+	    reader->options.generation, what);
+}
+
+static int step(struct fsmeta_reader *reader, sqlite3_stmt *statement, struct fsmeta_error *error)
+{
+	return fsmeta_connection_step(reader->connection, statement, error);
+}
+
+/** The name in a result column; false where it cannot be one. */
+static bool read_name(sqlite3_stmt *statement, int column, const char **name, size_t *length)
+{
+	if (sqlite3_column_type(statement, column) != SQLITE_BLOB)
+		return false;
+	*name = sqlite3_column_blob(statement, column);
+	*length = (size_t)sqlite3_column_bytes(statement, column);
+	return *name || !*length;
+}
+
+/* ---- unknown places ----------------------------------------------------- */
+
+static int load_unknown(struct fsmeta_reader *reader, struct fsmeta_error *error)
+{
+	sqlite3_stmt *statement = NULL;
+	size_t capacity = 0;
+	int code = fsmeta_connection_prepare(&statement, reader->connection,
+	    "SELECT root, since, whole FROM unknown"
+	    " WHERE since <= ?1 AND (until IS NULL OR until > ?1) ORDER BY root",
+	    error);
+
+	if (!code)
+		sqlite3_bind_int64(statement, 1, (int64_t)reader->options.generation);
+	while (!code && (code = step(reader, statement, error)) > 0) {
+		code = 0;
+		if (reader->unknown_count == capacity) {
+			struct unknown_root *grown;
+
+			capacity = capacity ? 2 * capacity : 16;
+			grown = reallocarray(reader->unknown, capacity, sizeof(*grown));
+			if (!grown) {
+				code = fsmeta_error_set_memory(error, "reading unknown places");
+				break;
+			}
+			reader->unknown = grown;
+		}
+		reader->unknown[reader->unknown_count++] = (struct unknown_root){
+		    .id = sqlite3_column_int64(statement, 0),
+		    .since = (uint64_t)sqlite3_column_int64(statement, 1),
+		    .whole = sqlite3_column_int(statement, 2) != 0,
+		};
+	}
+	sqlite3_finalize(statement);
+	return code;
+}
+
+static const struct unknown_root *find_unknown(const struct fsmeta_reader *reader, int64_t id)
+{
+	size_t low = 0, high = reader->unknown_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (reader->unknown[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < reader->unknown_count && reader->unknown[low].id == id ? &reader->unknown[low]
+									    : NULL;
+}
+
+/** Sets the entry's unknown_since; returns what holds below it. */
+static uint64_t judge_unknown(struct fsmeta_reader *reader, uint64_t inherited, int64_t id)
+{
+	const struct unknown_root *root = reader->unknown_count ? find_unknown(reader, id) : NULL;
+	uint64_t below = inherited;
+
+	if (root && (!below || root->since < below))
+		below = root->since;
+	reader->entry.unknown_since = root && root->whole ? below : inherited;
+	return below;
+}
+
+/* ---- slots -------------------------------------------------------------- */
+
+#define LIVE_FILES                                                        \
+	"SELECT name, id, " FSMETA_ROW_COLUMNS FSMETA_ROW_CONTENT_COLUMNS \
+	" FROM file WHERE parent = ?1 AND name >= ?2"
+
+static int prepare_slot(struct fsmeta_reader *reader, struct slot *slot, struct fsmeta_error *error)
+{
+	static const char live_newest[] = LIVE_FILES " ORDER BY name";
+	static const char live[] = LIVE_FILES " AND since <= ?3 ORDER BY name";
+	static const char past[] =
+	    "SELECT name, id, " FSMETA_ROW_COLUMNS FSMETA_ROW_CONTENT_COLUMNS
+	    " FROM file_past WHERE parent = ?1 AND name >= ?2 AND since <= ?3 AND until > ?3"
+	    " ORDER BY name";
+	int64_t generation = (int64_t)reader->options.generation;
+	int code;
+
+	if (slot->live.statement)
+		return 0;
+	code = fsmeta_connection_prepare(&slot->live.statement, reader->connection,
+	    reader->options.newest ? live_newest : live, error);
+	if (code || reader->options.newest)
+		return code;
+	sqlite3_bind_int64(slot->live.statement, 3, generation);
+	code = fsmeta_connection_prepare(&slot->past.statement, reader->connection, past, error);
+	if (!code)
+		sqlite3_bind_int64(slot->past.statement, 3, generation);
+	return code;
+}
+
+static struct feed *next_feed(struct slot *slot);
+
+/** Takes the slot from the shallowest holder, which will go on from where it was. */
+static int steal_slot(struct fsmeta_reader *reader, struct fsmeta_error *error)
+{
+	struct level *victim = &reader->levels[reader->first_holder];
+	struct slot *slot = &reader->slots[victim->slot];
+	struct feed *feed = next_feed(slot);
+
+	free(victim->seek);
+	victim->seek = NULL;
+	victim->exhausted = !feed;
+	if (feed) {
+		const char *name;
+		size_t length;
+
+		if (!read_name(feed->statement, 0, &name, &length))
+			return corrupt(reader, error, "a file has no name");
+		victim->seek = malloc(length + 1);
+		if (!victim->seek)
+			return fsmeta_error_set_memory(error, "reading files");
+		if (length)
+			memcpy(victim->seek, name, length);
+		victim->seek_length = length;
+	}
+	reader->free_slots[reader->free_count++] = victim->slot;
+	victim->slot = NO_SLOT;
+	reader->first_holder++;
+	return 0;
+}
+
+static int start_feed(struct fsmeta_reader *reader, struct feed *feed, const struct level *level,
+    struct fsmeta_error *error)
+{
+	int code;
+
+	feed->has_row = false;
+	if (!feed->statement)
+		return 0;
+	sqlite3_reset(feed->statement);
+	sqlite3_bind_int64(feed->statement, 1, level->folder);
+	sqlite3_bind_blob64(feed->statement, 2, level->seek ? level->seek : "",
+	    level->seek ? level->seek_length : 0, SQLITE_TRANSIENT);
+	code = step(reader, feed->statement, error);
+	feed->has_row = code > 0;
+	return code < 0 ? code : 0;
+}
+
+/** Gives the deepest level a slot that stands on its next file. */
+static int acquire_slot(struct fsmeta_reader *reader, struct fsmeta_error *error)
+{
+	uint32_t index = reader->level_count - 1;
+	struct level *level = &reader->levels[index];
+	struct slot *slot;
+	int code;
+
+	if (!reader->free_count) {
+		code = steal_slot(reader, error);
+		if (code)
+			return code;
+	}
+	if (reader->free_count == POOL_SLOTS)
+		reader->first_holder = index;
+	level->slot = reader->free_slots[--reader->free_count];
+	slot = &reader->slots[level->slot];
+	slot->level = index;
+	code = prepare_slot(reader, slot, error);
+	if (!code)
+		code = start_feed(reader, &slot->live, level, error);
+	if (!code)
+		code = start_feed(reader, &slot->past, level, error);
+	return code;
+}
+
+/** The feed with the smaller name, NULL where both are at their end. */
+static struct feed *next_feed(struct slot *slot)
+{
+	const char *live, *past;
+	size_t live_length, past_length;
+
+	if (!slot->past.has_row)
+		return slot->live.has_row ? &slot->live : NULL;
+	if (!slot->live.has_row)
+		return &slot->past;
+	/* A name that is none sorts first, and is met by whoever reads it. */
+	if (!read_name(slot->live.statement, 0, &live, &live_length))
+		return &slot->live;
+	if (!read_name(slot->past.statement, 0, &past, &past_length))
+		return &slot->past;
+	return fsmeta_name_compare(live, live_length, past, past_length) <= 0 ? &slot->live
+									      : &slot->past;
+}
+
+/* ---- levels ------------------------------------------------------------- */
+
+static int push_level(struct fsmeta_reader *reader, int64_t folder, uint64_t unknown_since,
+    struct fsmeta_error *error)
+{
+	if (reader->level_count == reader->level_capacity) {
+		uint32_t capacity = reader->level_capacity ? 2 * reader->level_capacity : 64;
+		struct level *grown = reallocarray(reader->levels, capacity, sizeof(*grown));
+
+		if (!grown)
+			return fsmeta_error_set_memory(error, "reading folders");
+		reader->levels = grown;
+		reader->level_capacity = capacity;
+	}
+	reader->levels[reader->level_count++] =
+	    (struct level){.folder = folder, .slot = NO_SLOT, .unknown_since = unknown_since};
+	return acquire_slot(reader, error);
+}
+
+static void pop_level(struct fsmeta_reader *reader)
+{
+	struct level *level = &reader->levels[--reader->level_count];
+
+	if (level->slot != NO_SLOT) {
+		struct slot *slot = &reader->slots[level->slot];
+
+		sqlite3_reset(slot->live.statement);
+		sqlite3_reset(slot->past.statement);
+		reader->free_slots[reader->free_count++] = level->slot;
+	}
+	free(level->seek);
+}
+
+/** The deepest level's next file, NULL where it has none left. */
+static int peek_file(struct fsmeta_reader *reader, struct feed **feed, struct fsmeta_error *error)
+{
+	struct level *level = &reader->levels[reader->level_count - 1];
+
+	*feed = NULL;
+	if (level->exhausted)
+		return 0;
+	if (level->slot == NO_SLOT) {
+		int code = acquire_slot(reader, error);
+
+		if (code)
+			return code;
+	}
+	*feed = next_feed(&reader->slots[level->slot]);
+	level->exhausted = !*feed;
+	return 0;
+}
+
+/* ---- positions ---------------------------------------------------------- */
+
+enum position_column {
+	POSITION_FOLDER,
+	POSITION_PARENT,
+	POSITION_NAME,
+	POSITION_DEPTH,
+	POSITION_SINCE,
+	POSITION_METADATA,
+};
+
+static int prepare_positions(struct fsmeta_reader *reader, struct fsmeta_error *error)
+{
+	int code = fsmeta_connection_prepare(&reader->positions, reader->connection,
+	    "SELECT p.folder, p.parent, p.name, p.depth, f.since, " FSMETA_ROW_COLUMNS
+	    " FROM folder_position p LEFT JOIN folder f ON f.id = p.folder"
+	    " WHERE p.since <= ?1 AND (p.until IS NULL OR p.until > ?1) ORDER BY p.ord",
+	    error);
+
+	if (!code)
+		sqlite3_bind_int64(reader->positions, 1, (int64_t)reader->options.generation);
+	return code;
+}
+
+static int read_position(
+    struct fsmeta_reader *reader, struct position *position, struct fsmeta_error *error)
+{
+	sqlite3_stmt *statement = reader->positions;
+	int64_t depth = sqlite3_column_int64(statement, POSITION_DEPTH);
+
+	if (depth < 0 || depth > FSMETA_DEPTH_MAX)
+		return corrupt(reader, error, "a folder's depth is out of range");
+	position->depth = (uint32_t)depth;
+	position->folder = sqlite3_column_int64(statement, POSITION_FOLDER);
+	if (!read_name(statement, POSITION_NAME, &position->name, &position->name_length))
+		return corrupt(reader, error, "a folder has no name");
+	return 0;
+}
+
+/**
+ * Goes to the next position whose folder is in the tree.  Positions deeper than
+ * `deepest` are passed over.
+ */
+static int advance_position(
+    struct fsmeta_reader *reader, uint32_t deepest, struct fsmeta_error *error)
+{
+	struct position *position = &reader->position;
+
+	for (;;) {
+		int code = step(reader, reader->positions, error);
+
+		position->has_row = code > 0;
+		if (code <= 0)
+			return code;
+		code = read_position(reader, position, error);
+		if (code)
+			return code;
+		if (position->depth > deepest)
+			continue;
+		if (position->depth == 0) {
+			if (reader->level_count)
+				return corrupt(reader, error, "it has two roots");
+			return 0;
+		}
+		if (position->depth <= reader->level_count &&
+		    reader->levels[position->depth - 1].folder ==
+			sqlite3_column_int64(reader->positions, POSITION_PARENT))
+			return 0;
+	}
+}
+
+/* ---- handing out -------------------------------------------------------- */
+
+/** Puts the name on the path at `depth`, where it must come behind what was there. */
+static int enter_name(struct fsmeta_reader *reader, uint32_t depth, const char *name, size_t length,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_path_stack *path = &reader->path;
+	int code;
+
+	if (!fsmeta_name_is_valid(name, length))
+		return corrupt(reader, error, "a name is not valid");
+	if (path->depth >= depth) {
+		size_t before_length;
+		const char *before = fsmeta_path_stack_name(path, depth, &before_length);
+
+		if (fsmeta_name_compare(before, before_length, name, length) >= 0)
+			return corrupt(reader, error, "entries are out of order");
+		fsmeta_path_stack_truncate(path, depth - 1);
+	}
+	code = fsmeta_path_stack_push(path, name, length);
+	if (code == FSMETA_E_MEMORY)
+		return fsmeta_error_set_memory(error, "reading entries");
+	return code ? corrupt(reader, error, "a path is too long") : 0;
+}
+
+static void finish_entry(
+    struct fsmeta_reader *reader, uint32_t depth, size_t name_length, int64_t id)
+{
+	struct fsmeta_entry *entry = &reader->entry;
+
+	entry->path = fsmeta_path_stack_path(&reader->path, &entry->path_length);
+	entry->name_length = name_length;
+	entry->name = entry->path + (entry->path_length - name_length);
+	entry->depth = depth;
+	entry->id = (uint64_t)id;
+}
+
+static int hand_out_file(
+    struct fsmeta_reader *reader, struct feed *feed, struct fsmeta_error *error)
+{
+	uint32_t depth = reader->level_count;
+	int64_t id = sqlite3_column_int64(feed->statement, 1);
+	const char *name;
+	size_t length;
+	int code;
+
+	if (id <= 0)
+		return corrupt(reader, error, "a file has no id");
+	if (!read_name(feed->statement, 0, &name, &length))
+		return corrupt(reader, error, "a file has no name");
+	code = enter_name(reader, depth, name, length, error);
+	if (!code)
+		code = fsmeta_row_decode(reader->connection, feed->statement, 2, true,
+		    reader->dictionary, reader->options.field_mask, &reader->entry, error);
+	if (code)
+		return code;
+	judge_unknown(reader, reader->levels[depth - 1].unknown_since, id);
+	finish_entry(reader, depth, length, id);
+	reader->pending = feed;
+	return 0;
+}
+
+/** Metadata of a folder that was modified after the generation. */
+static int decode_past_folder(
+    struct fsmeta_reader *reader, int64_t folder, struct fsmeta_error *error)
+{
+	int64_t generation = (int64_t)reader->options.generation;
+	int code = 0;
+
+	if (!reader->folder_past)
+		code = fsmeta_connection_prepare(&reader->folder_past, reader->connection,
+		    "SELECT since, " FSMETA_ROW_COLUMNS
+		    " FROM folder_past WHERE id = ?1 AND until > ?2 ORDER BY until LIMIT 1",
+		    error);
+	if (code)
+		return code;
+	sqlite3_bind_int64(reader->folder_past, 1, folder);
+	sqlite3_bind_int64(reader->folder_past, 2, generation);
+	code = step(reader, reader->folder_past, error);
+	if (code > 0 && sqlite3_column_int64(reader->folder_past, 0) <= generation)
+		code = fsmeta_row_decode(reader->connection, reader->folder_past, 1, false,
+		    reader->dictionary, reader->options.field_mask, &reader->entry, error);
+	else if (code >= 0)
+		code = corrupt(reader, error, "a folder's metadata is missing");
+	sqlite3_reset(reader->folder_past);
+	return code;
+}
+
+static int decode_folder(struct fsmeta_reader *reader, struct fsmeta_error *error)
+{
+	sqlite3_stmt *statement = reader->positions;
+
+	if (sqlite3_column_type(statement, POSITION_SINCE) != SQLITE_INTEGER)
+		return corrupt(reader, error, "a folder has no metadata");
+	if (sqlite3_column_int64(statement, POSITION_SINCE) > (int64_t)reader->options.generation)
+		return decode_past_folder(reader, reader->position.folder, error);
+	return fsmeta_row_decode(reader->connection, statement, POSITION_METADATA, false,
+	    reader->dictionary, reader->options.field_mask, &reader->entry, error);
+}
+
+static int hand_out_folder(struct fsmeta_reader *reader, struct fsmeta_error *error)
+{
+	const struct position *position = &reader->position;
+	uint64_t inherited =
+	    position->depth ? reader->levels[position->depth - 1].unknown_since : 0;
+	uint64_t below;
+	int code = 0;
+
+	if (position->folder <= 0)
+		return corrupt(reader, error, "a folder has no id");
+	if (position->depth)
+		code = enter_name(
+		    reader, position->depth, position->name, position->name_length, error);
+	else if (position->name_length)
+		code = corrupt(reader, error, "the root has a name");
+	if (!code)
+		code = decode_folder(reader, error);
+	if (code)
+		return code;
+	below = judge_unknown(reader, inherited, position->folder);
+	finish_entry(reader, position->depth, position->name_length, position->folder);
+	reader->pending_position = true;
+	return push_level(reader, position->folder, below, error);
+}
+
+/** Steps over what was handed out last. */
+static int leave_pending(struct fsmeta_reader *reader, struct fsmeta_error *error)
+{
+	int code = 0;
+
+	if (reader->pending) {
+		code = step(reader, reader->pending->statement, error);
+		reader->pending->has_row = code > 0;
+		reader->pending = NULL;
+	} else if (reader->pending_position) {
+		reader->pending_position = false;
+		code = advance_position(reader, UINT32_MAX, error);
+	}
+	return code < 0 ? code : 0;
+}
+
+static int check_stop(struct fsmeta_reader *reader, struct fsmeta_error *error)
+{
+	if (reader->until_stop--)
+		return 0;
+	reader->until_stop = STOP_INTERVAL;
+	if (reader->options.stop && *reader->options.stop)
+		return fsmeta_error_set(error, FSMETA_E_STOPPED, reader->connection->path,
+		    "reading the database", "stopped");
+	return 0;
+}
+
+/** True where this file of the deepest level comes before the next folder. */
+static bool file_is_next(const struct fsmeta_reader *reader, const struct feed *feed)
+{
+	const struct position *position = &reader->position;
+	const char *name;
+	size_t length;
+
+	if (!position->has_row || position->depth < reader->level_count)
+		return true;
+	return !read_name(feed->statement, 0, &name, &length) ||
+	       fsmeta_name_compare(name, length, position->name, position->name_length) < 0;
+}
+
+/** One step of the merge.  1 an entry was handed out, 0 the end. */
+static int merge(struct fsmeta_reader *reader, struct fsmeta_error *error)
+{
+	for (;;) {
+		const struct position *position = &reader->position;
+		struct feed *feed = NULL;
+		int code = 0;
+
+		if (reader->level_count)
+			code = peek_file(reader, &feed, error);
+		if (code)
+			return code;
+		if (feed && file_is_next(reader, feed)) {
+			code = hand_out_file(reader, feed, error);
+			return code ? code : 1;
+		}
+		if (position->has_row && position->depth == reader->level_count) {
+			code = hand_out_folder(reader, error);
+			return code ? code : 1;
+		}
+		if (!reader->level_count)
+			return 0;
+		pop_level(reader);
+	}
+}
+
+int fsmeta_reader_next(
+    struct fsmeta_reader *reader, const struct fsmeta_entry **entry, struct fsmeta_error *error)
+{
+	int code;
+
+	if (reader->failed)
+		return fsmeta_error_set(error, FSMETA_E_INTERNAL, reader->connection->path,
+		    "reading the database", "reading went on after a failure");
+	do {
+		code = check_stop(reader, error);
+		if (!code)
+			code = leave_pending(reader, error);
+		if (!code)
+			code = merge(reader, error);
+	} while (code > 0 && reader->options.seen_only && reader->entry.unknown_since);
+	reader->failed = code < 0;
+	*entry = code > 0 ? &reader->entry : NULL;
+	return code;
+}
+
+int fsmeta_reader_skip(struct fsmeta_reader *reader, uint32_t depth, struct fsmeta_error *error)
+{
+	int code;
+
+	if (reader->failed || !depth)
+		return fsmeta_error_set(error, FSMETA_E_INTERNAL, reader->connection->path,
+		    "reading the database", "nothing can be skipped here");
+	code = leave_pending(reader, error);
+	while (reader->level_count >= depth)
+		pop_level(reader);
+	if (!code && reader->position.has_row && reader->position.depth >= depth)
+		code = advance_position(reader, depth - 1, error);
+	reader->failed = code < 0;
+	return code < 0 ? code : 0;
+}
+
+int fsmeta_reader_new(struct fsmeta_reader **out, const struct fsmeta_connection *connection,
+    const struct fsmeta_dictionary *dictionary, const struct fsmeta_reader_options *options,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_reader *reader = calloc(1, sizeof(*reader));
+	int code;
+
+	*out = NULL;
+	if (!reader)
+		return fsmeta_error_set_memory(error, "reading the database");
+	reader->connection = connection;
+	reader->dictionary = dictionary;
+	reader->options = *options;
+	fsmeta_path_stack_init(&reader->path);
+	for (int i = 0; i < POOL_SLOTS; i++)
+		reader->free_slots[reader->free_count++] = POOL_SLOTS - 1 - i;
+	code = load_unknown(reader, error);
+	if (!code)
+		code = prepare_positions(reader, error);
+	if (!code)
+		code = advance_position(reader, 0, error);
+	if (!code || code > 0) {
+		*out = reader;
+		return 0;
+	}
+	fsmeta_reader_free(reader);
+	return code;
+}
+
+void fsmeta_reader_free(struct fsmeta_reader *reader)
+{
+	if (!reader)
+		return;
+	while (reader->level_count)
+		pop_level(reader);
+	for (int i = 0; i < POOL_SLOTS; i++) {
+		sqlite3_finalize(reader->slots[i].live.statement);
+		sqlite3_finalize(reader->slots[i].past.statement);
+	}
+	sqlite3_finalize(reader->positions);
+	sqlite3_finalize(reader->folder_past);
+	fsmeta_path_stack_release(&reader->path);
+	free(reader->levels);
+	free(reader->unknown);
+	free(reader);
+}

@@ -1,0 +1,44 @@
+/*
+ * Reading one generation of a database in canonical order over a connection that
+ * is there already.  fsmeta_db_cursor(), the writer and verify stand on this.
+ */
+#ifndef FSMETA_DB_READER_H
+#define FSMETA_DB_READER_H
+
+#include "db/connection.h"
+#include "db/row.h"
+#include "format/cursor.h"
+
+#include <signal.h>
+
+struct fsmeta_reader;
+
+struct fsmeta_reader_options {
+	uint64_t generation;
+	/** No past versions need to be looked at. */
+	bool newest;
+	/** Fields that this generation has. */
+	uint32_t field_mask;
+	bool seen_only;
+	const volatile sig_atomic_t *stop;
+};
+
+/**
+ * A reader of one generation.  All that is handed in is *borrowed* until free.
+ * Runs within whatever transaction the connection is in.
+ */
+int fsmeta_reader_new(struct fsmeta_reader **out, const struct fsmeta_connection *connection,
+    const struct fsmeta_dictionary *dictionary, const struct fsmeta_reader_options *options,
+    struct fsmeta_error *error);
+
+/** As fsmeta_cursor_next(). */
+int fsmeta_reader_next(
+    struct fsmeta_reader *reader, const struct fsmeta_entry **entry, struct fsmeta_error *error);
+
+/** As fsmeta_cursor_skip(). */
+int fsmeta_reader_skip(struct fsmeta_reader *reader, uint32_t depth, struct fsmeta_error *error);
+
+/** NULL is allowed. */
+void fsmeta_reader_free(struct fsmeta_reader *reader);
+
+#endif

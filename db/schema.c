@@ -1,0 +1,302 @@
+/*
+ * The schema, as a stranger sees it with `.schema`.
+ *
+ *                 folder_position           folder              file
+ *     one row     a place of a folder       a folder's own      anything else
+ *                 in the tree               metadata
+ *     clustered   by ord: pre-order         by id               by parent folder and name
+ *     outlives    until                     folder_past         file_past
+ *
+ * A folder's place and its metadata change apart from each other: a folder whose
+ * mtime changed keeps its place, a folder that was moved keeps its metadata, and
+ * an old generation needs the old one of either.
+ *
+ * Why each row costs what it does: docs/fsmetadb.md.
+ */
+#include "db/schema.h"
+
+#include <string.h>
+
+struct schema_object {
+	const char *name;
+	const char *sql;
+};
+
+/* What a row of `file` and a row of `folder` say alike. */
+#define METADATA_COLUMNS                                                                         \
+	"  attributes INTEGER NOT NULL,  -- see table attributes\n"                              \
+	"  size INTEGER,                 -- bytes; NULL here and below: not known\n"             \
+	"  mtime INTEGER,                -- ns since 1970 UTC\n"                                 \
+	"  ctime INTEGER,                -- ns after mtime (after 1970 where mtime is NULL)\n"   \
+	"  btime INTEGER,                -- ns after ctime, else after mtime, else after 1970\n" \
+	"  inode INTEGER,                -- unsigned: values from 2^63 on appear negative\n"     \
+	"  nlink INTEGER,                -- number of hard links\n"                              \
+	"  allocated INTEGER,            -- bytes on disk beyond what size implies: files and\n" \
+	"                                -- folders whole 4096-byte blocks, all others none\n"
+
+static const struct schema_object tables[] = {
+    {"source", "CREATE TABLE source (\n"
+	       "  -- What this database is about, one property a row: source_id, made_up (1: the\n"
+	       "  -- tree had no id of its own), next_id (the next entry id to be given out).\n"
+	       "  name TEXT PRIMARY KEY,\n"
+	       "  value\n"
+	       ") WITHOUT ROWID"},
+    {"source_alias", "CREATE TABLE source_alias (\n"
+		     "  -- Other ids under which the same source is known.\n"
+		     "  id TEXT PRIMARY KEY\n"
+		     ") WITHOUT ROWID"},
+    {"filesystem", "CREATE TABLE filesystem (\n"
+		   "  -- File systems that entries lie on; id is the `device` of the listings.\n"
+		   "  id INTEGER PRIMARY KEY,\n"
+		   "  uuid TEXT NOT NULL,\n"
+		   "  type TEXT NOT NULL,\n"
+		   "  label TEXT NOT NULL\n"
+		   ")"},
+    {"generation",
+	"CREATE TABLE generation (\n"
+	"  -- One row for every completed scan; rows outlive pruning.\n"
+	"  number INTEGER PRIMARY KEY,\n"
+	"  base INTEGER NOT NULL,        -- generation it was compared with, 0: none\n"
+	"  started INTEGER,              -- ns since 1970 UTC\n"
+	"  finished INTEGER,\n"
+	"  first_id INTEGER NOT NULL,    -- entries with this id or a higher one are new here\n"
+	"  field_mask INTEGER NOT NULL,  -- which fields the scan had, see docs/format.md\n"
+	"  state_digest TEXT NOT NULL,   -- over all entries, see docs/format.md\n"
+	"  entries INTEGER NOT NULL,     -- totals of the state, carried entries included\n"
+	"  files INTEGER NOT NULL,\n"
+	"  folders INTEGER NOT NULL,\n"
+	"  symlinks INTEGER NOT NULL,\n"
+	"  others INTEGER NOT NULL,\n"
+	"  bytes INTEGER NOT NULL,\n"
+	"  allocated INTEGER NOT NULL,\n"
+	"  unreadable INTEGER NOT NULL,\n"
+	"  carried INTEGER NOT NULL,     -- not seen by this scan, taken over from before\n"
+	"  added INTEGER NOT NULL,       -- entries that differ from the base, and how\n"
+	"  removed INTEGER NOT NULL,\n"
+	"  modified INTEGER NOT NULL,\n"
+	"  moved INTEGER NOT NULL,\n"
+	"  pruned INTEGER NOT NULL,      -- 1: its entries are gone, this row is what is left\n"
+	"  source TEXT NOT NULL          -- BatchSource as JSON: machine, scope, owners, ...\n"
+	")"},
+    {"attributes",
+	"CREATE TABLE attributes (\n"
+	"  -- What many entries have in common; entries refer to it by id.\n"
+	"  id INTEGER PRIMARY KEY,\n"
+	"  type INTEGER NOT NULL,        -- 1 file, 2 folder, 3 symlink, 4 fifo, 5 socket,\n"
+	"                                -- 6 block device, 7 char device\n"
+	"  mode INTEGER,                 -- permission bits; NULL here and below: not known\n"
+	"  uid INTEGER,\n"
+	"  gid INTEGER,\n"
+	"  filesystem INTEGER\n"
+	")"},
+    {"folder_position",
+	"CREATE TABLE folder_position (\n"
+	"  -- Where a folder stands in the tree, and in which generations.  Read by ord,\n"
+	"  -- folders come in canonical order.  A place is valid in generation G where\n"
+	"  -- since <= G, until is NULL or greater, and the same holds for all folders above.\n"
+	"  ord INTEGER PRIMARY KEY,\n"
+	"  folder INTEGER NOT NULL,\n"
+	"  parent INTEGER NOT NULL,      -- a folder; 0 above the root\n"
+	"  name BLOB NOT NULL,\n"
+	"  depth INTEGER NOT NULL,       -- 0 is the root\n"
+	"  since INTEGER NOT NULL,\n"
+	"  until INTEGER\n"
+	")"},
+    {"folder", "CREATE TABLE folder (\n"
+	       "  -- Newest metadata of a folder, since generation `since`.\n"
+	       "  id INTEGER PRIMARY KEY,\n" METADATA_COLUMNS "  since INTEGER NOT NULL,\n"
+	       "  extra TEXT                    -- what is rare, as JSON\n"
+	       ")"},
+    {"folder_past", "CREATE TABLE folder_past (\n"
+		    "  -- Metadata that a folder had in generations since <= G < until.\n"
+		    "  id INTEGER NOT NULL,\n"
+		    "  until INTEGER NOT NULL,\n" METADATA_COLUMNS "  since INTEGER NOT NULL,\n"
+		    "  extra TEXT,\n"
+		    "  PRIMARY KEY (id, until)\n"
+		    ") WITHOUT ROWID"},
+    {"file", "CREATE TABLE file (\n"
+	     "  -- Everything that is no folder, as it is since generation `since`.\n"
+	     "  parent INTEGER NOT NULL,      -- a folder\n"
+	     "  name BLOB NOT NULL,\n"
+	     "  id INTEGER NOT NULL,          -- unique among files and folders, never used "
+	     "again\n" METADATA_COLUMNS "  since INTEGER NOT NULL,\n"
+	     "  extra TEXT,                   -- what is rare, as JSON\n"
+	     "  target BLOB,                  -- of symlinks\n"
+	     "  hash BLOB,                    -- of content: 16 bytes XXH3-128, 32 bytes SHA-256\n"
+	     "  PRIMARY KEY (parent, name)\n"
+	     ") WITHOUT ROWID"},
+    {"file_past", "CREATE TABLE file_past (\n"
+		  "  -- What stood at this place in generations since <= G < until.\n"
+		  "  parent INTEGER NOT NULL,\n"
+		  "  name BLOB NOT NULL,\n"
+		  "  until INTEGER NOT NULL,\n"
+		  "  id INTEGER NOT NULL,\n" METADATA_COLUMNS "  since INTEGER NOT NULL,\n"
+		  "  extra TEXT,\n"
+		  "  target BLOB,\n"
+		  "  hash BLOB,\n"
+		  "  PRIMARY KEY (parent, name, until)\n"
+		  ") WITHOUT ROWID"},
+    {"unknown", "CREATE TABLE unknown (\n"
+		"  -- Places that scans could not or did not look into, in generations\n"
+		"  -- since <= G < until; what is there is carried from before.\n"
+		"  root INTEGER NOT NULL,        -- id of an entry\n"
+		"  since INTEGER NOT NULL,\n"
+		"  until INTEGER,\n"
+		"  whole INTEGER NOT NULL,       -- 1: the entry too, 0: only what is below it\n"
+		"  reason TEXT NOT NULL,         -- 'unreadable' or 'not entered'\n"
+		"  error INTEGER NOT NULL,       -- errno of an unreadable folder, else 0\n"
+		"  PRIMARY KEY (root, since)\n"
+		") WITHOUT ROWID"},
+};
+
+static const struct schema_object indexes[] = {
+    {"folder_position_by_name",
+	"CREATE INDEX folder_position_by_name ON folder_position (parent, name)"},
+    {"folder_position_by_folder",
+	"CREATE INDEX folder_position_by_folder ON folder_position (folder)"},
+};
+
+/* ns since 1970 as RFC 3339 UTC; seconds are floored, also before 1970. */
+#define TIME_TEXT(ns)                                                            \
+	"strftime('%Y-%m-%dT%H:%M:%S', ((" ns ") - (((" ns                       \
+	") % 1000000000 + 1000000000) % 1000000000)) / 1000000000, 'unixepoch')" \
+	" || printf('.%09dZ', (((" ns ") % 1000000000 + 1000000000) % 1000000000))"
+
+/* All columns of `entries` but id, type and path, from row `e` and attributes `a`. */
+#define VIEW_COLUMNS                                                                               \
+	"    e.size AS size,\n    " TIME_TEXT(                                                     \
+	    "e.mtime") " AS mtime,\n"                                                              \
+		       "    " TIME_TEXT("coalesce(e.mtime, 0) + e.ctime") " AS ctime,\n"           \
+									  "    " TIME_TEXT(        \
+									      "coalesce(e.mtime, " \
+									      "0) + "              \
+									      "coalesce(e.ctime, " \
+									      "0) + e.btime") " A" \
+											      "S " \
+											      "bt" \
+											      "im" \
+											      "e," \
+											      "\n"
+
+static const struct schema_object views[] = {
+    {"folders",
+	"CREATE VIEW folders AS\n"
+	"  -- Folders of the newest generation with their paths; the root is ''.\n"
+	"  WITH RECURSIVE tree (id, path, prefix) AS (\n"
+	"    SELECT folder, '', '' FROM folder_position WHERE parent = 0 AND until IS NULL\n"
+	"    UNION ALL\n"
+	"    SELECT p.folder, tree.prefix || CAST(p.name AS TEXT),\n"
+	"        tree.prefix || CAST(p.name AS TEXT) || '/'\n"
+	"      FROM tree JOIN folder_position p ON p.parent = tree.id\n"
+	"      WHERE p.until IS NULL\n"
+	"  )\n"
+	"  SELECT id, path, prefix FROM tree"},
+    {"entries",
+	"CREATE VIEW entries AS\n"
+	"  -- Everything in the newest generation, as people read it.\n"
+	"  WITH found AS (\n"
+	"    SELECT t.path, f.id, f.attributes, f.size, f.mtime, f.ctime, f.btime, f.inode,\n"
+	"        f.nlink, f.allocated, f.since, f.extra, NULL AS target, NULL AS hash\n"
+	"      FROM folders t JOIN folder f ON f.id = t.id\n"
+	"    UNION ALL\n"
+	"    SELECT t.prefix || CAST(f.name AS TEXT), f.id, f.attributes, f.size, f.mtime,\n"
+	"        f.ctime, f.btime, f.inode, f.nlink, f.allocated, f.since, f.extra, f.target,\n"
+	"        f.hash\n"
+	"      FROM folders t JOIN file f ON f.parent = t.id\n"
+	"  )\n"
+	"  SELECT e.id AS id,\n"
+	"    CASE a.type WHEN 1 THEN 'file' WHEN 2 THEN 'folder' WHEN 3 THEN 'symlink'\n"
+	"      WHEN 4 THEN 'fifo' WHEN 5 THEN 'socket' WHEN 6 THEN 'block' ELSE 'char' END\n"
+	"      AS type,\n"
+	"    CASE e.path WHEN '' THEN '.' ELSE e.path END AS path,\n" VIEW_COLUMNS
+	"    printf('%04o', a.mode) AS mode, a.uid AS uid, a.gid AS gid,\n"
+	"    a.filesystem AS filesystem, printf('%llu', e.inode) AS inode, e.nlink AS nlink,\n"
+	"    CASE WHEN a.type < 3 THEN (e.size + 4095) / 4096 * 4096 ELSE 0 END + e.allocated\n"
+	"      AS allocated,\n"
+	"    CAST(e.target AS TEXT) AS target, lower(hex(e.hash)) AS hash,\n"
+	"    (SELECT max(number) FROM generation WHERE first_id <= e.id) AS created,\n"
+	"    e.since AS modified, e.extra AS extra\n"
+	"  FROM found e JOIN attributes a ON a.id = e.attributes"},
+    {"generations",
+	"CREATE VIEW generations AS\n"
+	"  -- The history of this database, one line a generation.\n"
+	"  SELECT number, base,\n"
+	"    " TIME_TEXT(
+	    "started") " AS started,\n"
+		       "    " TIME_TEXT(
+			   "finished") " AS finished,\n"
+				       "    round((finished - started) / 1e9, 3) AS seconds,\n"
+				       "    entries, files, folders, symlinks, others, bytes, "
+				       "allocated, unreadable, carried,\n"
+				       "    added, removed, modified, moved, pruned,\n"
+				       "    source ->> '$.machine_name' AS machine\n"
+				       "  FROM generation ORDER BY number"},
+};
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+static int create(const struct fsmeta_connection *connection, const struct schema_object *objects,
+    size_t count, struct fsmeta_error *error)
+{
+	int code = 0;
+
+	for (size_t i = 0; i < count && !code; i++)
+		code = fsmeta_connection_execute(connection, objects[i].sql, error);
+	return code;
+}
+
+int fsmeta_schema_create(const struct fsmeta_connection *connection, struct fsmeta_error *error)
+{
+	char pragmas[128];
+	int code;
+
+	sqlite3_snprintf(sizeof(pragmas), pragmas,
+	    "PRAGMA application_id=%d; PRAGMA user_version=%d;", FSMETA_DB_APPLICATION_ID,
+	    FSMETA_DB_SCHEMA_VERSION);
+	code = fsmeta_connection_execute(connection, pragmas, error);
+	if (!code)
+		code = create(connection, tables, LENGTH(tables), error);
+	if (!code)
+		code = create(connection, views, LENGTH(views), error);
+	return code;
+}
+
+int fsmeta_schema_create_indexes(
+    const struct fsmeta_connection *connection, struct fsmeta_error *error)
+{
+	return create(connection, indexes, LENGTH(indexes), error);
+}
+
+static int check_object(const struct fsmeta_connection *connection, sqlite3_stmt *statement,
+    const struct schema_object *object, struct fsmeta_error *error)
+{
+	const char *sql;
+	int code;
+
+	sqlite3_bind_text(statement, 1, object->name, -1, SQLITE_STATIC);
+	code = fsmeta_connection_step(connection, statement, error);
+	if (code < 0)
+		return code;
+	sql = code ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+	code = 0;
+	if (!sql || strcmp(sql, object->sql) != 0)
+		code = fsmeta_connection_corrupt(connection, error,
+		    "its schema is not FsMetaDb's: \"%s\" is %s", object->name,
+		    sql ? "not what it should be" : "missing");
+	sqlite3_reset(statement);
+	return code;
+}
+
+int fsmeta_schema_check(const struct fsmeta_connection *connection, struct fsmeta_error *error)
+{
+	sqlite3_stmt *statement = NULL;
+	int code = fsmeta_connection_prepare(
+	    &statement, connection, "SELECT sql FROM sqlite_schema WHERE name = ?1", error);
+
+	for (size_t i = 0; i < LENGTH(tables) && !code; i++)
+		code = check_object(connection, statement, &tables[i], error);
+	for (size_t i = 0; i < LENGTH(indexes) && !code; i++)
+		code = check_object(connection, statement, &indexes[i], error);
+	sqlite3_finalize(statement);
+	return code;
+}
