@@ -57,6 +57,19 @@ size_t fsmeta_batch_builder_text_bytes(const struct fsmeta_batch_builder *builde
 int fsmeta_batch_builder_pack(
     struct fsmeta_batch_builder *builder, struct fsmeta_buffer *out, struct fsmeta_error *error);
 
+enum {
+	/** The most cuts that a message has: around its columns, between their planes. */
+	FSMETA_BATCH_CUTS_MAX = 128,
+};
+
+/**
+ * Offsets in the serialised Batch `bytes` at which a compressor does well to begin
+ * anew, because a large column or plane of another nature begins there; ascending.
+ * Returns how many there are.
+ */
+size_t fsmeta_batch_cuts(
+    size_t cuts[FSMETA_BATCH_CUTS_MAX], const unsigned char *bytes, size_t size);
+
 /** What the trailer says of a batch. */
 struct fsmeta_batch_facts {
 	uint32_t entries;

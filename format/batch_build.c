@@ -13,6 +13,11 @@
  * column is left out.  Differences wrap around in two's complement, so every
  * int64 pair has one.
  *
+ * Sizes and nanoseconds are nearly random, and most of what a stream weighs.
+ * Nothing makes random bytes shorter, but their top bytes are not random: written
+ * as byte planes, these stand together, where an entropy coder sees them apart
+ * (docs/decisions/ has the figures).
+ *
  * Owners (mode, uid and gid together) and file systems go through dictionaries in
  * order of first use, because archives have few of them; a small open-addressing
  * table finds them, after a look at the previous entry's.
@@ -70,6 +75,9 @@ enum {
 	CAPACITY_MIN = 256,
 	/** What sizes are rounded up to for the guess of allocated bytes. */
 	ALLOCATION_UNIT_BYTES = 4096,
+	NANOSECONDS_PER_SECOND = 1000000000,
+	/** A column of this length is worth a block of its own to the compressor. */
+	CUT_MIN_BYTES = 1024,
 };
 
 /** One column: values one after the other, and whether any differs from the default. */
@@ -114,6 +122,8 @@ struct fsmeta_batch_builder {
 	struct fsmeta_buffer names;
 	struct fsmeta_buffer targets;
 	struct fsmeta_buffer hashes;
+	/** Byte planes of the columns that are written so. */
+	struct fsmeta_buffer planes;
 
 	struct owner last_owner;
 	uint32_t last_owner_index;
@@ -345,7 +355,11 @@ static void add_other_time(struct fsmeta_batch_builder *builder, enum column sec
 	uint64_t seconds = (uint64_t)time.seconds - (uint64_t)mtime.seconds;
 
 	put_wide(builder, seconds_column, seconds, 0);
-	put(builder, nanoseconds_column, time.nanoseconds - mtime.nanoseconds, 0);
+	put(builder, nanoseconds_column,
+	    time.nanoseconds >= mtime.nanoseconds
+		? time.nanoseconds - mtime.nanoseconds
+		: time.nanoseconds + NANOSECONDS_PER_SECOND - mtime.nanoseconds,
+	    0);
 }
 
 static void add_times(
@@ -472,11 +486,9 @@ static void add_exceptions(
 static const char *impossible_value(
     const struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry, uint32_t fields)
 {
-	const uint32_t second = 1000000000;
-
-	if ((fields & FSMETA_FIELD_MTIME && entry->mtime.nanoseconds >= second) ||
-	    (fields & FSMETA_FIELD_CTIME && entry->ctime.nanoseconds >= second) ||
-	    (fields & FSMETA_FIELD_BTIME && entry->btime.nanoseconds >= second))
+	if ((fields & FSMETA_FIELD_MTIME && entry->mtime.nanoseconds >= NANOSECONDS_PER_SECOND) ||
+	    (fields & FSMETA_FIELD_CTIME && entry->ctime.nanoseconds >= NANOSECONDS_PER_SECOND) ||
+	    (fields & FSMETA_FIELD_BTIME && entry->btime.nanoseconds >= NANOSECONDS_PER_SECOND))
 		return "nanoseconds";
 	if (fields & FSMETA_FIELD_DEVICE && entry->device >= builder->source->filesystem_count)
 		return "device";
@@ -539,13 +551,9 @@ static void set_columns(Fsmeta__V1__Batch *message, struct fsmeta_batch_builder 
 	SET_DENSE(message, type, COLUMN_TYPE, narrow);
 	SET_DENSE(message, name_prefix, COLUMN_NAME_PREFIX, narrow);
 	SET_DENSE(message, name_suffix, COLUMN_NAME_SUFFIX, narrow);
-	SET_DENSE(message, size, COLUMN_SIZE, wide);
 	SET_DENSE(message, mtime_seconds, COLUMN_MTIME_SECONDS, wide_signed);
-	SET_DENSE(message, mtime_nanoseconds, COLUMN_MTIME_NANOSECONDS, narrow);
 	SET_DENSE(message, ctime_seconds, COLUMN_CTIME_SECONDS, wide_signed);
-	SET_DENSE(message, ctime_nanoseconds, COLUMN_CTIME_NANOSECONDS, narrow_signed);
 	SET_DENSE(message, btime_seconds, COLUMN_BTIME_SECONDS, wide_signed);
-	SET_DENSE(message, btime_nanoseconds, COLUMN_BTIME_NANOSECONDS, narrow_signed);
 	SET_DENSE(message, owner, COLUMN_OWNER, narrow);
 	SET_WHOLE(message, owner_mode, COLUMN_OWNER_MODE, narrow);
 	SET_WHOLE(message, owner_uid, COLUMN_OWNER_UID, narrow);
@@ -566,6 +574,56 @@ static void set_columns(Fsmeta__V1__Batch *message, struct fsmeta_batch_builder 
 	SET_DENSE(message, error, COLUMN_ERROR, narrow);
 	SET_WHOLE(message, unknown_since_gap, COLUMN_UNKNOWN_SINCE_GAP, narrow);
 	SET_WHOLE(message, unknown_since, COLUMN_UNKNOWN_SINCE, wide);
+}
+
+/** Planes that a column needs: bytes of its largest value. */
+static size_t plane_count(const struct column_values *values)
+{
+	return values->differs ? 8 - (size_t)__builtin_clzll(values->differs) / 8 : 0;
+}
+
+/** Writes a column's planes to `out`; *out moves behind them. */
+static ProtobufCBinaryData make_planes(
+    unsigned char **out, const struct column_values *values, bool is_wide)
+{
+	size_t count = plane_count(values);
+	unsigned char *at = *out;
+	ProtobufCBinaryData planes = {count * values->count, count ? at : NULL};
+
+	for (size_t plane = 0; plane < count; plane++) {
+		unsigned shift = 8 * (unsigned)plane;
+
+		if (is_wide) {
+			for (uint32_t i = 0; i < values->count; i++)
+				at[i] = (unsigned char)(values->wide[i] >> shift);
+		} else {
+			for (uint32_t i = 0; i < values->count; i++)
+				at[i] = (unsigned char)(values->narrow[i] >> shift);
+		}
+		at += values->count;
+	}
+	*out = at;
+	return planes;
+}
+
+static int set_planes(Fsmeta__V1__Batch *message, struct fsmeta_batch_builder *builder)
+{
+	const struct column_values *columns = builder->columns;
+	size_t planes = plane_count(&columns[COLUMN_SIZE]) +
+			plane_count(&columns[COLUMN_MTIME_NANOSECONDS]) +
+			plane_count(&columns[COLUMN_CTIME_NANOSECONDS]) +
+			plane_count(&columns[COLUMN_BTIME_NANOSECONDS]);
+	unsigned char *at;
+
+	fsmeta_buffer_clear(&builder->planes);
+	if (fsmeta_buffer_reserve(&builder->planes, planes * builder->count))
+		return FSMETA_E_MEMORY;
+	at = builder->planes.data;
+	message->size = make_planes(&at, &columns[COLUMN_SIZE], true);
+	message->mtime_nanoseconds = make_planes(&at, &columns[COLUMN_MTIME_NANOSECONDS], false);
+	message->ctime_nanoseconds = make_planes(&at, &columns[COLUMN_CTIME_NANOSECONDS], false);
+	message->btime_nanoseconds = make_planes(&at, &columns[COLUMN_BTIME_NANOSECONDS], false);
+	return 0;
 }
 
 static ProtobufCBinaryData binary(const struct fsmeta_buffer *buffer)
@@ -617,8 +675,7 @@ int fsmeta_batch_builder_pack(
 	size_t size;
 	int code;
 
-	code = make_filesystems(&filesystems, builder);
-	if (code)
+	if (make_filesystems(&filesystems, builder))
 		return fsmeta_error_set_memory(error, "packing a batch");
 	message.count = builder->count;
 	message.field_mask = builder->field_mask;
@@ -632,13 +689,78 @@ int fsmeta_batch_builder_pack(
 	message.n_filesystems = builder->device_count;
 	set_columns(&message, builder);
 
-	size = fsmeta__v1__batch__get_packed_size(&message);
-	if (fsmeta_buffer_reserve(out, size))
-		code = fsmeta_error_set_memory(error, "packing a batch");
-	else
+	code = set_planes(&message, builder);
+	if (!code) {
+		size = fsmeta__v1__batch__get_packed_size(&message);
+		code = fsmeta_buffer_reserve(out, size);
+	}
+	if (!code)
 		out->length += fsmeta__v1__batch__pack(&message, out->data + out->length);
+	else
+		fsmeta_error_set_memory(error, "packing a batch");
 	free(filesystems ? (void *)filesystems[0] : NULL);
 	return code;
+}
+
+/* ---- cuts for the compressor ------------------------------------------ */
+
+/** Reads a varint that is there whole. */
+static uint64_t take_varint(const unsigned char **at)
+{
+	uint64_t value = 0;
+
+	for (unsigned shift = 0;; shift += 7) {
+		unsigned char byte = *(*at)++;
+
+		value |= (uint64_t)(byte & 0x7F) << shift;
+		if (!(byte & 0x80))
+			return value;
+	}
+}
+
+static bool is_plane_field(uint64_t field)
+{
+	/* size and the nanoseconds of the three times. */
+	return field == 10 || field == 12 || field == 14 || field == 16;
+}
+
+/** Appends a cut unless it is there, or the list is full. */
+static size_t add_cut(size_t *cuts, size_t count, size_t cut)
+{
+	if (cut == 0 || count == FSMETA_BATCH_CUTS_MAX || (count && cuts[count - 1] == cut))
+		return count;
+	cuts[count] = cut;
+	return count + 1;
+}
+
+size_t fsmeta_batch_cuts(
+    size_t cuts[FSMETA_BATCH_CUTS_MAX], const unsigned char *bytes, size_t size)
+{
+	const unsigned char *at = bytes;
+	size_t entries = 0, count = 0;
+
+	while (at < bytes + size) {
+		size_t begin = (size_t)(at - bytes);
+		uint64_t tag = take_varint(&at);
+		uint64_t length = take_varint(&at);
+
+		/* Batch.count comes first; all other numbers are of no interest. */
+		if ((tag & 7) != 2) {
+			if (tag >> 3 == 1)
+				entries = (size_t)length;
+			continue;
+		}
+		at += length;
+		if (length < CUT_MIN_BYTES)
+			continue;
+		count = add_cut(cuts, count, begin);
+		for (uint64_t plane = 1; is_plane_field(tag >> 3) && plane * entries < length;
+		     plane++)
+			count =
+			    add_cut(cuts, count, (size_t)(at - bytes - length + plane * entries));
+		count = add_cut(cuts, count, (size_t)(at - bytes));
+	}
+	return count;
 }
 
 void fsmeta_batch_builder_facts(
@@ -682,6 +804,7 @@ void fsmeta_batch_builder_free(struct fsmeta_batch_builder *builder)
 	fsmeta_buffer_release(&builder->names);
 	fsmeta_buffer_release(&builder->targets);
 	fsmeta_buffer_release(&builder->hashes);
+	fsmeta_buffer_release(&builder->planes);
 	free(builder->owner_table.slots);
 	free(builder->devices);
 	free(builder);

@@ -43,6 +43,12 @@ struct sparse {
 	uint32_t next;
 };
 
+/** A column of byte planes. */
+struct planes {
+	const unsigned char *bytes;
+	uint32_t count;
+};
+
 struct fsmeta_batch_reader {
 	struct fsmeta_batch_source *source;
 	uint32_t field_mask;
@@ -65,6 +71,10 @@ struct fsmeta_batch_reader {
 	size_t hashes_at;
 	size_t hash_index;
 	size_t rdev_index;
+	struct planes size;
+	struct planes mtime_nanoseconds;
+	struct planes ctime_nanoseconds;
+	struct planes btime_nanoseconds;
 	struct sparse missing;
 	struct sparse flags;
 	struct sparse unknown_since;
@@ -105,13 +115,9 @@ static bool are_dense(const Fsmeta__V1__Batch *batch)
 	    batch->n_type,
 	    batch->n_name_prefix,
 	    batch->n_name_suffix,
-	    batch->n_size,
 	    batch->n_mtime_seconds,
-	    batch->n_mtime_nanoseconds,
 	    batch->n_ctime_seconds,
-	    batch->n_ctime_nanoseconds,
 	    batch->n_btime_seconds,
-	    batch->n_btime_nanoseconds,
 	    batch->n_owner,
 	    batch->n_device,
 	    batch->n_inode,
@@ -136,6 +142,12 @@ static bool lengths_agree(const uint32_t *lengths, size_t count, size_t bytes)
 	return sum == bytes;
 }
 
+/** True for whole planes, `most` at most. */
+static bool are_planes(ProtobufCBinaryData data, uint32_t count, size_t most)
+{
+	return data.len % count == 0 && data.len / count <= most;
+}
+
 /** NULL, or what is wrong with the batch's columns as wholes. */
 static const char *judge_columns(
     const struct fsmeta_batch_reader *reader, const Fsmeta__V1__Batch *batch)
@@ -144,7 +156,10 @@ static const char *judge_columns(
 		return "the number of entries is out of range";
 	if (batch->field_mask != reader->field_mask)
 		return "the field mask is not the stream's";
-	if (!are_dense(batch))
+	if (!are_dense(batch) || !are_planes(batch->size, batch->count, 8) ||
+	    !are_planes(batch->mtime_nanoseconds, batch->count, 4) ||
+	    !are_planes(batch->ctime_nanoseconds, batch->count, 4) ||
+	    !are_planes(batch->btime_nanoseconds, batch->count, 4))
 		return "a column's length is not the number of entries";
 	if (!lengths_agree(batch->name_suffix, batch->n_name_suffix, batch->names.len))
 		return "the lengths of names do not agree";
@@ -247,6 +262,11 @@ static bool sparse_advance(struct sparse *sparse)
 	return sparse->next > before;
 }
 
+static struct planes planes_of(ProtobufCBinaryData data, uint32_t count)
+{
+	return (struct planes){data.data, (uint32_t)(data.len / count)};
+}
+
 static void begin_walk(
     struct fsmeta_batch_reader *reader, const Fsmeta__V1__Batch *batch, uint64_t first_ordinal)
 {
@@ -259,6 +279,10 @@ static void begin_walk(
 	reader->hashes_at = 0;
 	reader->hash_index = 0;
 	reader->rdev_index = 0;
+	reader->size = planes_of(batch->size, batch->count);
+	reader->mtime_nanoseconds = planes_of(batch->mtime_nanoseconds, batch->count);
+	reader->ctime_nanoseconds = planes_of(batch->ctime_nanoseconds, batch->count);
+	reader->btime_nanoseconds = planes_of(batch->btime_nanoseconds, batch->count);
 	sparse_begin(&reader->missing, batch->missing_gap, batch->n_missing_gap);
 	sparse_begin(&reader->flags, batch->flags_gap, batch->n_flags_gap);
 	sparse_begin(&reader->unknown_since, batch->unknown_since_gap, batch->n_unknown_since_gap);
@@ -448,12 +472,25 @@ static int take_exceptions(
 #define DENSE(batch, member, index, default_value) \
 	((batch)->n_##member ? (batch)->member[index] : (default_value))
 
+static uint64_t take_planes(const struct planes *planes, uint32_t index, uint32_t stride)
+{
+	const unsigned char *at = planes->bytes + index;
+	uint64_t value = 0;
+
+	for (uint32_t plane = 0; plane < planes->count; plane++, at += stride)
+		value |= (uint64_t)*at << (8 * plane);
+	return value;
+}
+
+/** A time as difference to mtime; false where the difference cannot be one. */
 static bool take_other_time(
-    struct fsmeta_time *out, struct fsmeta_time mtime, int64_t seconds, int32_t nanoseconds)
+    struct fsmeta_time *out, struct fsmeta_time mtime, int64_t seconds, uint64_t nanoseconds)
 {
 	out->seconds = (int64_t)((uint64_t)mtime.seconds + (uint64_t)seconds);
 	out->nanoseconds = mtime.nanoseconds + (uint32_t)nanoseconds;
-	return out->nanoseconds < NANOSECONDS_PER_SECOND;
+	if (out->nanoseconds >= NANOSECONDS_PER_SECOND)
+		out->nanoseconds -= NANOSECONDS_PER_SECOND;
+	return nanoseconds < NANOSECONDS_PER_SECOND;
 }
 
 static int take_times(
@@ -467,12 +504,12 @@ static int take_times(
 	reader->mtime_seconds = (int64_t)((uint64_t)reader->mtime_seconds +
 					  (uint64_t)DENSE(batch, mtime_seconds, index, 0));
 	mtime.seconds = reader->mtime_seconds;
-	mtime.nanoseconds = DENSE(batch, mtime_nanoseconds, index, 0);
+	mtime.nanoseconds = (uint32_t)take_planes(&reader->mtime_nanoseconds, index, batch->count);
 	valid = mtime.nanoseconds < NANOSECONDS_PER_SECOND;
 	valid &= take_other_time(&ctime, mtime, DENSE(batch, ctime_seconds, index, 0),
-	    DENSE(batch, ctime_nanoseconds, index, 0));
+	    take_planes(&reader->ctime_nanoseconds, index, batch->count));
 	valid &= take_other_time(&btime, mtime, DENSE(batch, btime_seconds, index, 0),
-	    DENSE(batch, btime_nanoseconds, index, 0));
+	    take_planes(&reader->btime_nanoseconds, index, batch->count));
 	if (!valid)
 		return corrupt(error, "nanoseconds are out of range");
 	if (entry->fields & FSMETA_FIELD_MTIME)
@@ -509,7 +546,7 @@ static int take_numbers(
 {
 	const Fsmeta__V1__Batch *batch = reader->batch;
 	uint32_t index = reader->index;
-	uint64_t size = DENSE(batch, size, index, 0);
+	uint64_t size = take_planes(&reader->size, index, batch->count);
 
 	reader->inode += (uint64_t)DENSE(batch, inode, index, 0);
 	if (entry->fields & FSMETA_FIELD_SIZE)

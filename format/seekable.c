@@ -236,10 +236,44 @@ int fsmeta_seek_table_read(struct fsmeta_seek_table *table, int fd, uint64_t fil
 	return code;
 }
 
-int fsmeta_frame_compress(struct fsmeta_buffer *out, struct fsmeta_frame *frame, ZSTD_CCtx *context,
-    const void *bytes, size_t size, const char *label, struct fsmeta_error *error)
+/** Compresses one piece and ends its block, or the frame; zstd's error or 0. */
+static size_t compress_piece(ZSTD_CCtx *context, ZSTD_outBuffer *out, const unsigned char *bytes,
+    size_t begin, size_t end, bool is_last)
 {
-	size_t bound = ZSTD_compressBound(size);
+	ZSTD_inBuffer in = {bytes + begin, end - begin, 0};
+	size_t result;
+
+	do
+		result =
+		    ZSTD_compressStream2(context, out, &in, is_last ? ZSTD_e_end : ZSTD_e_flush);
+	while (!ZSTD_isError(result) && (result || in.pos < in.size) && out->pos < out->size);
+	return result;
+}
+
+static size_t compress_pieces(ZSTD_CCtx *context, ZSTD_outBuffer *out, const unsigned char *bytes,
+    size_t size, const size_t *cuts, size_t cut_count)
+{
+	size_t result = ZSTD_CCtx_reset(context, ZSTD_reset_session_only);
+	size_t begin = 0;
+
+	if (!ZSTD_isError(result))
+		result = ZSTD_CCtx_setPledgedSrcSize(context, size);
+	for (size_t i = 0; i < cut_count && !ZSTD_isError(result); i++) {
+		result = compress_piece(context, out, bytes, begin, cuts[i], false);
+		begin = cuts[i];
+	}
+	if (!ZSTD_isError(result))
+		result = compress_piece(context, out, bytes, begin, size, true);
+	return result;
+}
+
+int fsmeta_frame_compress(struct fsmeta_buffer *out, struct fsmeta_frame *frame, ZSTD_CCtx *context,
+    const unsigned char *bytes, size_t size, const size_t *cuts, size_t cut_count,
+    const char *label, struct fsmeta_error *error)
+{
+	/* Every block that a cut adds has a header of three bytes. */
+	size_t bound = ZSTD_compressBound(size) + 3 * cut_count + FSMETA_FRAME_HEADER_BYTES;
+	ZSTD_outBuffer piece;
 	size_t result;
 
 	if (size > UINT32_MAX || bound > UINT32_MAX)
@@ -247,12 +281,13 @@ int fsmeta_frame_compress(struct fsmeta_buffer *out, struct fsmeta_frame *frame,
 		    error, FSMETA_E_LIMIT, label, "compressing", "a record is too long");
 	if (fsmeta_buffer_reserve(out, bound))
 		return fsmeta_error_set_memory(error, "compressing");
-	result = ZSTD_compress2(context, out->data + out->length, bound, bytes, size);
-	if (ZSTD_isError(result))
+	piece = (ZSTD_outBuffer){out->data + out->length, bound, 0};
+	result = compress_pieces(context, &piece, bytes, size, cuts, cut_count);
+	if (result)
 		return fsmeta_error_set(error, FSMETA_E_INTERNAL, label, "compressing", "%s",
-		    ZSTD_getErrorName(result));
-	out->length += result;
-	*frame = (struct fsmeta_frame){(uint32_t)result, (uint32_t)size};
+		    ZSTD_isError(result) ? ZSTD_getErrorName(result) : "no room for a frame");
+	out->length += piece.pos;
+	*frame = (struct fsmeta_frame){(uint32_t)piece.pos, (uint32_t)size};
 	return 0;
 }
 

@@ -76,11 +76,14 @@ bool fsmeta_frame_begins(const unsigned char *bytes, size_t size);
 
 /**
  * Appends `size` bytes as one frame with its content size and checksum, and sets
- * *frame to its sizes.  FSMETA_E_MEMORY, FSMETA_E_LIMIT, or FSMETA_E_INTERNAL
- * with zstd's words.
+ * *frame to its sizes.  A block ends at each of the `cut_count` ascending offsets
+ * in `cuts` (may be NULL with 0), so that what differs in nature does not share
+ * the statistics of one block.  FSMETA_E_MEMORY, FSMETA_E_LIMIT, or
+ * FSMETA_E_INTERNAL with zstd's words.
  */
 int fsmeta_frame_compress(struct fsmeta_buffer *out, struct fsmeta_frame *frame, ZSTD_CCtx *context,
-    const void *bytes, size_t size, const char *label, struct fsmeta_error *error);
+    const unsigned char *bytes, size_t size, const size_t *cuts, size_t cut_count,
+    const char *label, struct fsmeta_error *error);
 
 /**
  * Reads from the first FSMETA_FRAME_HEADER_BYTES bytes of a frame (or all there

@@ -38,6 +38,8 @@
 enum {
 	/** How much is read from a pipe at once. */
 	INPUT_BYTES = 256 << 10,
+	/** What a frame may be longer than zstd's bound: a writer may end blocks early. */
+	FRAME_SLACK_BYTES = 64 << 10,
 };
 
 struct stream_cursor {
@@ -190,7 +192,7 @@ static int fill_frame(struct stream_cursor *stream, size_t *size, struct fsmeta_
 		    FSMETA_RECORD_MAX_BYTES, stream->label, stream->input_offset, error);
 	if (code)
 		return code;
-	limit = ZSTD_compressBound(content) + FSMETA_FRAME_HEADER_BYTES;
+	limit = ZSTD_compressBound(content) + FRAME_SLACK_BYTES;
 	for (;;) {
 		size_t result =
 		    ZSTD_findFrameCompressedSize(input_bytes(stream), input_left(stream));

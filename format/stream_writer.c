@@ -110,7 +110,7 @@ static int write_single(
 		    writer->records_hash, job->record.data + offset, job->record.length - offset);
 	fsmeta_buffer_clear(&job->frame);
 	code = fsmeta_frame_compress(&job->frame, &job->sizes, writer->zstd,
-	    job->record.data + offset, job->record.length - offset, writer->label, error);
+	    job->record.data + offset, job->record.length - offset, NULL, 0, writer->label, error);
 	if (!code)
 		code = write_frame(writer, &job->frame, job->sizes, error);
 	return code;
@@ -122,7 +122,8 @@ static int write_single(
 static int pack_batch(
     struct batch_job *job, ZSTD_CCtx *zstd, const char *label, struct fsmeta_error *error)
 {
-	size_t message_offset;
+	size_t cuts[FSMETA_BATCH_CUTS_MAX];
+	size_t message_offset, message_bytes, cut_count;
 	int code;
 
 	if (fsmeta_record_begin(&job->record))
@@ -132,12 +133,15 @@ static int pack_batch(
 		return code;
 	fsmeta_record_finish(
 	    &job->record, FSMETA_RECORD_BATCH, &job->record_offset, &message_offset);
-	job->digest = fsmeta_stream_digest(
-	    job->record.data + message_offset, job->record.length - message_offset);
+	message_bytes = job->record.length - message_offset;
+	job->digest = fsmeta_stream_digest(job->record.data + message_offset, message_bytes);
+	cut_count = fsmeta_batch_cuts(cuts, job->record.data + message_offset, message_bytes);
+	for (size_t i = 0; i < cut_count; i++)
+		cuts[i] += message_offset - job->record_offset;
 	fsmeta_buffer_clear(&job->frame);
 	return fsmeta_frame_compress(&job->frame, &job->sizes, zstd,
-	    job->record.data + job->record_offset, job->record.length - job->record_offset, label,
-	    error);
+	    job->record.data + job->record_offset, job->record.length - job->record_offset, cuts,
+	    cut_count, label, error);
 }
 
 /** Frame to file, in the order of the batches. */
