@@ -104,7 +104,7 @@ static int import(const struct import_arguments *arguments, struct fsmeta_error 
 		    &cursor, arguments->progress, "importing", expected, error);
 	}
 	if (status >= 0)
-		status = fsmeta_update_run(
+		status = fsmeta_update_database(
 		    &generation, db, arguments->db, cursor, &arguments->update, error);
 	if (status >= 0) {
 		if (!arguments->quiet)

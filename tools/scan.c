@@ -224,7 +224,7 @@ static int read_tree(struct scan_state *state, struct fsmeta_error *error)
 	}
 	update.before_commit = commit_stream;
 	update.before_commit_payload = state;
-	status = fsmeta_update_run(
+	status = fsmeta_update_database(
 	    &state->generation, state->db, state->arguments->db, state->cursor, &update, error);
 	state->has_generation = status >= 0;
 	return status;
