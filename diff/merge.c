@@ -271,15 +271,33 @@ static int take_whole(
 
 /* ---- only one side has it --------------------------------------------- */
 
-/** Counts an entry of `a` that `b` has not seen with the folder that hides it. */
-static void pass_over(struct merge *merge, const struct fsmeta_entry *entry)
+/** Counts an entry that `b` has not seen with the folder that hides it. */
+static void count_unseen(struct frame *frame, const struct fsmeta_entry *entry, bool is_news)
 {
-	struct frame *frame = top_frame(merge);
-
 	frame->entries++;
 	frame->bytes += file_bytes(entry);
-	if (!entry->unknown_since)
-		frame->lost_sight = true;
+	frame->lost_sight |= is_news;
+}
+
+/** The folder that hides what `b` shows without having seen it; NULL where none does. */
+static struct frame *hiding_frame(struct merge *merge)
+{
+	size_t at = merge->frame_count;
+
+	if (!merge->unseen_frames)
+		return NULL;
+	while (at && merge->frames[at - 1].kind == FRAME_WHOLE)
+		at--;
+	return at && merge->frames[at - 1].kind == FRAME_UNSEEN ? &merge->frames[at - 1] : NULL;
+}
+
+/** Where `b` is a state, it also shows what it carries: `entry`, news to `a` or not. */
+static void count_carried(struct merge *merge, const struct fsmeta_entry *entry, bool is_news)
+{
+	struct frame *frame = entry->unknown_since ? hiding_frame(merge) : NULL;
+
+	if (frame)
+		count_unseen(frame, entry, is_news);
 }
 
 /** Leaves out an entry that was not asked for, with all that is below it. */
@@ -302,7 +320,7 @@ static int take_older(struct merge *merge)
 	if (merge->b_is_state || in_frame(merge, FRAME_WHOLE))
 		return take_whole(merge, FSMETA_CHANGE_REMOVED, entry);
 	if (in_frame(merge, FRAME_UNSEEN)) {
-		pass_over(merge, entry);
+		count_unseen(top_frame(merge), entry, !entry->unknown_since);
 		return 0;
 	}
 	switch (fsmeta_scope_judge(&merge->scope, entry->path, entry->path_length)) {
@@ -320,7 +338,10 @@ static int take_newer(struct merge *merge)
 	int code = close_frames(merge, entry->depth);
 
 	merge->b.held = NULL;
-	return code ? code : take_whole(merge, FSMETA_CHANGE_ADDED, entry);
+	if (code)
+		return code;
+	count_carried(merge, entry, true);
+	return take_whole(merge, FSMETA_CHANGE_ADDED, entry);
 }
 
 /* ---- both sides have it ----------------------------------------------- */
@@ -330,7 +351,10 @@ static int take_other_type(
     struct merge *merge, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
 {
 	struct frame removed, added;
-	int code = write_whole(merge, FSMETA_CHANGE_REMOVED, before, &removed);
+	int code;
+
+	count_carried(merge, after, true);
+	code = write_whole(merge, FSMETA_CHANGE_REMOVED, before, &removed);
 
 	if (!code)
 		code = write_whole(merge, FSMETA_CHANGE_ADDED, after, &added);
@@ -521,9 +545,7 @@ static int take_same_type(
 
 	if (code)
 		return code;
-	/* Shown by b, but not seen: b is a state that carries it. */
-	if (after->unknown_since && in_frame(merge, FRAME_UNSEEN))
-		pass_over(merge, before);
+	count_carried(merge, after, !before->unknown_since);
 	if (merge->options->notion == FSMETA_DIFF_STORED && after->flags & FSMETA_FLAG_UNREADABLE) {
 		filled = *after;
 		fill_in(merge, &filled, before);

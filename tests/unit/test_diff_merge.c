@@ -545,6 +545,13 @@ static size_t parent_length(const char *path, size_t length)
 	return name ? name - 1 : 0;
 }
 
+static bool is_folder_of(const struct tree *tree, const char *path, size_t length)
+{
+	const struct fsmeta_entry *entry = tree_find(tree, path, length);
+
+	return entry && entry->type == FSMETA_TYPE_FOLDER;
+}
+
 /** The folder of `b` that hides what is at `path`, NULL where none does. */
 static const struct fsmeta_entry *hidden_by(
     const struct naive *naive, const char *path, size_t length)
@@ -558,6 +565,9 @@ static const struct fsmeta_entry *hidden_by(
 			continue;
 		if (folder->type != FSMETA_TYPE_FOLDER)
 			return NULL;
+		/* New as a whole: what hides it hides what is below. */
+		if (!is_folder_of(naive->a, path, length))
+			continue;
 		if (folder->flags & (FSMETA_FLAG_UNREADABLE | FSMETA_FLAG_OTHER_FILESYSTEM))
 			return folder;
 		if (!folder->unknown_since)
@@ -727,18 +737,25 @@ static void naive_unseen(struct naive *naive, const struct fsmeta_entry *before,
 	item.kind = unreadable ? FSMETA_CHANGE_UNREADABLE : FSMETA_CHANGE_UNKNOWN;
 	item.fields = 0;
 	for (size_t i = 0; i < naive->a->count; i++) {
-		const struct fsmeta_entry *each = &naive->a->entries[i];
-		const struct fsmeta_entry *there =
-		    tree_find(naive->b, each->path, each->path_length);
-		const struct fsmeta_entry *folder;
+		const struct fsmeta_entry *each = &naive->a->entries[i], *folder;
 
-		if (there ? there->type == each->type && there->unknown_since &&
-				hidden_by(naive, each->path, each->path_length) == original
-			  : naive_fate(naive, each, &folder) == FATE_HIDDEN && folder == original) {
+		if (!tree_find(naive->b, each->path, each->path_length) &&
+		    naive_fate(naive, each, &folder) == FATE_HIDDEN && folder == original) {
 			item.entries++;
 			item.bytes += each->type == FSMETA_TYPE_FILE ? each->size : 0;
 			known |= !each->unknown_since;
 		}
+	}
+	for (size_t i = 0; i < naive->b->count; i++) {
+		const struct fsmeta_entry *each = &naive->b->entries[i], *there;
+
+		if (!each->unknown_since ||
+		    hidden_by(naive, each->path, each->path_length) != original)
+			continue;
+		there = tree_find(naive->a, each->path, each->path_length);
+		item.entries++;
+		item.bytes += each->type == FSMETA_TYPE_FILE ? each->size : 0;
+		known |= !there || there->type != each->type || !there->unknown_since;
 	}
 	if (same || (item.entries && !known))
 		item.flags = FSMETA_CHANGE_CONTINUED;
