@@ -326,7 +326,8 @@ int fsmeta_batch_source_copy(
 		goto fail;
 	if (source->unknown_keys) {
 		out->unknown_keys = json_deep_copy(source->unknown_keys);
-		if (!out->unknown_keys)
+		/* Where memory runs out half-way, jansson leaves out keys and says nothing. */
+		if (!json_equal(out->unknown_keys, source->unknown_keys))
 			goto fail;
 	}
 	return 0;

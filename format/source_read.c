@@ -364,10 +364,21 @@ static int take_object(struct object *parent, const char *key, const char *place
 	return code;
 }
 
+/** A shallow copy, *new*; NULL when memory is out, where json_copy() just leaves out keys. */
+static json_t *copy_object(json_t *object)
+{
+	json_t *copy = json_copy(object);
+
+	if (json_object_size(copy) == json_object_size(object))
+		return copy;
+	json_decref(copy);
+	return NULL;
+}
+
 /** {"known": …, "unknown": …} of an element, `whole` before and `left` after reading. */
 static json_t *make_pair(json_t *whole, json_t *left)
 {
-	json_t *known = json_copy(whole);
+	json_t *known = copy_object(whole);
 	const char *key;
 	json_t *value;
 
@@ -402,7 +413,7 @@ static int take_element(struct object *element, json_t *whole,
 
 	if (!json_is_object(whole))
 		return wrong(element, FSMETA_E_CORRUPT, NULL, "not an object");
-	element->json = json_copy(whole);
+	element->json = copy_object(whole);
 	if (!element->json)
 		return memory_failure(element->reader);
 	code = read(element, into);
@@ -795,7 +806,8 @@ static int report_json_error(const json_error_t *json_error, const char *text, s
 	size_t words = near ? (size_t)(near - json_error->text) : strlen(json_error->text);
 	enum fsmeta_code code = FSMETA_E_CORRUPT;
 
-	if (json_error_code(json_error) == json_error_out_of_memory)
+	/* Where an allocation fails deep inside, jansson says nothing at all. */
+	if (json_error_code(json_error) == json_error_out_of_memory || !json_error->text[0])
 		return fsmeta_error_set_memory(error, reading);
 	if (!begins_like_object(text, length))
 		return fsmeta_error_set(error, FSMETA_E_FOREIGN, path, reading, "no JSON object");

@@ -166,13 +166,26 @@ static void put_choice(struct writer *writer, json_t *object, const char *key,
 		writer_fail(writer, FSMETA_E_INTERNAL);
 }
 
+/**
+ * Adds the keys of `kept` (NULL: none) that `object` does not have.  Not by
+ * json_object_update_missing(), which does not say when memory runs out.
+ */
+static void put_missing(struct writer *writer, json_t *object, json_t *kept)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(kept, key, value)
+	{
+		if (!json_object_get(object, key))
+			put(writer, object, key, json_incref(value));
+	}
+}
+
 /** Adds what was kept for the object at `place`. */
 static void put_unknown(struct writer *writer, json_t *object, const char *place)
 {
-	json_t *kept = json_object_get(writer->source->unknown_keys, place);
-
-	if (kept && json_object_update_missing(object, kept))
-		writer_fail(writer, FSMETA_E_MEMORY);
+	put_missing(writer, object, json_object_get(writer->source->unknown_keys, place));
 }
 
 /** Adds a nested object (stolen), unless it has nothing to say. */
@@ -214,8 +227,7 @@ static void put_unknown_of_elements(struct writer *writer, json_t *array, const 
 
 		if (!says_the_same(element, json_object_get(pair, "known")))
 			continue;
-		if (json_object_update_missing(element, json_object_get(pair, "unknown")))
-			writer_fail(writer, FSMETA_E_MEMORY);
+		put_missing(writer, element, json_object_get(pair, "unknown"));
 		next++;
 	}
 }

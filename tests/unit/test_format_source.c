@@ -816,6 +816,95 @@ static void times_of_other_zones_are_understood(void **state)
 	fsmeta_batch_source_release(&source);
 }
 
+/* ---- memory that runs out --------------------------------------------- */
+
+/** Allocations until one fails; negative = none does.  The linker sends them here. */
+static long allocations_left = -1;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+static bool allocation_fails(void)
+{
+	if (allocations_left > 0)
+		allocations_left--;
+	return allocations_left == 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return allocation_fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return allocation_fails() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+	return allocation_fails() ? NULL : __real_realloc(old, size);
+}
+
+/** Reads, copies and writes `text`; the first failure is the result. */
+static int read_copy_write(const char *text, struct fsmeta_buffer *out, struct fsmeta_error *error)
+{
+	struct fsmeta_batch_source source, copy;
+	int code = fsmeta_batch_source_from_json(&source, text, strlen(text), NULL, error);
+
+	fsmeta_batch_source_init(&copy);
+	if (!code) {
+		code = fsmeta_batch_source_copy(&copy, &source);
+		if (code)
+			fsmeta_error_set_memory(error, "copying");
+	}
+	if (!code)
+		code = fsmeta_batch_source_to_json(out, &copy, error);
+	fsmeta_batch_source_release(&copy);
+	fsmeta_batch_source_release(&source);
+	return code;
+}
+
+/** The first and all behind it, the second and all behind it, … until none is left to fail. */
+static void every_allocation_may_fail(void **state)
+{
+	static const char text[] = HEAD
+	    ", \"future\": [1, {\"a\": \"b\"}], \"machine\": {\"name_b64\": \"/w==\", \"future\": "
+	    "1}, "
+	    "\"filesystems\": [{\"uuid\": \"A\", \"future\": 3}], \"fields\": [\"size\"], "
+	    "\"scope\": {\"subtrees\": [{\"path\": \"s\"}], \"excludes\": [{\"pattern\": \"e\"}], "
+	    "\"unreadable\": {\"total\": \"18446744073709551615\", \"roots\": [{\"path\": \"u\", "
+	    "\"error\": \"EIO\"}]}}, \"owners\": [{\"id\": 0, \"name\": \"r\"}], \"totals\": {}}";
+	struct fsmeta_buffer expected = {0}, out = {0};
+	struct fsmeta_error error = {0};
+	int code = FSMETA_E_MEMORY;
+	long failing = 0;
+
+	(void)state;
+	assert_int_equal(read_copy_write(text, &expected, &error), 0);
+	json_set_alloc_funcs(__wrap_malloc, free);
+	while (code) {
+		fsmeta_buffer_release(&out);
+		error = (struct fsmeta_error){0};
+		allocations_left = ++failing;
+		code = read_copy_write(text, &out, &error);
+		allocations_left = -1;
+		assert_int_equal(code, error.code);
+		/* jansson's own scanner takes a string that it has no room for for bad syntax. */
+		if (code && code != FSMETA_E_MEMORY && strncmp(error.reason, "line 1: ", 8))
+			fail_msg("allocation %ld: %s", failing, error.reason);
+	}
+	json_set_alloc_funcs(malloc, free);
+	assert_true(failing > 100);
+	assert_string_equal(fsmeta_buffer_string(&out), fsmeta_buffer_string(&expected));
+	fsmeta_buffer_release(&out);
+	fsmeta_buffer_release(&expected);
+}
+
 /* ---- tables and lists ------------------------------------------------- */
 
 static uint32_t add_filesystem(
@@ -986,6 +1075,7 @@ int main(void)
 	    cmocka_unit_test(exact_bytes_win_over_their_replacement),
 	    cmocka_unit_test(errors_have_names_or_numbers),
 	    cmocka_unit_test(times_of_other_zones_are_understood),
+	    cmocka_unit_test(every_allocation_may_fail),
 	    cmocka_unit_test(file_systems_are_added_once),
 	    cmocka_unit_test(tables_of_file_systems_are_mapped),
 	    cmocka_unit_test(scope_lists_are_bounded_and_counted),
