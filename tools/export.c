@@ -105,7 +105,8 @@ static int export(const struct export_arguments *arguments, struct fsmeta_error 
 	}
 	if (status >= 0) {
 		if (!arguments->quiet)
-			fsmeta_print_stream_summary(arguments->output, cursor->source, &summary);
+			fsmeta_print_stream_summary(
+			    arguments->output, cursor->source, &summary, false);
 		status = cursor->source->unreadable.total ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
 	}
 	fsmeta_stream_output_abort(output);

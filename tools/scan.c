@@ -238,7 +238,7 @@ static void print_summary(const struct scan_state *state)
 		return;
 	if (arguments->output)
 		fsmeta_print_stream_summary(
-		    arguments->output, state->cursor->source, &state->stream);
+		    arguments->output, state->cursor->source, &state->stream, true);
 	if (state->has_generation)
 		fsmeta_print_generation_summary(arguments->db, &state->generation);
 }

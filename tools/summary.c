@@ -45,13 +45,14 @@ static void append_partial(struct fsmeta_buffer *line, const struct fsmeta_batch
 }
 
 void fsmeta_print_stream_summary(const char *path, const struct fsmeta_batch_source *source,
-    const struct fsmeta_stream_summary *summary)
+    const struct fsmeta_stream_summary *summary, bool timed)
 {
 	struct fsmeta_buffer line;
 
 	fsmeta_buffer_init(&line);
 	append_totals(&line, &summary->totals);
-	append_duration(&line, source);
+	if (timed)
+		append_duration(&line, source);
 	fsmeta_buffer_append_text(&line, ", ");
 	fsmeta_text_append_size(&line, summary->file_bytes);
 	append_partial(&line, source);

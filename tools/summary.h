@@ -9,9 +9,12 @@
 
 #include <stdbool.h>
 
-/** "NAME: 1,234 entries (1,000 files, 12 GiB) in 3.2 s" and what was not readable, on stderr. */
+/**
+ * "NAME: 1,234 entries (1,000 files, 12 GiB) in 3.2 s" and what was not readable, on stderr.
+ * The duration, which is the scan's, only where `timed`.
+ */
 void fsmeta_print_stream_summary(const char *path, const struct fsmeta_batch_source *source,
-    const struct fsmeta_stream_summary *summary);
+    const struct fsmeta_stream_summary *summary, bool timed);
 
 /** "DB: generation 7: 1,234 entries …; 3 added, 2 removed, 1 modified", on stderr. */
 void fsmeta_print_generation_summary(

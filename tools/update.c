@@ -158,8 +158,8 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 	return status;
 }
 
-int fsmeta_update_database(struct fsmeta_db_generation *out, struct fsmeta_db *db, const char *db_path,
-    struct fsmeta_cursor *cursor, const struct fsmeta_update_options *options,
+int fsmeta_update_database(struct fsmeta_db_generation *out, struct fsmeta_db *db,
+    const char *db_path, struct fsmeta_cursor *cursor, const struct fsmeta_update_options *options,
     struct fsmeta_error *error)
 {
 	uint64_t newest;

@@ -38,8 +38,8 @@ void fsmeta_update_options_init(struct fsmeta_update_options *options);
  * On failure the database is unchanged.  FSMETA_E_REFUSED names the switch
  * that accepts what a guard found.
  */
-int fsmeta_update_database(struct fsmeta_db_generation *out, struct fsmeta_db *db, const char *db_path,
-    struct fsmeta_cursor *cursor, const struct fsmeta_update_options *options,
+int fsmeta_update_database(struct fsmeta_db_generation *out, struct fsmeta_db *db,
+    const char *db_path, struct fsmeta_cursor *cursor, const struct fsmeta_update_options *options,
     struct fsmeta_error *error);
 
 #endif
