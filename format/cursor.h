@@ -42,8 +42,8 @@ struct fsmeta_cursor_operations {
 	int (*run)(struct fsmeta_cursor *cursor, enum fsmeta_run_kind kind, struct fsmeta_run *run,
 	    struct fsmeta_error *error);
 	/** May be NULL exactly where run is. */
-	int (*step)(struct fsmeta_cursor *cursor, const struct fsmeta_run *run,
-	    struct fsmeta_error *error);
+	int (*step)(
+	    struct fsmeta_cursor *cursor, const struct fsmeta_run *run, struct fsmeta_error *error);
 	void (*close)(struct fsmeta_cursor *cursor);
 };
 
@@ -67,8 +67,8 @@ struct fsmeta_cursor {
  * The first entry is the root.  Entries out of canonical order are the cursor's
  * own FSMETA_E_CORRUPT, so users need not check.
  */
-static inline int fsmeta_cursor_next(struct fsmeta_cursor *cursor,
-    const struct fsmeta_entry **entry, struct fsmeta_error *error)
+static inline int fsmeta_cursor_next(
+    struct fsmeta_cursor *cursor, const struct fsmeta_entry **entry, struct fsmeta_error *error)
 {
 	return cursor->operations->next(cursor, entry, error);
 }
@@ -130,8 +130,8 @@ int fsmeta_cursor_tee(struct fsmeta_cursor **out, struct fsmeta_cursor *inner,
  * name_length and depth are computed here.  For tests and small trees.  `source`
  * is *borrowed* until close.  No entries at all is a tree without even a root.
  */
-int fsmeta_cursor_from_array(struct fsmeta_cursor **out, struct fsmeta_entry *entries,
-    size_t count, const struct fsmeta_batch_source *source, struct fsmeta_error *error);
+int fsmeta_cursor_from_array(struct fsmeta_cursor **out, struct fsmeta_entry *entries, size_t count,
+    const struct fsmeta_batch_source *source, struct fsmeta_error *error);
 
 /** A run that an array cursor offers where it comes to `path`. */
 struct fsmeta_array_run {

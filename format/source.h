@@ -194,8 +194,8 @@ int fsmeta_batch_source_copy(
  * as before on failure: FSMETA_E_MEMORY, FSMETA_E_LIMIT beyond
  * FSMETA_SOURCE_JSON_MAX_BYTES, FSMETA_E_INTERNAL for a NUL inside a string.
  */
-int fsmeta_batch_source_to_json(struct fsmeta_buffer *out,
-    const struct fsmeta_batch_source *source, struct fsmeta_error *error);
+int fsmeta_batch_source_to_json(struct fsmeta_buffer *out, const struct fsmeta_batch_source *source,
+    struct fsmeta_error *error);
 
 /**
  * Initialises `out` from JSON.  FSMETA_E_FOREIGN where it is no BatchSource,
@@ -205,8 +205,8 @@ int fsmeta_batch_source_to_json(struct fsmeta_buffer *out,
  * newer format version.  `out` is released on failure.  `path` is for messages
  * and may be NULL.
  */
-int fsmeta_batch_source_from_json(struct fsmeta_batch_source *out, const char *text,
-    size_t length, const char *path, struct fsmeta_error *error);
+int fsmeta_batch_source_from_json(struct fsmeta_batch_source *out, const char *text, size_t length,
+    const char *path, struct fsmeta_error *error);
 
 /** Copies `text` (NULL allowed) into the source's arena and sets *field. */
 int fsmeta_batch_source_set(
@@ -226,8 +226,8 @@ int fsmeta_batch_source_add_filesystem(struct fsmeta_batch_source *source, const
  * FSMETA_SCOPE_LIST_MAX only the total grows.  0 or FSMETA_E_MEMORY, as are all
  * below.
  */
-int fsmeta_batch_source_add_root(struct fsmeta_batch_source *source,
-    struct fsmeta_scope_list *list, const char *path, size_t path_length, int error_number);
+int fsmeta_batch_source_add_root(struct fsmeta_batch_source *source, struct fsmeta_scope_list *list,
+    const char *path, size_t path_length, int error_number);
 
 /** Appends to `subtrees` or `excludes`. */
 int fsmeta_batch_source_add_string(struct fsmeta_batch_source *source,
@@ -245,8 +245,8 @@ int fsmeta_batch_source_add_owner(
  * where a has none: map[i], i < b->filesystem_count.  *map is *new* (free()) and
  * never NULL on success.
  */
-int fsmeta_batch_source_map_filesystems(uint32_t **map, const struct fsmeta_batch_source *a,
-    const struct fsmeta_batch_source *b);
+int fsmeta_batch_source_map_filesystems(
+    uint32_t **map, const struct fsmeta_batch_source *a, const struct fsmeta_batch_source *b);
 
 /** True where something of the tree was not looked at (unreadable, not entered, sub-trees). */
 bool fsmeta_batch_source_is_partial(const struct fsmeta_batch_source *source);
@@ -284,7 +284,7 @@ bool fsmeta_digest_parse(struct fsmeta_digest *out, const char *text);
  * `scratch` is reused between calls and keeps the serialised bytes until the next
  * one.  0 or FSMETA_E_MEMORY.
  */
-int fsmeta_entry_digest(struct fsmeta_digest *out, const struct fsmeta_entry *entry,
-    uint32_t mask, const struct fsmeta_batch_source *source, struct fsmeta_buffer *scratch);
+int fsmeta_entry_digest(struct fsmeta_digest *out, const struct fsmeta_entry *entry, uint32_t mask,
+    const struct fsmeta_batch_source *source, struct fsmeta_buffer *scratch);
 
 #endif
