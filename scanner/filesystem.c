@@ -216,7 +216,8 @@ static struct libmnt_fs *find_mount(
 
 /* ---- UUID and label ---------------------------------------------------- */
 
-static bool uuid_from_kernel(char out[UUID_TEXT_BYTES], int fd)
+/** Writes UUID_TEXT_BYTES. */
+static bool uuid_from_kernel(char *out, int fd)
 {
 	struct fsuuid2 uuid = {0};
 	static const unsigned char none[UUID_BYTES];
@@ -294,14 +295,25 @@ static dev_t block_device_of(struct libmnt_fs *mount, const struct fsmeta_folder
 	return major(record->device) ? record->device : 0;
 }
 
-/** A descriptor that ioctl accepts for the record's file system, *new*, or -1. */
-static int open_place(const struct type_facts *type, bool known, int folder_fd, const char *name,
-    enum fsmeta_type kind)
+/**
+ * A descriptor of the sub-folder `name` for ioctl, *new*, or -1 where opening it
+ * might ask a server or gives something else than the record is about.
+ */
+static int open_place(const struct type_facts *type, const struct fsmeta_folder_record *record,
+    int folder_fd, const char *name)
 {
-	if (!known || type->remote || kind != FSMETA_TYPE_FOLDER)
+	struct fsmeta_folder_record opened;
+	int fd;
+
+	if (type == &unknown_type || type->remote || record->type != FSMETA_TYPE_FOLDER)
 		return -1;
-	return openat(folder_fd, *name ? name : ".",
-	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	fd = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0 &&
+	    (fsmeta_folder_identify(&opened, fd, "") != 0 || opened.device != record->device)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
 }
 
 /** Finds out about a file system and puts it into the source's table. */
@@ -312,23 +324,17 @@ static int describe(struct fsmeta_filesystem_table *table, struct fsmeta_filesys
 	const char *type_name = mount ? mnt_fs_get_fstype(mount) : NULL;
 	const struct type_facts *type =
 	    type_name ? type_by_name(type_name) : type_by_magic(*name ? -1 : folder_fd);
-	int fd = open_place(type, type_name || !*name, folder_fd, name, record->type);
+	int fd = *name ? open_place(type, record, folder_fd, name) : folder_fd;
 	dev_t disk = block_device_of(mount, record);
-	char uuid[UUID_TEXT_BYTES + NAME_MAX] = "", label[LABEL_BYTES] = "";
-	struct stat st;
+	char uuid[NAME_MAX + 1] = "", label[LABEL_BYTES] = "";
 
-	/* What was opened is what was looked at, or its UUID is somebody else's. */
-	if (fd >= 0 && (fstat(fd, &st) != 0 || st.st_dev != record->device)) {
-		close(fd);
-		fd = -1;
-	}
 	if (!type->keeps_uuid || !uuid_from_kernel(uuid, fd)) {
 		if (disk)
 			link_to_device(uuid, sizeof(uuid), "/dev/disk/by-uuid", disk);
 	}
 	if (!label_from_kernel(label, fd) && disk)
 		link_to_device(label, sizeof(label), "/dev/disk/by-label", disk);
-	if (fd >= 0)
+	if (*name && fd >= 0)
 		close(fd);
 
 	facts->device = record->device;
