@@ -208,8 +208,8 @@ static int open_tree(struct scan_state *state, struct fsmeta_error *error)
 		return status;
 	status = fsmeta_cursor_tee(&tee, state->cursor,
 	    fsmeta_stream_writer_sink(fsmeta_stream_output_writer(state->output)), error);
-	if (status >= 0)
-		state->cursor = tee;
+	/* Stolen in any case. */
+	state->cursor = status >= 0 ? tee : NULL;
 	return status;
 }
 
