@@ -408,6 +408,8 @@ static void get_entry(struct reader *reader, struct fsmeta_entry *entry)
 {
 	*entry = (struct fsmeta_entry){.device = FSMETA_DEVICE_NONE};
 	entry->type = (enum fsmeta_type)get_byte(reader);
+	if (!fsmeta_type_name(entry->type))
+		reader->bad = true;
 	entry->fields = (uint32_t)get_varint(reader);
 	entry->flags = (uint32_t)get_varint(reader);
 	entry->error = (int)get_varint(reader);
@@ -496,6 +498,8 @@ static int decode(struct fsmeta_change_spool *spool, struct reader *reader, stru
 	out->dropped = marks & MARK_DROPPED;
 	memcpy(&out->change.entries, head + TOTALS_AT, sizeof(uint64_t));
 	memcpy(&out->change.bytes, head + TOTALS_AT + sizeof(uint64_t), sizeof(uint64_t));
+	if (!fsmeta_change_kind_name(out->change.kind) || !(marks & (MARK_BEFORE | MARK_AFTER)))
+		reader->bad = true;
 	out->change.fields = (uint32_t)get_varint(reader);
 	code = get_path(spool, reader, &depth);
 	if (!code && marks & MARK_OLD_PATH)

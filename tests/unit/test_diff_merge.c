@@ -1455,6 +1455,46 @@ static void what_was_not_asked_for_is_carried_silently(void **state)
 	tree_release(&b);
 }
 
+/** What a database's generation carries it shows, so what it does not show is gone. */
+static void a_state_is_believed_unless_it_shows_only_what_was_seen(void **state)
+{
+	struct fsmeta_diff_options options = {.notion = FSMETA_DIFF_REPORTED};
+	struct tree a, b;
+
+	(void)state;
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
+	b.source.id_kind = FSMETA_IDS_STABLE;
+	add(&a, "", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "p", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "p/carried", FSMETA_TYPE_FILE, 3);
+	add(&a, "p/gone", FSMETA_TYPE_FILE, 4);
+	add(&b, "", FSMETA_TYPE_FOLDER, 0);
+	add(&b, "p", FSMETA_TYPE_FOLDER, 0);
+	last(&b)->flags = FSMETA_FLAG_UNREADABLE;
+	last(&b)->error = EIO;
+	add(&b, "p/carried", FSMETA_TYPE_FILE, 3);
+	last(&b)->unknown_since = 9;
+	for (int seen_only = 0; seen_only < 2; seen_only++) {
+		struct fsmeta_diff *diff;
+		struct items items;
+
+		options.seen_only = seen_only;
+		b.count -= (size_t)seen_only;
+		diff = run_diff(&a, &b, &options, 0);
+		items = collect_diff(diff);
+		assert_int_equal(items.count, seen_only ? 1 : 2);
+		assert_item(&items, 0, FSMETA_CHANGE_UNREADABLE, "p", 0, seen_only ? 2 : 1,
+		    seen_only ? 7 : 3);
+		if (!seen_only)
+			assert_item(&items, 1, FSMETA_CHANGE_REMOVED, "p/gone", 0, 0, 0);
+		items_release(&items);
+		fsmeta_diff_free(diff);
+	}
+	tree_release(&a);
+	tree_release(&b);
+}
+
 static void first_import_adds_the_root_and_all_below(void **state)
 {
 	struct tree a, b;
@@ -1683,6 +1723,7 @@ int main(void)
 	    cmocka_unit_test(an_unreadable_file_loses_nothing),
 	    cmocka_unit_test(rotten_content_is_corruption),
 	    cmocka_unit_test(what_was_not_asked_for_is_carried_silently),
+	    cmocka_unit_test(a_state_is_believed_unless_it_shows_only_what_was_seen),
 	    cmocka_unit_test(first_import_adds_the_root_and_all_below),
 	    cmocka_unit_test(deep_chains_are_totalled),
 	    cmocka_unit_test(a_batch_is_not_stepped_over_with_an_entry_in_hand),
