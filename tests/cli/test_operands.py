@@ -18,7 +18,10 @@ SOURCE_ID = "test-shelf"
 
 
 class Shelf:
-    """A small tree with fixed times, its stream, and a database of two generations."""
+    """A small tree with fixed times, its stream, and a database of two generations.
+
+    Only core fields are kept: golden files must not depend on what a file system has.
+    """
 
     def __init__(self, fsmeta, folder):
         self.folder = folder
@@ -27,10 +30,11 @@ class Shelf:
         self.entries = os.path.join(self.stream, "entries.fss")
         self.database = os.path.join(folder, "tree.db")
         fill(self.tree)
-        fsmeta.run("scan", self.tree, "--source-id", SOURCE_ID, "-o", self.stream)
+        scan = ("scan", self.tree, "--source-id", SOURCE_ID, "--fields=core")
+        fsmeta.run(*scan, "-o", self.stream)
         fsmeta.run("import", self.database, self.stream)
         change(self.tree)
-        fsmeta.run("scan", self.tree, "--source-id", SOURCE_ID, "--db", self.database)
+        fsmeta.run(*scan, "--db", self.database)
 
 
 def put(path, size, seconds):
@@ -55,7 +59,7 @@ def fill(tree):
 def change(tree):
     os.unlink(os.path.join(tree, "cam1", "1708584695_video.rf1p"))
     put(os.path.join(tree, "cam1", "1708587695_video.rf1p"), 1003, 1708588695)
-    put(os.path.join(tree, "cam1", "1708586695_video.rf1p"), 2002, 1708587695)
+    put(os.path.join(tree, "cam1", "1708586695_video.rf1p"), 2002, 1708590000)
     os.chmod(os.path.join(tree, "rec_0001", "meta.json"), 0o600)
     shutil.rmtree(os.path.join(tree, "old"))
     os.mkdir(os.path.join(tree, "new"))
@@ -127,7 +131,7 @@ WRONG_USAGE = {
 def test_wrong_usage(fsmeta, golden, scratch, name):
     result = fsmeta.run(*WRONG_USAGE[name], code=64, cwd=scratch)
     assert result.out == b"", repr(result)
-    assert result.err.startswith(b"fsmeta"), repr(result)
+    assert result.err.startswith((b"fsmeta", b"Usage: fsmeta")), repr(result)
     assert os.listdir(scratch) == [], "wrong usage left something behind"
     golden(f"usage-{name}.txt", result.err)
 
@@ -187,16 +191,14 @@ def test_ls_text(fsmeta, shelf):
 
 
 def normalized(output):
-    """Replaces what the machine decides: inodes, owners, times of change, disk blocks."""
-    output = re.sub(rb'"(ctime|btime)":"[^"]*"', rb'"\1":"TIME"', output)
-    output = re.sub(rb'"(uid|gid|inode|allocated|nlink)":\d+', rb'"\1":0', output)
-    # Folders and links get the time of the run, folders also a size of the file system's choice.
+    """Replaces what the machine decides: owners, folders' sizes and modes, times of the run."""
     lines = []
     for line in output.split(b"\n"):
+        line = re.sub(rb'"(uid|gid)":\d+', rb'"\1":0', line)
         if b'"type":"folder"' in line or b'"type":"symlink"' in line:
             line = re.sub(rb'"mtime":"[^"]*"', rb'"mtime":"TIME"', line)
         if b'"type":"folder"' in line:
-            line = re.sub(rb'"(size|nlink)":\d+', rb'"\1":0', line)
+            line = re.sub(rb'"size":\d+', rb'"size":0', line)
             line = re.sub(rb'"mode":"\d+"', rb'"mode":"MODE"', line)
         lines.append(line)
     return b"\n".join(lines)
@@ -223,7 +225,7 @@ def test_operand_kinds(fsmeta, shelf):
         shelf.stream + "/",
     ):
         assert paths(fsmeta, operand) == first, operand
-    for operand in (shelf.database + "@2", shelf.database + "@latest", shelf.database + "@{2999-01-01}"):
+    for operand in (shelf.database + "@2", shelf.database + "@latest", shelf.database + "@{2199-01-01}"):
         assert paths(fsmeta, operand) == live, operand
     fsmeta.refused("ls", shelf.database + "@3")
     fsmeta.refused("ls", shelf.database + "@0")
@@ -412,11 +414,13 @@ def test_hostile_names_never_reach_a_terminal(fsmeta, scratch):
     treegen.generate(tree, 5, entries=100, sparse=False)
     # After CR LF of the terminal and colours of our own are gone, nothing may be left.
     control = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae\xa8\xa9]")
+    plain_control = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")  # all that JSON lines promise
 
     def assert_clean(shown, words):
+        pattern = plain_control if "--format=jsonl" in words else control
         shown = shown.replace(b"\r\n", b"\n")
         shown = re.sub(rb"\x1b\[(?:[0-9;]*m|K)|\r", b"", shown)
-        assert not control.search(shown), (words, control.search(shown), shown[:300])
+        assert not pattern.search(shown), (words, pattern.search(shown), shown[:300])
         shown.decode("utf-8")
         assert b"31mred" in shown or words[0] in ("scan", "check"), words
 
@@ -424,7 +428,7 @@ def test_hostile_names_never_reach_a_terminal(fsmeta, scratch):
     for words in (
         ("ls", tree),
         ("diff", empty, tree),
-        ("diff", tree, empty),
+        ("diff", "--accept-empty", tree, empty),
         ("scan", tree, "-o", evil),
         ("check", evil),
         ("ls", evil + "-missing"),
