@@ -1182,7 +1182,7 @@ static void random_pairs_equal_the_naive_diff(void **state)
 {
 	uint64_t stepped[8] = {0};
 	const char *seeds = getenv("FSMETA_TEST_SEEDS");
-	uint64_t count = seeds ? strtoull(seeds, NULL, 10) : 2500;
+	uint64_t count = seeds ? strtoull(seeds, NULL, 10) : 2000;
 
 	(void)state;
 	for (uint64_t seed = 1; seed <= count; seed++) {
