@@ -462,6 +462,29 @@ int fsmeta_places_move_below(
 	return visit_below(update, folder, visit_move, &depth, error);
 }
 
+static int visit_drop(struct fsmeta_db_update *update, int64_t folder, int64_t parent,
+    const struct fsmeta_buffer *name, uint32_t depth, void *payload, struct fsmeta_error *error)
+{
+	const int64_t values[] = {folder, (int64_t)update->number};
+
+	(void)parent;
+	(void)name;
+	(void)depth;
+	(void)payload;
+	return fsmeta_update_run(update, STATEMENT_DROP_NEW_POSITION, values, 2, error);
+}
+
+int fsmeta_places_remove(
+    struct fsmeta_db_update *update, int64_t folder, uint32_t depth, struct fsmeta_error *error)
+{
+	int code = fsmeta_places_end(update, folder, depth, error);
+
+	/* Folders below that a move took along before this one's end was known. */
+	if (!code && update->moved_folders)
+		code = visit_below(update, folder, visit_drop, NULL, error);
+	return code;
+}
+
 static int count_files(
     struct fsmeta_db_update *update, int64_t folder, uint64_t *count, struct fsmeta_error *error)
 {

@@ -46,6 +46,8 @@ static const char *const texts[STATEMENT_COUNT] = {
 	"UPDATE folder_position SET until = ?2 WHERE folder = ?1 AND until IS NULL",
     [STATEMENT_DROP_POSITION] =
 	"DELETE FROM folder_position WHERE folder = ?1 AND since = ?2 AND until = ?2",
+    [STATEMENT_DROP_NEW_POSITION] =
+	"DELETE FROM folder_position WHERE folder = ?1 AND since = ?2 AND until IS NULL",
     [STATEMENT_NEXT_SIBLING] = "SELECT ord FROM folder_position"
 			       " WHERE parent = ?1 AND name > ?2 AND until IS NULL"
 			       " ORDER BY name LIMIT 1",

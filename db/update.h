@@ -36,6 +36,7 @@ enum fsmeta_statement {
 	STATEMENT_INSERT_POSITION,
 	STATEMENT_END_POSITION,
 	STATEMENT_DROP_POSITION,
+	STATEMENT_DROP_NEW_POSITION,
 	STATEMENT_NEXT_SIBLING,
 	STATEMENT_ORD_BEFORE,
 	STATEMENT_ORD_AFTER,
@@ -118,6 +119,8 @@ struct fsmeta_db_update {
 	struct fsmeta_walk was;
 	/** The last folder that was given a new position; 0 = none. */
 	int64_t last_placed;
+	/** Positions of sub-trees were rewritten. */
+	bool moved_folders;
 	/** The highest label, while everything is appended. */
 	int64_t last_ord;
 	struct fsmeta_ord_list ord;
@@ -175,6 +178,10 @@ int fsmeta_places_insert(struct fsmeta_db_update *update, int64_t folder, int64_
 
 /** Ends the folder's position with this generation. */
 int fsmeta_places_end(
+    struct fsmeta_db_update *update, int64_t folder, uint32_t depth, struct fsmeta_error *error);
+
+/** The same for a folder that is gone with all that is below it. */
+int fsmeta_places_remove(
     struct fsmeta_db_update *update, int64_t folder, uint32_t depth, struct fsmeta_error *error);
 
 /**

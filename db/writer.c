@@ -463,11 +463,36 @@ static int apply_added(
 
 /* ---- removed ---------------------------------------------------------------------------- */
 
+/**
+ * Finds what `before` was in the base.  *put_away: an arrival displaced it
+ * already, so its row is in the past or its position has ended.
+ */
+static int find_leaving(struct fsmeta_db_update *update, const struct fsmeta_entry *before,
+    struct stored *out, bool *put_away, struct fsmeta_error *error)
+{
+	int code;
+
+	*put_away = displaced_take(update, (int64_t)before->id);
+	if (!*put_away || before->type == FSMETA_TYPE_FOLDER) {
+		code = find_stored(update, &update->was, before, out, error);
+	} else {
+		code = fsmeta_places_parent(
+		    update, &update->was, before->path, before->path_length, &out->parent, error);
+		if (!code)
+			code = select_file(
+			    update, STATEMENT_SELECT_FILE_PAST, out->parent, before, out, error);
+	}
+	if (!code && (!out->id || (before->id && out->id != (int64_t)before->id)))
+		code = internal(update, before, "it goes and was not there", error);
+	return code;
+}
+
 static int apply_removed(
     struct fsmeta_db_update *update, const struct fsmeta_change *change, struct fsmeta_error *error)
 {
 	const struct fsmeta_entry *before = change->before;
-	struct stored stored;
+	struct stored stored = {0};
+	bool put_away;
 	int code;
 
 	update->removed++;
@@ -476,16 +501,14 @@ static int apply_removed(
 		return discount_old(update, before, error);
 	if (!before->depth)
 		return internal(update, before, "the root cannot be removed", error);
-	code = find_stored(update, &update->was, before, &stored, error);
-	if (!code && !stored.id)
-		code = internal(update, before, "it is removed and was not there", error);
+	code = find_leaving(update, before, &stored, &put_away, error);
 	if (!code)
 		code = discount_old(update, &stored.entry, error);
 	if (code)
 		return code;
 	if (before->type == FSMETA_TYPE_FOLDER)
-		return fsmeta_places_end(update, stored.id, before->depth, error);
-	return end_file(update, stored.parent, before, error);
+		return fsmeta_places_remove(update, stored.id, before->depth, error);
+	return put_away ? 0 : end_file(update, stored.parent, before, error);
 }
 
 /* ---- modified ------------------------------------------------------------------------------ */
@@ -532,24 +555,15 @@ static int apply_modified(
 static int move_file(struct fsmeta_db_update *update, const struct fsmeta_entry *before,
     const struct fsmeta_entry *after, struct fsmeta_error *error)
 {
-	int64_t from, to;
 	struct stored stored = {0};
-	int code = fsmeta_places_parent(
-	    update, &update->was, before->path, before->path_length, &from, error);
+	bool put_away;
+	int64_t to = 0;
+	int code = find_leaving(update, before, &stored, &put_away, error);
 
-	/* Put away for an arrival before? */
-	if (!code && displaced_take(update, (int64_t)before->id))
-		code =
-		    select_file(update, STATEMENT_SELECT_FILE_PAST, from, before, &stored, error);
-	else if (!code) {
-		code = select_file(update, STATEMENT_SELECT_FILE, from, before, &stored, error);
-		if (!code && stored.id)
-			code = end_file(update, from, before, error);
-	}
-	if (!code && !stored.id)
-		code = internal(update, before, "it is moved and was not there", error);
 	if (!code)
 		code = discount_old(update, &stored.entry, error);
+	if (!code && !put_away)
+		code = end_file(update, stored.parent, before, error);
 	if (!code)
 		code = find_destination(update, after, &to, error);
 	if (!code)
@@ -561,17 +575,18 @@ static int move_folder(
     struct fsmeta_db_update *update, const struct fsmeta_change *change, struct fsmeta_error *error)
 {
 	const struct fsmeta_entry *before = change->before, *after = change->after;
-	struct stored stored;
-	int64_t to;
-	int code = find_stored(update, &update->was, before, &stored, error);
+	struct stored stored = {0};
+	bool put_away;
+	int64_t to = 0;
+	int code;
 
-	if (!code && (!stored.id || !after->depth))
-		code = internal(update, before, "it is moved and was not there", error);
-	if (code)
-		return code;
+	if (!before->depth || !after->depth)
+		return internal(update, after, "the root cannot be moved", error);
 	/* Every path below is another, and so is every term of the digest. */
 	update->recount = true;
-	if (!displaced_take(update, stored.id))
+	update->moved_folders = true;
+	code = find_leaving(update, before, &stored, &put_away, error);
+	if (!code && !put_away)
 		code = fsmeta_places_end(update, stored.id, before->depth, error);
 	if (!code)
 		code = find_destination(update, after, &to, error);
