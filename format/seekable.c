@@ -30,12 +30,13 @@
 enum {
 	/** Bits of the footer's descriptor. */
 	DESCRIPTOR_HAS_CHECKSUMS = 0x80,
-	DESCRIPTOR_RESERVED = 0x7C,
 	/** As the format's own limit. */
 	SEEK_TABLE_MAX_FRAMES = 0x8000000,
-	/** Position and bit of the checksum flag in a frame's header. */
+	/** Position of the descriptor in a frame's header, and bits of it. */
 	FRAME_DESCRIPTOR_OFFSET = 4,
 	FRAME_DESCRIPTOR_CHECKSUM = 0x04,
+	/** Unused, reserved, length of a dictionary id: all 0 in a stream. */
+	FRAME_DESCRIPTOR_OTHER = 0x1B,
 };
 
 static uint32_t read_u32(const unsigned char *bytes)
@@ -131,8 +132,8 @@ static const char *parse_footer(struct footer *out, const unsigned char *bytes)
 
 	if (read_u32(bytes + 5) != SEEK_TABLE_FOOTER_MAGIC)
 		return "no seek table at the end";
-	if (descriptor & DESCRIPTOR_RESERVED)
-		return "reserved bits are set in the seek table";
+	if (descriptor & ~DESCRIPTOR_HAS_CHECKSUMS)
+		return "unknown bits are set in the seek table";
 	out->count = read_u32(bytes);
 	if (out->count > SEEK_TABLE_MAX_FRAMES)
 		return "too many frames in the seek table";
@@ -311,6 +312,8 @@ int fsmeta_frame_content_bytes(size_t *content_bytes, const unsigned char *bytes
 	if (content == ZSTD_CONTENTSIZE_UNKNOWN)
 		return corrupt_frame(
 		    label, offset, "it does not say how long its content is", error);
+	if (bytes[FRAME_DESCRIPTOR_OFFSET] & FRAME_DESCRIPTOR_OTHER)
+		return corrupt_frame(label, offset, "its header has unknown bits", error);
 	if (!(bytes[FRAME_DESCRIPTOR_OFFSET] & FRAME_DESCRIPTOR_CHECKSUM))
 		return corrupt_frame(label, offset, "it has no checksum", error);
 	if (content > limit_bytes)

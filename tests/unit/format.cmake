@@ -6,3 +6,6 @@ target_compile_definitions(test_format_source PRIVATE
 target_link_options(test_format_source PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
 fsmeta_unit_test(test_format_digest test_format_digest.c LINKS fsmeta_format)
 fsmeta_unit_test(test_format_cursor test_format_cursor.c LINKS fsmeta_format)
+fsmeta_unit_test(test_format_stream test_format_stream.c LINKS fsmeta_format)
+fsmeta_unit_test(test_format_stream_damage test_format_stream_damage.c LINKS fsmeta_format)
+fsmeta_unit_test(test_format_stream_folder test_format_stream_folder.c LINKS fsmeta_format)
