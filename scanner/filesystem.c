@@ -327,6 +327,7 @@ static int describe(struct fsmeta_filesystem_table *table, struct fsmeta_filesys
 	int fd = *name ? open_place(type, record, folder_fd, name) : folder_fd;
 	dev_t disk = block_device_of(mount, record);
 	char uuid[NAME_MAX + 1] = "", label[LABEL_BYTES] = "";
+	int code;
 
 	if (!type->keeps_uuid || !uuid_from_kernel(uuid, fd)) {
 		if (disk)
@@ -340,8 +341,13 @@ static int describe(struct fsmeta_filesystem_table *table, struct fsmeta_filesys
 	facts->device = record->device;
 	facts->mount_id = record->mount_id;
 	facts->inodes_last = !type->inodes_made_up;
-	return fsmeta_batch_source_add_filesystem(
+	code = fsmeta_batch_source_add_filesystem(
 	    table->source, uuid, type_name ? type_name : type->name, label, &facts->index);
+	if (code == FSMETA_E_LIMIT) {
+		facts->index = FSMETA_DEVICE_NONE;
+		code = 0;
+	}
+	return code;
 }
 
 static struct fsmeta_filesystem_facts *add_facts(struct fsmeta_filesystem_table *table)

@@ -19,7 +19,7 @@
 struct fsmeta_filesystem_facts {
 	uint64_t device;
 	uint64_t mount_id;
-	/** Index in the source's table. */
+	/** Index in the source's table; FSMETA_DEVICE_NONE where that is full. */
 	uint32_t index;
 	/** Inode numbers mean the same file after the next mount. */
 	bool inodes_last;

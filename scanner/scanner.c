@@ -502,6 +502,8 @@ static int make_entry(struct scan *scan, const struct fsmeta_folder_record *reco
 	entry->fields = record->fields & scan->source.field_mask;
 	if (filesystem && !filesystem->inodes_last)
 		entry->fields &= ~(uint32_t)FSMETA_FIELD_INODE;
+	if (filesystem && filesystem->index == FSMETA_DEVICE_NONE)
+		entry->fields &= ~(uint32_t)FSMETA_FIELD_DEVICE;
 	if (entry->fields & FSMETA_FIELD_DEVICE)
 		entry->device = filesystem->index;
 	set_numbers(entry, record);

@@ -4,7 +4,28 @@
  * Never follows a symlink, in no component; never leaves the file system of the
  * root unless asked; names are bytes.  What cannot be read is an entry with
  * FSMETA_FLAG_UNREADABLE and an errno, never an omission.  Memory is bounded by
- * the folders on the current path.
+ * the folders on the current path (a very large one costs some 40 bytes a name),
+ * descriptors by 128 and a few whatever the depth, or by what the process may have.
+ *
+ * What an entry says:
+ *   - A folder's metadata is what it was before its names were read.  If its mtime or
+ *     ctime moved meanwhile it has FSMETA_FLAG_CHANGED_WHILE_READ.
+ *   - A folder that cannot be opened, or not to its end, has
+ *     FSMETA_FLAG_UNREADABLE; the names read before the error still follow.  This is
+ *     also the way of a folder that vanished or was replaced by something else
+ *     before its turn (ENOENT, ENOTDIR), of one at FSMETA_DEPTH_MAX and of one with
+ *     names that no input may have (ENAMETOOLONG).
+ *   - A name that is gone by the time its metadata is read is left out.  Where the
+ *     metadata is refused the entry has the type that the folder told ("file" where it
+ *     told none), no fields, FSMETA_FLAG_UNREADABLE and the errno.
+ *   - A link whose target is refused is UNREADABLE and has all fields but that one.
+ *   - A mount point that is not entered is described as `find -xdev` does: by what
+ *     is mounted there.
+ *   - `fields` holds what the file system knew: birth times may be missing.  size and
+ *     allocated are there for every type, as the kernel gives them.
+ *   - Inode numbers are left out on file systems that make them up when an inode is
+ *     loaded (vfat, msdos, exfat, 9p, fuse and what is built on it, virtiofs, cifs,
+ *     smb3); where the root lies on one, the source's field mask has no inode.
  */
 #ifndef FSMETA_SCANNER_SCANNER_H
 #define FSMETA_SCANNER_SCANNER_H
@@ -22,7 +43,7 @@ struct fsmeta_scan_hidden {
 	/** The folder that holds it. */
 	dev_t folder_device;
 	ino_t folder_inode;
-	/** Its name there, *borrowed* until close; a trailing '*' matches any rest. */
+	/** Its name there, *borrowed* until close; a trailing '*' matches any rest, "" too. */
 	const char *name;
 };
 
@@ -31,16 +52,21 @@ struct fsmeta_scan_options {
 	uint32_t field_mask;
 	/** Enter other file systems. */
 	bool cross_filesystems;
-	/** --source-id, or NULL: found out from the file system. *Borrowed* until close. */
+	/**
+	 * --source-id, or NULL: the "source_id" of a `.fsmetadrive.json` in the root, else
+	 * "fs:UUID:PATH" with the path of the root within its file system (which is the
+	 * one below the mount point unless a part was bind-mounted), else none.
+	 * *Borrowed* until open returns.
+	 */
 	const char *source_id;
-	/** Names to leave out, *borrowed* until close. */
+	/** Names to leave out, the array too *borrowed* until close. */
 	const struct fsmeta_scan_hidden *hidden;
 	size_t hidden_count;
 	/** When it becomes non-zero next() returns FSMETA_E_STOPPED.  May be NULL. */
 	const volatile sig_atomic_t *stop;
 	/**
-	 * Threads that read folders ahead; 0 or 1 = none.  Order and content of
-	 * what comes out never depend on it.
+	 * Threads that read folders ahead; 0 or 1 = none; not used yet.  Order and
+	 * content of what comes out never depend on it.
 	 */
 	unsigned threads;
 };
@@ -50,10 +76,11 @@ struct fsmeta_scan_options {
  * known at the start (machine, mount, file system, source id, scope, start time)
  * is in cursor->source; finished, totals, scope lists and owner names are filled
  * when next() has returned 0.  A root that is a link to a folder is followed;
- * nothing below it is.
+ * nothing below it is.  `options` may be NULL.  One thread at a time.
  *
- * Errors of open: FSMETA_E_SYSTEM (missing, no folder, no permission).  next():
- * FSMETA_E_MEMORY, FSMETA_E_STOPPED; single entries never fail the scan.
+ * Errors of open: FSMETA_E_SYSTEM (missing, no folder, no permission),
+ * FSMETA_E_MEMORY.  next(): FSMETA_E_MEMORY, FSMETA_E_STOPPED; single entries never
+ * fail the scan.  skip() never fails.
  */
 int fsmeta_scan_open(struct fsmeta_cursor **out, const char *path,
     const struct fsmeta_scan_options *options, struct fsmeta_error *error);

@@ -96,6 +96,7 @@ static inline void tree_free(struct tree *tree)
 {
 	unsigned serial = 0;
 
+	assert_int_equal(fchmod(tree->fd, 0700), 0);
 	for (bool again = true; again;) {
 		int fd = openat(tree->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		DIR *folder = fdopendir(fd);
