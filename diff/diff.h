@@ -83,8 +83,10 @@ struct fsmeta_diff;
  * older values, so that a version made from it loses nothing.
  *
  * Where both sides offer runs with equal tokens, the merge steps over them
- * unread.  A cursor must therefore offer none that comprises an entry with
- * FSMETA_FLAG_UNREADABLE or FSMETA_FLAG_OTHER_FILESYSTEM or a carried one.
+ * unread.  A cursor must therefore offer none that comprises a carried entry, or
+ * one that is unreadable or on another file system.  The one exception are batches
+ * of a stream whose source already counts its unreadable places: the merge does
+ * not step over batches where the newer side has any.
  *
  * Errors: those of the cursors, FSMETA_E_STOPPED, FSMETA_E_MEMORY, and
  * FSMETA_E_SYSTEM where the temporary file cannot be written.

@@ -1603,6 +1603,51 @@ static void a_batch_is_not_stepped_over_with_an_entry_in_hand(void **state)
 	}
 }
 
+/** A folder that could be listed only in part, and whose first half is an equal batch. */
+static void a_batch_does_not_hide_an_unreadable_folder(void **state)
+{
+	const struct fsmeta_array_run run = {
+	    .kind = FSMETA_RUN_BATCH, .path = "d", .token = {1, 2}, .entries = 2};
+	struct fsmeta_diff_options options = {0};
+	struct fsmeta_cursor *cursors[2];
+	struct fsmeta_error error = {0};
+	struct fsmeta_diff *diff;
+	struct tree trees[2];
+	struct items items;
+
+	(void)state;
+	for (int side = 0; side < 2; side++) {
+		struct tree *tree = &trees[side];
+
+		tree_init_by_hand(tree);
+		assert_int_equal(fsmeta_batch_source_add_root(
+				     &tree->source, &tree->source.unreadable, "d", 1, EIO),
+		    0);
+		add(tree, "", FSMETA_TYPE_FOLDER, 0);
+		add(tree, "d", FSMETA_TYPE_FOLDER, 0);
+		last(tree)->flags = FSMETA_FLAG_UNREADABLE;
+		last(tree)->error = EIO;
+		add(tree, "d/x", FSMETA_TYPE_FILE, 1);
+		if (!side)
+			add(tree, "d/y", FSMETA_TYPE_FILE, 1);
+		assert_int_equal(fsmeta_cursor_from_array(&cursors[side], tree->entries,
+				     tree->count, &tree->source, &error),
+		    0);
+		fsmeta_cursor_array_offer_runs(cursors[side], &run, 1);
+	}
+	assert_int_equal(fsmeta_diff_run(&diff, cursors[0], cursors[1], &options, &error), 0);
+	items = collect_diff(diff);
+	assert_int_equal(items.count, 1);
+	assert_item(&items, 0, FSMETA_CHANGE_UNREADABLE, "d", FSMETA_CHANGE_CONTINUED, 1, 1);
+	assert_false(fsmeta_diff_has_changes(diff));
+	items_release(&items);
+	fsmeta_diff_free(diff);
+	for (int side = 0; side < 2; side++) {
+		fsmeta_cursor_close(cursors[side]);
+		tree_release(&trees[side]);
+	}
+}
+
 /** Takes changes and checks only their number and the first one's totals. */
 struct tally {
 	struct fsmeta_change_sink sink;
@@ -1727,6 +1772,7 @@ int main(void)
 	    cmocka_unit_test(first_import_adds_the_root_and_all_below),
 	    cmocka_unit_test(deep_chains_are_totalled),
 	    cmocka_unit_test(a_batch_is_not_stepped_over_with_an_entry_in_hand),
+	    cmocka_unit_test(a_batch_does_not_hide_an_unreadable_folder),
 	    cmocka_unit_test(a_folder_beyond_the_spool_bound_is_totalled),
 	    cmocka_unit_test(the_stop_flag_stops),
 	    cmocka_unit_test(a_failing_sink_ends_the_replay),
