@@ -1,0 +1,100 @@
+/*
+ * Inside of tools/output: an output, the parts of a line that all formats share,
+ * and what a format has to offer.
+ *
+ * The fsmeta_line_… functions that return nothing write into room that has been
+ * made before: FSMETA_LINE_FIXED_BYTES at the start of each line, and again after
+ * every append of variable length.
+ */
+#ifndef FSMETA_TOOLS_OUTPUT_LINE_H
+#define FSMETA_TOOLS_OUTPUT_LINE_H
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "tools/output.h"
+
+#include <string.h>
+
+enum {
+	/** More than the fixed parts of any line: every key, every number, three times. */
+	FSMETA_LINE_FIXED_BYTES = 2048,
+	/** Slots of the table of days, a power of two. */
+	FSMETA_LINE_DAY_SLOTS = 1024,
+	FSMETA_LINE_DAY_TEXT_BYTES = 24,
+};
+
+/** "2026-11-20", or with a longer year. */
+struct fsmeta_line_day_text {
+	int64_t day;
+	unsigned char length;
+	char text[FSMETA_LINE_DAY_TEXT_BYTES];
+};
+
+/** What a format writes; each appends one whole line to output->lines.  0 or FSMETA_E_MEMORY. */
+struct fsmeta_output_writer {
+	int (*entry)(struct fsmeta_output *output, const struct fsmeta_entry *entry);
+	int (*change)(struct fsmeta_output *output, const struct fsmeta_change *change);
+	/** Descendants of added and removed folders get lines of their own. */
+	bool shows_inside;
+};
+
+extern const struct fsmeta_output_writer fsmeta_output_json;
+extern const struct fsmeta_output_writer fsmeta_output_text;
+/** Raw paths between NUL bytes. */
+extern const struct fsmeta_output_writer fsmeta_output_raw;
+
+struct fsmeta_output {
+	/** First, so that the sink is the output. */
+	struct fsmeta_change_sink sink;
+	FILE *stream;
+	const struct fsmeta_output_writer *writer;
+	bool shows_inside;
+	const struct fsmeta_batch_source *newer;
+	const struct fsmeta_batch_source *older;
+	/** Lines not written yet. */
+	struct fsmeta_buffer lines;
+	size_t flush_bytes;
+	/** For paths that are put together before they are quoted, reused. */
+	struct fsmeta_buffer scratch;
+	/** A slot whose length is 0 is empty. */
+	struct fsmeta_line_day_text days[FSMETA_LINE_DAY_SLOTS];
+};
+
+static inline void fsmeta_line_text(struct fsmeta_buffer *out, const char *text, size_t length)
+{
+	memcpy(out->data + out->length, text, length);
+	out->length += length;
+}
+
+#define FSMETA_LINE_PUT(out, literal) fsmeta_line_text(out, literal, sizeof(literal) - 1)
+
+static inline void fsmeta_line_byte(struct fsmeta_buffer *out, char byte)
+{
+	out->data[out->length++] = (unsigned char)byte;
+}
+
+/** Decimal digits. */
+void fsmeta_line_number(struct fsmeta_buffer *out, uint64_t value);
+
+/** At least four octal digits: "0644", "4755". */
+void fsmeta_line_mode(struct fsmeta_buffer *out, uint32_t mode);
+
+/** Number of the day since 1970 that holds this second. */
+int64_t fsmeta_line_day_of(int64_t seconds);
+
+/** "2026-11-20" */
+void fsmeta_line_day(struct fsmeta_output *output, struct fsmeta_time time);
+
+/** "10:00:00" */
+void fsmeta_line_time_of_day(struct fsmeta_buffer *out, struct fsmeta_time time);
+
+/** ".000000001" */
+void fsmeta_line_fraction(struct fsmeta_buffer *out, uint32_t nanoseconds);
+
+/** As fsmeta_time_format() writes it. */
+void fsmeta_line_time(struct fsmeta_output *output, struct fsmeta_time time);
+
+/** Why an entry is unreadable; a number that has no name here as "ERRNO_123". */
+int fsmeta_line_errno_name(struct fsmeta_buffer *out, int number);
+
+#endif
