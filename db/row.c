@@ -549,13 +549,21 @@ static void decode_attributes(
 	entry->device = fields & FSMETA_FIELD_DEVICE ? attributes->device : FSMETA_DEVICE_NONE;
 }
 
-/** False where the column holds no integer; *known where it is not NULL. */
+/**
+ * The column as an integer, 0 for NULL.  False where it is neither.  What a
+ * crafted file has there instead reads as some number, and is then as wrong as any
+ * other number; only what reads as 0 is looked at twice, for it is mostly NULL.
+ */
 static inline bool read_integer(sqlite3_stmt *statement, int column, bool *known, int64_t *value)
 {
-	int type = sqlite3_column_type(statement, column);
+	int type;
 
+	*value = sqlite3_column_int64(statement, column);
+	*known = true;
+	if (__builtin_expect(*value != 0, 1))
+		return true;
+	type = sqlite3_column_type(statement, column);
 	*known = type != SQLITE_NULL;
-	*value = type == SQLITE_INTEGER ? sqlite3_column_int64(statement, column) : 0;
 	return type == SQLITE_INTEGER || type == SQLITE_NULL;
 }
 
@@ -641,29 +649,39 @@ static bool decode_hash(sqlite3_stmt *statement, int column, struct fsmeta_entry
 	return true;
 }
 
+static bool decode_target(
+    sqlite3_stmt *statement, int column, uint32_t mask, struct fsmeta_entry *entry)
+{
+	int type, length;
+
+	if (entry->type != FSMETA_TYPE_SYMLINK || !(mask & FSMETA_FIELD_TARGET))
+		return true;
+	type = sqlite3_column_type(statement, column);
+	if (type == SQLITE_NULL)
+		return true;
+	entry->target = sqlite3_column_blob(statement, column);
+	length = sqlite3_column_bytes(statement, column);
+	if (type != SQLITE_BLOB || length > FSMETA_TARGET_MAX_BYTES)
+		return false;
+	if (!length)
+		entry->target = "";
+	entry->target_length = (size_t)length;
+	entry->fields |= FSMETA_FIELD_TARGET;
+	return true;
+}
+
+/** Both are asked for only where the type can have them: most rows are spared the calls. */
 static bool decode_content(
     sqlite3_stmt *statement, int first, uint32_t mask, struct fsmeta_entry *entry)
 {
-	int type = sqlite3_column_type(statement, first);
+	int type;
 
-	entry->target = NULL;
-	entry->target_length = 0;
-	if (type != SQLITE_NULL && (mask & FSMETA_FIELD_TARGET)) {
-		const char *target = sqlite3_column_blob(statement, first);
-		int length = sqlite3_column_bytes(statement, first);
-
-		if (type != SQLITE_BLOB || length > FSMETA_TARGET_MAX_BYTES)
-			return false;
-		entry->target = length ? target : "";
-		entry->target_length = (size_t)length;
-		entry->fields |= FSMETA_FIELD_TARGET;
-	}
-	if (entry->hash_algorithm != FSMETA_HASH_NONE) {
-		entry->hash_algorithm = FSMETA_HASH_NONE;
-		memset(entry->hash, 0, sizeof(entry->hash));
-	}
+	if (!decode_target(statement, first, mask, entry))
+		return false;
+	if (entry->type != FSMETA_TYPE_FILE || !(mask & FSMETA_FIELD_HASH))
+		return true;
 	type = sqlite3_column_type(statement, first + 1);
-	if (type == SQLITE_NULL || !(mask & FSMETA_FIELD_HASH))
+	if (type == SQLITE_NULL)
 		return true;
 	return type == SQLITE_BLOB && decode_hash(statement, first + 1, entry);
 }
@@ -672,6 +690,8 @@ static void clear_content(struct fsmeta_entry *entry)
 {
 	entry->target = NULL;
 	entry->target_length = 0;
+	if (entry->hash_algorithm == FSMETA_HASH_NONE)
+		return;
 	entry->hash_algorithm = FSMETA_HASH_NONE;
 	memset(entry->hash, 0, sizeof(entry->hash));
 }
@@ -693,10 +713,9 @@ int fsmeta_row_decode(const struct fsmeta_connection *connection, sqlite3_stmt *
 		       decode_times(statement, first + 2, mask, entry) &&
 		       decode_numbers(statement, first, mask, entry);
 	}
+	clear_content(entry);
 	if (content)
 		good = good && decode_content(statement, first + 9, mask, entry);
-	else
-		clear_content(entry);
 	if (good && sqlite3_column_type(statement, first + 8) != SQLITE_NULL)
 		good = decode_extra(statement, first + 8, mask, entry);
 	if (!good)

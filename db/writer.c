@@ -139,6 +139,9 @@ static int find_attributes(struct fsmeta_db_update *update, const struct fsmeta_
 	bool added;
 	int code = 0;
 
+	/* Reading relies on it, and so does the digest. */
+	if (entry->fields & ~fsmeta_fields_of_type(entry->type))
+		return internal(update, entry, "it has fields that its type cannot have", error);
 	if (attributes.fields & FSMETA_FIELD_DEVICE)
 		code = map_device(update, entry, &attributes.device, error);
 	if (code)
