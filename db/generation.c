@@ -52,7 +52,7 @@ static bool read_totals(sqlite3_stmt *statement, struct fsmeta_totals *totals)
 	    &totals->unreadable, &totals->carried};
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-		/* Sums of sizes wrap around as the digest's would: any bits are right. */
+		/* Sums of absurd sizes wrap around, so any bits may be right. */
 		bool is_sum = fields[i] == &totals->bytes || fields[i] == &totals->allocated;
 
 		if (!read_count(statement, COLUMN_TOTALS + (int)i, fields[i]) && !is_sum)
@@ -100,6 +100,8 @@ static int load_source(struct fsmeta_db_generation *out, const struct fsmeta_con
 		    connection, error, "generation %" PRIu64 " has no BatchSource", out->number);
 	code = fsmeta_batch_source_from_json(
 	    &out->source, text, (size_t)length, connection->path, error);
+	if (code)
+		fsmeta_batch_source_init(&out->source);
 	/* Whatever is wrong with it, here it is damage. */
 	if (code == FSMETA_E_FOREIGN)
 		code = fsmeta_connection_corrupt(connection, error,

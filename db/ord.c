@@ -24,17 +24,19 @@
  * must take in a share (1 - 1/T) of its capacity before the node is spread again,
  * and these inserts pay for it: O(1 / (1 - 1/T)) each, at each of the O(log n)
  * levels up to which there is anything to do.  A small T makes room for more
- * members ((2/T)^63), a large one fewer moves: docs/fsmetadb.md has the table.
+ * members ((2/T)^63), a large one costs fewer moves; docs/fsmetadb.md has figures.
  *
  * The density is only looked at where a gap has run out, so the usual insert
- * costs nothing but halving a gap of up to 2^32.  An insert that says another
+ * only halves a gap of up to 2^32.  An insert that says another
  * one will follow behind it takes 1/32 of the gap instead: a new sub-tree of
  * hundreds of folders then fits into one gap.
  *
- * A range is spread by moving its members one at a time without two of them ever
- * sharing a label.  Those that go down move first, in ascending order, then those
- * that go up, in descending order: a member that goes down ends above the new
- * label, hence above any old label still in the way, of its predecessor.
+ * A range is spread by moving its members one at a time, and no two of them ever
+ * share a label or pass one another.  Those that go down move first, in ascending
+ * order, then those that go up, in descending order.  For a member that goes down,
+ * its predecessor has either gone down already, and the new labels are in order,
+ * or is one that will go up, and so is still below its own new label, which is
+ * below this one's.  Likewise upward.
  */
 #include "db/ord.h"
 
@@ -44,8 +46,11 @@ enum {
 	LABEL_BITS = 63,
 };
 
-/** T = 1.4: room for (2 / 1.4)^63 = 5.7 * 10^9 members. */
-static const double capacity_growth = 2 / 1.4;
+/**
+ * 2 / T: by what a range's capacity grows from level to level.  T = 1.5 makes room for
+ * (2 / 1.5)^63 = 7 * 10^7 members; a list with more goes on with T = 1.2 and 9 * 10^13.
+ */
+static const double capacity_growths[] = {2 / 1.5, 2 / 1.2};
 
 /** Aligned range of 2^bits labels that holds `around`; label 0 is never given out. */
 struct range {
@@ -118,12 +123,40 @@ static int make_room(int64_t *label, struct fsmeta_ord_list *list, struct range 
 	return code;
 }
 
+/**
+ * Makes room in the smallest range around the place that is sparse enough; *found is
+ * false where not even the largest is.
+ */
+static int relabel(int64_t *label, bool *found, struct fsmeta_ord_list *list,
+    double capacity_growth, int64_t predecessor, int64_t successor, struct fsmeta_error *error)
+{
+	double capacity = 1;
+
+	*found = false;
+	for (unsigned bits = 1; bits <= LABEL_BITS; bits++) {
+		struct range range = range_around(predecessor ? predecessor : successor, bits);
+		uint64_t count;
+		int code = list->count(list, range.low, range.high, &count, error);
+
+		if (code)
+			return code;
+		capacity *= capacity_growth;
+		/* Label 0 is not ours, so the leftmost range has one label less. */
+		if ((double)(count + 1) <= capacity &&
+		    count < (uint64_t)(range.high - range.low) + 1) {
+			*found = true;
+			return make_room(label, list, range, count, predecessor, error);
+		}
+	}
+	return 0;
+}
+
 int fsmeta_ord_insert(int64_t *label, struct fsmeta_ord_list *list, int64_t predecessor,
     int64_t successor, bool ascending, struct fsmeta_error *error)
 {
 	uint64_t end = successor ? (uint64_t)successor : (uint64_t)FSMETA_ORD_MAX + 1;
 	uint64_t gap = end - (uint64_t)predecessor;
-	double capacity = 1;
+	bool found = false;
 
 	if (!successor && gap > (uint64_t)FSMETA_ORD_STRIDE) {
 		*label = predecessor + FSMETA_ORD_STRIDE;
@@ -135,18 +168,12 @@ int fsmeta_ord_insert(int64_t *label, struct fsmeta_ord_list *list, int64_t pred
 		*label = predecessor + (int64_t)step;
 		return 0;
 	}
-	for (unsigned bits = 1; bits <= LABEL_BITS; bits++) {
-		struct range range = range_around(predecessor ? predecessor : successor, bits);
-		uint64_t count;
-		int code = list->count(list, range.low, range.high, &count, error);
+	for (size_t i = 0; i < sizeof(capacity_growths) / sizeof(capacity_growths[0]); i++) {
+		int code = relabel(
+		    label, &found, list, capacity_growths[i], predecessor, successor, error);
 
-		if (code)
+		if (code || found)
 			return code;
-		capacity *= capacity_growth;
-		/* Label 0 is not ours, so the leftmost range has one label less. */
-		if ((double)(count + 1) <= capacity &&
-		    count < (uint64_t)(range.high - range.low) + 1)
-			return make_room(label, list, range, count, predecessor, error);
 	}
 	return fsmeta_error_set(error, FSMETA_E_LIMIT, NULL, "making room in the order of folders",
 	    "there are too many folders");

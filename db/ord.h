@@ -45,7 +45,7 @@ struct fsmeta_ord_list {
  * the list; 0 = there is none on that side.  Members around them may be given new
  * labels, the two included.  `ascending` says that the next insert will likely
  * come right behind this one, so more room is left there.  FSMETA_E_LIMIT where
- * the list is full (some 10^9 members), otherwise what the list's functions return.
+ * the list is full (some 10^13 members), otherwise what the list's functions return.
  */
 int fsmeta_ord_insert(int64_t *label, struct fsmeta_ord_list *list, int64_t predecessor,
     int64_t successor, bool ascending, struct fsmeta_error *error);

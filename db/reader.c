@@ -121,6 +121,8 @@ struct fsmeta_reader {
 	struct feed *pending;
 	bool pending_position;
 	uint32_t until_stop;
+	/** The root was handed out. */
+	bool rooted;
 	bool failed;
 };
 
@@ -444,7 +446,7 @@ static int advance_position(
 		if (position->depth > deepest)
 			continue;
 		if (position->depth == 0) {
-			if (reader->level_count)
+			if (reader->rooted)
 				return corrupt(reader, error, "it has two roots");
 			return 0;
 		}
@@ -577,6 +579,7 @@ static int hand_out_folder(struct fsmeta_reader *reader, struct fsmeta_error *er
 	below = judge_unknown(reader, inherited, position->folder);
 	finish_entry(reader, position->depth, position->name_length, position->folder);
 	reader->pending_position = true;
+	reader->rooted = true;
 	return push_level(reader, position->folder, below, error);
 }
 

@@ -426,7 +426,8 @@ static int find_destination(struct fsmeta_db_update *update, const struct fsmeta
 	}
 	code = fsmeta_places_parent(
 	    update, &update->now, entry->path, entry->path_length, parent, error);
-	if (!code && update->base)
+	/* In a folder that is new itself nothing can be in the way. */
+	if (!code && update->base && *parent < update->first_id)
 		code = clear_place(update, *parent, entry, error);
 	return code;
 }
@@ -831,8 +832,6 @@ int fsmeta_db_update_begin(struct fsmeta_db_update **out, struct fsmeta_db *db, 
 	update->db = db;
 	update->base = base;
 	update->source = source;
-	/* An attribute set that no entry has. */
-	memset(&update->last_attributes, 0, sizeof(update->last_attributes));
 	fsmeta_batch_source_init(&update->filesystems);
 	fsmeta_path_stack_init(&update->now.path);
 	fsmeta_path_stack_init(&update->was.path);

@@ -334,6 +334,57 @@ static void test_adopted_ids(void **state)
 	fsmeta_batch_source_release(&source);
 }
 
+/** What an export says to be carried is carried here, since the same generations. */
+static void test_adopted_unknown(void **state)
+{
+	struct fsmeta_entry entries[] = {make_entry("", FSMETA_TYPE_FOLDER, 0),
+	    make_entry("a", FSMETA_TYPE_FOLDER, 0), make_entry("a/x", FSMETA_TYPE_FILE, 1),
+	    make_entry("a/y", FSMETA_TYPE_FOLDER, 0), make_entry("a/y/z", FSMETA_TYPE_FILE, 2),
+	    make_entry("b", FSMETA_TYPE_FILE, 3), make_entry("c", FSMETA_TYPE_FOLDER, 0),
+	    make_entry("c/x", FSMETA_TYPE_FILE, 1), make_entry("d", FSMETA_TYPE_FOLDER, 0)};
+	const uint64_t since[] = {0, 0, 3, 3, 2, 5, 4, 4, 0};
+	const size_t count = sizeof(entries) / sizeof(entries[0]);
+	struct fsmeta_db_generation generation;
+	struct fsmeta_batch_source source;
+	struct fsmeta_db_update *update;
+	struct fsmeta_change_sink *sink;
+	const struct fsmeta_entry *entry;
+	struct fsmeta_cursor *cursor;
+	struct fsmeta_db *db;
+
+	(void)state;
+	describe_scan(&source, 1);
+	source.generation = 9;
+	source.id_kind = FSMETA_IDS_STABLE;
+	entries[1].flags = entries[8].flags = FSMETA_FLAG_UNREADABLE;
+	entries[1].error = entries[8].error = 13;
+	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_WRITE, &error));
+	assert_ok(fsmeta_db_update_begin(&update, db, 0, &source, &error));
+	sink = fsmeta_db_update_sink(update);
+	for (size_t i = 0; i < count; i++) {
+		const struct fsmeta_change change = {
+		    .kind = FSMETA_CHANGE_ADDED, .after = &entries[i]};
+
+		entries[i].id = i + 1;
+		entries[i].unknown_since = since[i];
+		assert_ok(sink->change(sink, &change, &error));
+	}
+	assert_ok(fsmeta_db_update_commit(update, &generation, &error));
+	assert_int_equal(generation.source.totals.carried, 6);
+	assert_int_equal(generation.source.totals.unreadable, 2);
+	fsmeta_db_generation_release(&generation);
+	assert_ok(fsmeta_db_cursor(&cursor, db, 9, NULL, &error));
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(fsmeta_cursor_next(cursor, &entry, &error), 1);
+		assert_int_equal(entry->unknown_since, since[i]);
+	}
+	assert_int_equal(fsmeta_cursor_next(cursor, &entry, &error), 0);
+	fsmeta_cursor_close(cursor);
+	assert_ok(fsmeta_db_verify(db, &error, NULL, NULL));
+	fsmeta_db_close(db);
+	fsmeta_batch_source_release(&source);
+}
+
 /* ---- which generation ------------------------------------------------------ */
 
 static void add_generation(struct fsmeta_db *db, uint64_t number, uint64_t size)
@@ -614,6 +665,7 @@ int main(void)
 	    TEST(test_guards),
 	    TEST(test_made_up_id),
 	    TEST(test_adopted_ids),
+	    TEST(test_adopted_unknown),
 	    TEST(test_resolve),
 	    TEST(test_snapshot),
 	    TEST(test_abort),

@@ -9,6 +9,7 @@
  */
 #include "base/path.h"
 #include "db/db.h"
+#include "diff/diff.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -712,20 +713,69 @@ static void translate_before(struct fsmeta_db *db, uint64_t base)
 	fsmeta_db_generation_release(&generation);
 }
 
-static void write_generation(struct fsmeta_db *db, uint64_t number)
+/** Where changes come from. */
+enum origin {
+	/** The naive diff, without and with moves. */
+	ORIGIN_NAIVE,
+	ORIGIN_NAIVE_MOVES,
+	/** The merge of the database with what a scan sees. */
+	ORIGIN_MERGE,
+};
+
+static void apply_naive(struct fsmeta_db *db, struct fsmeta_db_update **update,
+    const struct fsmeta_batch_source *source, uint64_t number)
+{
+	struct fsmeta_change_sink *sink;
+
+	translate_before(db, number - 1);
+	assert_ok(fsmeta_db_update_begin(update, db, number - 1, source, &error));
+	sink = fsmeta_db_update_sink(*update);
+	for (size_t i = 0; i < pending_count; i++)
+		assert_ok(sink->change(sink, &pending[i].change, &error));
+}
+
+static void apply_merge(struct fsmeta_db *db, struct fsmeta_db_update **update,
+    const struct fsmeta_batch_source *source, uint64_t number)
+{
+	static struct fsmeta_entry seen[NODES_MAX];
+	const struct fsmeta_diff_options options = {.notion = FSMETA_DIFF_STORED};
+	struct listing *listing = &history[number];
+	struct fsmeta_cursor *before, *after;
+	struct fsmeta_diff *diff;
+	size_t count = 0;
+
+	for (size_t i = 0; i < listing->count; i++) {
+		struct node *node = &listing->nodes[i];
+
+		if (node->unknown_since)
+			continue;
+		seen[count] = masked(&node->now, node->path, listing->mask);
+		if (seen[count].fields & FSMETA_FIELD_DEVICE)
+			seen[count].device = scan_device[seen[count].device];
+		count++;
+	}
+	assert_ok(fsmeta_db_cursor(&before, db, number - 1, NULL, &error));
+	assert_ok(fsmeta_cursor_from_array(&after, seen, count, source, &error));
+	assert_ok(fsmeta_diff_run(&diff, before, after, &options, &error));
+	assert_ok(fsmeta_db_update_begin(update, db, number - 1, source, &error));
+	assert_ok(fsmeta_diff_replay(diff, fsmeta_db_update_sink(*update), &error));
+	fsmeta_diff_free(diff);
+	fsmeta_cursor_close(before);
+	fsmeta_cursor_close(after);
+}
+
+static void write_generation(struct fsmeta_db *db, uint64_t number, enum origin origin)
 {
 	struct fsmeta_batch_source source;
 	struct fsmeta_db_generation generation;
 	struct fsmeta_db_update *update;
-	struct fsmeta_change_sink *sink;
 
 	describe_scan(&source, number, history[number].mask);
 	naive_diff(&history[number - 1], &history[number], number);
-	translate_before(db, number - 1);
-	assert_ok(fsmeta_db_update_begin(&update, db, number - 1, &source, &error));
-	sink = fsmeta_db_update_sink(update);
-	for (size_t i = 0; i < pending_count; i++)
-		assert_ok(sink->change(sink, &pending[i].change, &error));
+	if (origin == ORIGIN_MERGE)
+		apply_merge(db, &update, &source, number);
+	else
+		apply_naive(db, &update, &source, number);
 	assert_ok(fsmeta_db_update_commit(update, &generation, &error));
 	assert_int_equal(generation.number, number);
 	fsmeta_db_generation_release(&generation);
@@ -768,7 +818,7 @@ static void mutate(struct listing *listing, bool moves)
 	}
 }
 
-static void run_history(const char *path, uint64_t seed, bool moves)
+static void run_history(const char *path, uint64_t seed, enum origin origin)
 {
 	struct fsmeta_db *db;
 
@@ -782,12 +832,12 @@ static void run_history(const char *path, uint64_t seed, bool moves)
 		history[number] = history[number - 1];
 		if (number == 1)
 			insert(&history[1], "", FSMETA_TYPE_FOLDER);
-		mutate(&history[number], moves);
+		mutate(&history[number], origin == ORIGIN_NAIVE_MOVES);
 		settle_keys(&history[number - 1], &history[number]);
 		if (random_number(8) == 0)
 			history[number].mask =
 			    random_number(2) ? FSMETA_FIELDS_KNOWN : FSMETA_FIELDS_CORE;
-		write_generation(db, number);
+		write_generation(db, number, origin);
 		for (uint64_t old = 1; old <= number; old++)
 			if (old == number || random_number(4) == 0)
 				check_generation(db, old, old == number);
@@ -799,7 +849,7 @@ static void run_history(const char *path, uint64_t seed, bool moves)
 	fsmeta_db_close(db);
 }
 
-static void run_seeds(bool moves)
+static void run_seeds(enum origin origin)
 {
 	char folder[] = "/tmp/fsmeta-test-XXXXXX";
 	char path[64];
@@ -807,7 +857,7 @@ static void run_seeds(bool moves)
 	assert_non_null(mkdtemp(folder));
 	sprintf(path, "%s/x.db", folder);
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-		run_history(path, seed, moves);
+		run_history(path, seed, origin);
 		assert_int_equal(unlink(path), 0);
 	}
 	/* Nothing may be left beside it. */
@@ -817,13 +867,19 @@ static void run_seeds(bool moves)
 static void test_histories(void **state)
 {
 	(void)state;
-	run_seeds(false);
+	run_seeds(ORIGIN_NAIVE);
 }
 
 static void test_histories_with_moves(void **state)
 {
 	(void)state;
-	run_seeds(true);
+	run_seeds(ORIGIN_NAIVE_MOVES);
+}
+
+static void test_histories_through_the_merge(void **state)
+{
+	(void)state;
+	run_seeds(ORIGIN_MERGE);
 }
 
 int main(void)
@@ -831,6 +887,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_histories),
 	    cmocka_unit_test(test_histories_with_moves),
+	    cmocka_unit_test(test_histories_through_the_merge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
