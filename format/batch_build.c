@@ -16,7 +16,7 @@
  * Sizes and nanoseconds are nearly random, and most of what a stream weighs.
  * Nothing makes random bytes shorter, but their top bytes are not random: written
  * as byte planes, these stand together, where an entropy coder sees them apart
- * (docs/decisions/ has the figures).
+ * (docs/decisions/0004 has the figures).
  *
  * Owners (mode, uid and gid together) and file systems go through dictionaries in
  * order of first use, because archives have few of them; a small open-addressing

@@ -472,13 +472,13 @@ static int take_exceptions(
 #define DENSE(batch, member, index, default_value) \
 	((batch)->n_##member ? (batch)->member[index] : (default_value))
 
-static uint64_t take_planes(const struct planes *planes, uint32_t index, uint32_t stride)
+static inline uint64_t take_planes(const struct planes *planes, uint32_t index, uint32_t stride)
 {
-	const unsigned char *at = planes->bytes + index;
 	uint64_t value = 0;
+	size_t at = index;
 
 	for (uint32_t plane = 0; plane < planes->count; plane++, at += stride)
-		value |= (uint64_t)*at << (8 * plane);
+		value |= (uint64_t)planes->bytes[at] << (8 * plane);
 	return value;
 }
 
@@ -498,6 +498,7 @@ static int take_times(
 {
 	const Fsmeta__V1__Batch *batch = reader->batch;
 	uint32_t index = reader->index;
+	const struct fsmeta_time unknown = {0, 0};
 	struct fsmeta_time mtime, ctime, btime;
 	bool valid;
 
@@ -512,12 +513,9 @@ static int take_times(
 	    take_planes(&reader->btime_nanoseconds, index, batch->count));
 	if (!valid)
 		return corrupt(error, "nanoseconds are out of range");
-	if (entry->fields & FSMETA_FIELD_MTIME)
-		entry->mtime = mtime;
-	if (entry->fields & FSMETA_FIELD_CTIME)
-		entry->ctime = ctime;
-	if (entry->fields & FSMETA_FIELD_BTIME)
-		entry->btime = btime;
+	entry->mtime = entry->fields & FSMETA_FIELD_MTIME ? mtime : unknown;
+	entry->ctime = entry->fields & FSMETA_FIELD_CTIME ? ctime : unknown;
+	entry->btime = entry->fields & FSMETA_FIELD_BTIME ? btime : unknown;
 	return 0;
 }
 
@@ -529,15 +527,11 @@ static int take_owner(
 
 	if (owner >= batch->n_owner_mode)
 		return corrupt(error, "an owner is not in the dictionary");
-	if (entry->fields & FSMETA_FIELD_MODE) {
-		entry->mode = batch->owner_mode[owner];
-		if (entry->mode & ~07777U)
-			return corrupt(error, "a mode is out of range");
-	}
-	if (entry->fields & FSMETA_FIELD_UID)
-		entry->uid = batch->owner_uid[owner];
-	if (entry->fields & FSMETA_FIELD_GID)
-		entry->gid = batch->owner_gid[owner];
+	if (batch->owner_mode[owner] & ~07777U)
+		return corrupt(error, "a mode is out of range");
+	entry->mode = entry->fields & FSMETA_FIELD_MODE ? batch->owner_mode[owner] : 0;
+	entry->uid = entry->fields & FSMETA_FIELD_UID ? batch->owner_uid[owner] : 0;
+	entry->gid = entry->fields & FSMETA_FIELD_GID ? batch->owner_gid[owner] : 0;
 	return 0;
 }
 
@@ -549,16 +543,15 @@ static int take_numbers(
 	uint64_t size = take_planes(&reader->size, index, batch->count);
 
 	reader->inode += (uint64_t)DENSE(batch, inode, index, 0);
-	if (entry->fields & FSMETA_FIELD_SIZE)
-		entry->size = size;
-	if (entry->fields & FSMETA_FIELD_INODE)
-		entry->inode = reader->inode;
-	if (entry->fields & FSMETA_FIELD_NLINK)
-		entry->nlink = DENSE(batch, nlink, index, 1);
+	entry->size = entry->fields & FSMETA_FIELD_SIZE ? size : 0;
+	entry->inode = entry->fields & FSMETA_FIELD_INODE ? reader->inode : 0;
+	entry->nlink = entry->fields & FSMETA_FIELD_NLINK ? DENSE(batch, nlink, index, 1) : 0;
+	entry->allocated = 0;
 	if (entry->fields & FSMETA_FIELD_ALLOCATED)
 		entry->allocated = ((size + (ALLOCATION_UNIT_BYTES - 1)) &
 				       ~(uint64_t)(ALLOCATION_UNIT_BYTES - 1)) +
 				   (uint64_t)DENSE(batch, allocated, index, 0);
+	entry->device = FSMETA_DEVICE_NONE;
 	if (entry->fields & FSMETA_FIELD_DEVICE) {
 		uint32_t device = DENSE(batch, device, index, 0);
 
@@ -631,6 +624,22 @@ static int take_hash(
 	memcpy(entry->hash, batch->hashes.data + reader->hashes_at, bytes);
 	reader->hashes_at += bytes;
 	return 0;
+}
+
+/** Forgets what only few entries have; everything else is set for every entry. */
+static inline void clear_exceptions(struct fsmeta_entry *entry)
+{
+	entry->flags = 0;
+	entry->error = 0;
+	entry->unknown_since = 0;
+	entry->target = NULL;
+	entry->target_length = 0;
+	entry->rdev_major = 0;
+	entry->rdev_minor = 0;
+	if (entry->hash_algorithm != FSMETA_HASH_NONE) {
+		entry->hash_algorithm = FSMETA_HASH_NONE;
+		memset(entry->hash, 0, sizeof(entry->hash));
+	}
 }
 
 static int take_values(
@@ -716,7 +725,8 @@ int fsmeta_batch_reader_next(
 		code = step_place(reader, error);
 	if (code)
 		return code;
-	*entry = (struct fsmeta_entry){.type = type, .device = FSMETA_DEVICE_NONE};
+	clear_exceptions(entry);
+	entry->type = type;
 	entry->fields = reader->expected[type];
 	set_place(reader, entry);
 	code = take_values(reader, entry, error);

@@ -111,7 +111,12 @@ void fsmeta_stream_output_abort(struct fsmeta_stream_output *output);
 /**
  * Opens a stream as a cursor.  A regular file is read by its seek table and its
  * trailer is checked first; a pipe is read forward and its trailer checked at
- * the end, before next() says 0.
+ * the end, before next() says 0.  Only a file offers runs (FSMETA_RUN_BATCH), and
+ * skips folders without reading them.
+ *
+ * cursor->source is the trailer's BatchSource; of a pipe it is the header's until
+ * next() has said 0, with file systems added as entries name them.  Strings that
+ * it held before stay valid until close.
  *
  * Errors: FSMETA_E_FOREIGN (no FsScanStream), FSMETA_E_TRUNCATED (no trailer;
  * offset and reason say how far it was good and how many entries that is),

@@ -554,8 +554,11 @@ int fsmeta_trailer_parse(struct fsmeta_trailer *trailer, const struct fsmeta_hea
 	trailer->batch_count = message->n_batch_entries;
 	trailer->records_digest = fsmeta_digest_load(message->records_digest.data);
 	wrong = judge_paths(trailer);
-	if (wrong)
+	if (wrong) {
+		/* Nobody may walk them. */
+		trailer->message = NULL;
 		goto wrong;
+	}
 	code = parse_source(&trailer->source, message->source_json, label, offset, error);
 	if (code)
 		return code;

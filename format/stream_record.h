@@ -83,7 +83,7 @@ struct fsmeta_header {
 bool fsmeta_header_begins(const unsigned char *bytes, size_t size);
 
 /**
- * Fills *out (initialised here, released on failure).  FSMETA_E_FOREIGN,
+ * Fills *out (initialised here; to be released on failure too).  FSMETA_E_FOREIGN,
  * FSMETA_E_UNSUPPORTED naming version or feature, FSMETA_E_CORRUPT, FSMETA_E_MEMORY.
  */
 int fsmeta_header_parse(struct fsmeta_header *out, const struct fsmeta_record *record,
