@@ -58,8 +58,8 @@ int fsmeta_stream_writer_new(struct fsmeta_stream_writer **out, int fd, const ch
  * outside the source's mask are left out.  Ids are written where the source's
  * are stable.
  */
-int fsmeta_stream_writer_add(struct fsmeta_stream_writer *writer,
-    const struct fsmeta_entry *entry, struct fsmeta_error *error);
+int fsmeta_stream_writer_add(struct fsmeta_stream_writer *writer, const struct fsmeta_entry *entry,
+    struct fsmeta_error *error);
 
 /** What the writer counted; valid after finish. */
 struct fsmeta_stream_summary {
