@@ -337,7 +337,9 @@ int fsmeta_batch_list_append(struct fsmeta_batch_list *list, const struct fsmeta
 	unsigned char digest_bytes[DIGEST_BYTES];
 
 	fsmeta_digest_store(digest_bytes, digest);
-	if (append_path(list, facts->first_path, facts->first_path_length) ||
+	/* The root's path may be no pointer at all. */
+	if (append_path(list, facts->first_path_length ? facts->first_path : "",
+		facts->first_path_length) ||
 	    fsmeta_buffer_append(&list->entries, &facts->entries, sizeof(facts->entries)) ||
 	    fsmeta_buffer_append(&list->offset, &distance, sizeof(distance)) ||
 	    fsmeta_buffer_append(&list->id_min, &facts->id_min, sizeof(facts->id_min)) ||
