@@ -148,7 +148,7 @@ def test_path_and_depth(fsmeta, scratch):
         whole = oracle.parse_jsonl(fsmeta.run("ls", "--format=jsonl", operand).out)
         folders = [entry["path"] for entry in whole if entry["type"] == "folder"][1:]
         for folder in folders[::7]:
-            part = oracle.parse_jsonl(fsmeta.run("ls", "--format=jsonl", operand, folder).out)
+            part = oracle.parse_jsonl(fsmeta.run("ls", "--format=jsonl", "--", operand, folder).out)
             inside = [entry for entry in whole if (entry["path"] + b"/").startswith(folder + b"/")]
             below = [entry for entry in inside if entry["path"] != folder]
             # Contract: "what is below PATH"; the folder itself may head the listing.
