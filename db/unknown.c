@@ -341,7 +341,10 @@ static int reload(struct fsmeta_db_update *update, struct fsmeta_error *error)
 	return code;
 }
 
-/** Whether a folder above `root` is unknown too, or it is no living folder at all. */
+/**
+ * Whether a folder above `root` is unknown too, or dead.  A file has no position
+ * to climb from, and needs none: one that is dead or covered was not named.
+ */
 static int is_covered(
     struct fsmeta_db_update *update, int64_t root, bool *covered, struct fsmeta_error *error)
 {
@@ -354,7 +357,7 @@ static int is_covered(
 		int64_t parent;
 
 		code = parent_of(update, folder, &parent, &name, error);
-		*covered = parent < 0 || (parent > 0 && find_place(update, parent));
+		*covered = parent > 0 ? find_place(update, parent) != NULL : parent < 0 && depth;
 		folder = *covered ? 0 : parent;
 	}
 	fsmeta_buffer_release(&name);

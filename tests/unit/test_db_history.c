@@ -52,6 +52,8 @@ struct node {
 	/** As it was last stored. */
 	struct fsmeta_entry stored;
 	uint64_t unknown_since;
+	/** The scan is told to leave it out. */
+	bool excluded;
 };
 
 struct listing {
@@ -169,13 +171,19 @@ static struct node *find_path(struct listing *listing, const char *path)
 	return bsearch(&key, listing->nodes, listing->count, sizeof(key), compare_nodes);
 }
 
+/** What is below is not seen. */
+static bool hides(const struct node *node)
+{
+	return node->excluded || (is_folder(node) && node->now.flags);
+}
+
 /** No part of the listing is hidden from the scan at this path. */
 static bool is_visible(struct listing *listing, const char *path)
 {
 	for (size_t i = 0; i < listing->count; i++) {
 		struct node *node = &listing->nodes[i];
 
-		if (is_folder(node) && (node->now.flags & FSMETA_FLAG_UNREADABLE) &&
+		if (hides(node) &&
 		    (strcmp(node->path, path) == 0 ||
 			fsmeta_path_is_within(path, strlen(path), node->path, strlen(node->path))))
 			return false;
@@ -350,10 +358,19 @@ static void mutate_hide(struct listing *listing)
 	}
 }
 
+static void mutate_exclude(struct listing *listing)
+{
+	struct node *node = random_victim(listing);
+
+	if (node)
+		node->excluded = true;
+}
+
 static void mutate_show(struct listing *listing)
 {
 	struct node *node = &listing->nodes[random_number(listing->count)];
 
+	node->excluded = false;
 	if (node->unknown_since == 0 && node->now.flags) {
 		node->now.flags = 0;
 		node->now.error = 0;
@@ -541,15 +558,18 @@ static void naive_diff(struct listing *old, struct listing *new, uint64_t number
 	}
 	for (size_t i = 0; i < new->count; i++) {
 		struct node *node = &new->nodes[i];
-		const struct node *hidden_by = NULL;
+		bool hidden = node->excluded;
 
 		for (size_t k = 0; k < i; k++)
-			if (is_folder(&new->nodes[k]) && new->nodes[k].now.flags &&
-			    is_below(node, new->nodes[k].path) && !hidden_by)
-				hidden_by = &new->nodes[k];
-		if (hidden_by) {
+			if (hides(&new->nodes[k]) && is_below(node, new->nodes[k].path))
+				hidden = true;
+		if (hidden) {
 			struct node *before = find_key(old, node->key);
+			struct fsmeta_entry was = masked(&before->stored, before->path, old->mask);
 
+			was.id = ids[node->key];
+			if (node->excluded)
+				add_change(FSMETA_CHANGE_UNKNOWN, &was, NULL, 0, 0);
 			node->stored = before->stored;
 			if (!node->unknown_since)
 				node->unknown_since = number;
@@ -782,14 +802,17 @@ static void write_generation(struct fsmeta_db *db, uint64_t number, enum origin 
 	fsmeta_batch_source_release(&source);
 }
 
-static void mutate(struct listing *listing, bool moves)
+static void mutate(struct listing *listing, enum origin origin)
 {
+	bool moves = origin == ORIGIN_NAIVE_MOVES;
 	size_t steps = 1 + random_number(30);
 
 	/* What is hidden was so before anything else happened to it. */
 	for (size_t i = random_number(3); i > 0; i--)
 		mutate_hide(listing);
-	for (size_t i = random_number(6); i > 0; i--)
+	for (size_t i = random_number(3); i > 0 && origin != ORIGIN_MERGE; i--)
+		mutate_exclude(listing);
+	for (size_t i = random_number(8); i > 0; i--)
 		mutate_show(listing);
 	for (size_t i = 0; i < steps; i++) {
 		switch (random_number(8)) {
@@ -832,7 +855,7 @@ static void run_history(const char *path, uint64_t seed, enum origin origin)
 		history[number] = history[number - 1];
 		if (number == 1)
 			insert(&history[1], "", FSMETA_TYPE_FOLDER);
-		mutate(&history[number], origin == ORIGIN_NAIVE_MOVES);
+		mutate(&history[number], origin);
 		settle_keys(&history[number - 1], &history[number]);
 		if (random_number(8) == 0)
 			history[number].mask =
