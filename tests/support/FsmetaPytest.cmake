@@ -6,7 +6,8 @@ include_guard(GLOBAL)
 
 option(FSMETA_REQUIRE_PYTHON "Fail where the tests in Python cannot run" OFF)
 set(FSMETA_PYTHON "" CACHE STRING "Python interpreter with pytest, protobuf, zstandard, xxhash")
-set(FSMETA_PYTEST_WORKS FALSE)
+# In the cache, because the folders that include this file are siblings.
+set(FSMETA_PYTEST_WORKS FALSE CACHE INTERNAL "")
 
 set(candidates "${FSMETA_PYTHON}" /usr/bin/python3 python3)
 foreach(candidate IN LISTS candidates)
@@ -16,7 +17,7 @@ foreach(candidate IN LISTS candidates)
       RESULT_VARIABLE result OUTPUT_QUIET ERROR_QUIET)
     if(result EQUAL 0)
       set(FSMETA_PYTHON "${candidate}" CACHE STRING "" FORCE)
-      set(FSMETA_PYTEST_WORKS TRUE)
+      set(FSMETA_PYTEST_WORKS TRUE CACHE INTERNAL "")
       break()
     endif()
   endif()
