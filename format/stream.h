@@ -13,6 +13,8 @@
 #include "format/change.h"
 #include "format/cursor.h"
 
+#include <signal.h>
+
 #define FSMETA_STREAM_SOURCE_NAME "source.json"
 #define FSMETA_STREAM_ENTRIES_NAME "entries.fss"
 
@@ -154,9 +156,10 @@ struct fsmeta_stream_check {
 /**
  * Reads everything: frames and their checksums, seek table, batch digests,
  * order, counts, totals, state digest, trailer, source.json.  0 where all is
- * well, otherwise the first damage as an error.
+ * well, otherwise the first damage as an error; FSMETA_E_STOPPED once `stop` (may be
+ * NULL) is not 0.
  */
-int fsmeta_stream_verify(
-    struct fsmeta_stream_check *out, const char *path, struct fsmeta_error *error);
+int fsmeta_stream_verify(struct fsmeta_stream_check *out, const char *path,
+    const volatile sig_atomic_t *stop, struct fsmeta_error *error);
 
 #endif

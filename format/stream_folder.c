@@ -226,8 +226,8 @@ static bool totals_equal(const struct fsmeta_totals *a, const struct fsmeta_tota
 }
 
 /** Reads the cursor, which is opened to be read forward, to its end. */
-static int verify_cursor(
-    struct fsmeta_stream_check *out, struct fsmeta_cursor *cursor, struct fsmeta_error *error)
+static int verify_cursor(struct fsmeta_stream_check *out, struct fsmeta_cursor *cursor,
+    const volatile sig_atomic_t *stop, struct fsmeta_error *error)
 {
 	struct fsmeta_stream_progress progress;
 	const struct fsmeta_entry *entry;
@@ -236,6 +236,9 @@ static int verify_cursor(
 
 	while ((code = fsmeta_cursor_next(cursor, &entry, error)) > 0) {
 		code = count_entry(&tally, entry, cursor->source, error);
+		if (!code && stop && *stop)
+			code = fsmeta_error_set(error, FSMETA_E_STOPPED, cursor->label,
+			    "checking a stream", "stopped on request");
 		if (code)
 			break;
 	}
@@ -262,8 +265,8 @@ static bool is_folder(const char *path)
 	return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-int fsmeta_stream_verify(
-    struct fsmeta_stream_check *out, const char *path, struct fsmeta_error *error)
+int fsmeta_stream_verify(struct fsmeta_stream_check *out, const char *path,
+    const volatile sig_atomic_t *stop, struct fsmeta_error *error)
 {
 	struct fsmeta_cursor *cursor;
 	int folder_fd = -1;
@@ -275,7 +278,7 @@ int fsmeta_stream_verify(
 	else
 		code = open_file(&cursor, path, false, error);
 	if (!code)
-		code = verify_cursor(out, cursor, error);
+		code = verify_cursor(out, cursor, stop, error);
 	if (!code && folder_fd >= 0) {
 		code = check_source(folder_fd, path, cursor->source, error);
 		out->source_json_agrees = code == 0;

@@ -57,8 +57,12 @@ static int check_pipe(uint64_t *entries, struct fsmeta_operand *operand, struct 
 
 	if (status < 0)
 		return status;
-	while ((status = fsmeta_cursor_next(cursor, &entry, error)) > 0)
+	while ((status = fsmeta_cursor_next(cursor, &entry, error)) > 0) {
 		++*entries;
+		status = fsmeta_check_stop(error);
+		if (status < 0)
+			break;
+	}
 	fsmeta_cursor_close(cursor);
 	return status;
 }
@@ -73,7 +77,7 @@ static int check_stream(const struct check_arguments *arguments, struct fsmeta_o
 	if (operand->kind == FSMETA_OPERAND_STREAM_PIPE)
 		status = check_pipe(&result.entries, operand, error);
 	else
-		status = fsmeta_stream_verify(&result, operand->path, error);
+		status = fsmeta_stream_verify(&result, operand->path, &fsmeta_stop_signal, error);
 	if (status >= 0 && !arguments->quiet)
 		printf("stream is whole: %" PRIu64 " entries\n", result.entries);
 	return status;

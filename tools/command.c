@@ -15,6 +15,13 @@ static void on_stop_signal(int number)
 	fsmeta_stop_signal = number;
 }
 
+int fsmeta_check_stop(struct fsmeta_error *error)
+{
+	return fsmeta_stop_signal ? fsmeta_error_set(error, FSMETA_E_STOPPED, NULL, "working",
+					"stopped on request")
+				  : 0;
+}
+
 void fsmeta_signals_setup(void)
 {
 	struct sigaction action;

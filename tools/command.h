@@ -38,6 +38,7 @@ struct fsmeta_command {
 };
 
 int fsmeta_command_scan(int argc, char **argv);
+int fsmeta_command_init(int argc, char **argv);
 int fsmeta_command_import(int argc, char **argv);
 int fsmeta_command_export(int argc, char **argv);
 int fsmeta_command_diff(int argc, char **argv);
@@ -47,6 +48,9 @@ int fsmeta_command_check(int argc, char **argv);
 
 /** Number of the signal that asked us to stop, 0 while none did. */
 extern volatile sig_atomic_t fsmeta_stop_signal;
+
+/** FSMETA_E_STOPPED once a signal asked us to stop, else 0.  For every loop over entries. */
+int fsmeta_check_stop(struct fsmeta_error *error);
 
 /** SIGINT and SIGTERM raise the flag; SIGPIPE becomes EPIPE. */
 void fsmeta_signals_setup(void);

@@ -71,6 +71,8 @@ static int copy_entries(
 
 	while ((status = fsmeta_cursor_next(cursor, &entry, error)) > 0) {
 		status = fsmeta_stream_writer_add(writer, entry, error);
+		if (status >= 0)
+			status = fsmeta_check_stop(error);
 		if (status < 0)
 			return status;
 	}

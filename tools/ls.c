@@ -146,6 +146,8 @@ static int list(const struct ls_arguments *arguments, struct fsmeta_cursor *curs
 			       arguments->path, path_length, entry->path, entry->path_length)) {
 			status = fsmeta_cursor_skip(cursor, entry->depth + 1, error);
 		}
+		if (status >= 0)
+			status = fsmeta_check_stop(error);
 		if (status < 0)
 			return status;
 	}

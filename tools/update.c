@@ -103,6 +103,8 @@ static int update_first(struct fsmeta_db_generation *out, struct fsmeta_db *db,
 	sink = fsmeta_db_update_sink(update);
 	while ((status = fsmeta_cursor_next(cursor, &change.after, error)) > 0) {
 		status = sink->change(sink, &change, error);
+		if (status >= 0)
+			status = fsmeta_check_stop(error);
 		if (status < 0)
 			break;
 		/* What lies below a new folder is inside it, as a diff would say. */

@@ -101,11 +101,12 @@ static void a_folder_is_written_opened_and_replaced(void **state)
 		    fsmeta_stream_open_file(&cursor, below("entries.fss"), &error), &error);
 		io_assert_yields(cursor, &tree);
 		fsmeta_cursor_close(cursor);
-		io_assert_ok(fsmeta_stream_verify(&check, place, &error), &error);
+		io_assert_ok(fsmeta_stream_verify(&check, place, NULL, &error), &error);
 		assert_int_equal(check.entries, tree.count);
 		assert_true(check.source_json_agrees);
 		assert_true(check.batches > 0 && check.file_bytes > 0);
-		io_assert_ok(fsmeta_stream_verify(&check, below("entries.fss"), &error), &error);
+		io_assert_ok(
+		    fsmeta_stream_verify(&check, below("entries.fss"), NULL, &error), &error);
 		assert_false(check.source_json_agrees);
 		assert_int_equal(1, count_names());
 		tree_release(&tree);
@@ -210,13 +211,14 @@ static void a_foreign_source_json_is_reported(void **state)
 			assert_int_equal(
 			    FSMETA_E_TRUNCATED, fsmeta_stream_open_folder(&cursor, place, &error));
 			assert_int_equal(
-			    FSMETA_E_TRUNCATED, fsmeta_stream_verify(&check, place, &error));
+			    FSMETA_E_TRUNCATED, fsmeta_stream_verify(&check, place, NULL, &error));
 			continue;
 		}
 		assert_int_equal(
 		    FSMETA_E_CORRUPT, fsmeta_stream_open_folder(&cursor, place, &error));
 		assert_non_null(strstr(error.reason, reasons[what]));
-		assert_int_equal(FSMETA_E_CORRUPT, fsmeta_stream_verify(&check, place, &error));
+		assert_int_equal(
+		    FSMETA_E_CORRUPT, fsmeta_stream_verify(&check, place, NULL, &error));
 		assert_false(check.source_json_agrees);
 	}
 	assert_int_equal(0, unlink(below("source.json")));
@@ -240,7 +242,7 @@ static void what_is_no_stream_is_not_opened(void **state)
 	assert_int_equal(FSMETA_E_SYSTEM, fsmeta_stream_open_file(&cursor, folder, &error));
 	assert_int_equal(error.system_errno, EISDIR);
 	assert_int_equal(FSMETA_E_FOREIGN, fsmeta_stream_open_folder(&cursor, folder, &error));
-	assert_int_equal(FSMETA_E_FOREIGN, fsmeta_stream_verify(&check, folder, &error));
+	assert_int_equal(FSMETA_E_FOREIGN, fsmeta_stream_verify(&check, folder, NULL, &error));
 	assert_false(fsmeta_stream_is_folder(place));
 	assert_false(fsmeta_stream_is_file(place));
 	/* A FIFO of that name is not waited for. */
