@@ -31,8 +31,8 @@ enum fsmeta_db_mode {
  * another application's), FSMETA_E_UNSUPPORTED (newer schema, by its number),
  * FSMETA_E_CORRUPT, FSMETA_E_BUSY.
  */
-int fsmeta_db_open(struct fsmeta_db **out, const char *path, enum fsmeta_db_mode mode,
-    struct fsmeta_error *error);
+int fsmeta_db_open(
+    struct fsmeta_db **out, const char *path, enum fsmeta_db_mode mode, struct fsmeta_error *error);
 
 /** Checkpoints, truncates the log, closes.  NULL is allowed. */
 void fsmeta_db_close(struct fsmeta_db *db);
@@ -67,12 +67,12 @@ int fsmeta_db_newest(struct fsmeta_db *db, uint64_t *number, struct fsmeta_error
  * bare date means its end, UTC); NULL = the newest.  FSMETA_E_NOT_FOUND,
  * FSMETA_E_USAGE.
  */
-int fsmeta_db_resolve(struct fsmeta_db *db, const char *specification, uint64_t *number,
-    struct fsmeta_error *error);
+int fsmeta_db_resolve(
+    struct fsmeta_db *db, const char *specification, uint64_t *number, struct fsmeta_error *error);
 
 /** Fills *out (initialised here, to be released).  FSMETA_E_NOT_FOUND. */
-int fsmeta_db_generation(struct fsmeta_db *db, uint64_t number,
-    struct fsmeta_db_generation *out, struct fsmeta_error *error);
+int fsmeta_db_generation(struct fsmeta_db *db, uint64_t number, struct fsmeta_db_generation *out,
+    struct fsmeta_error *error);
 
 /**
  * Calls `each` for every generation, oldest first, pruned ones included; a
@@ -119,15 +119,20 @@ struct fsmeta_db_update;
 int fsmeta_db_update_begin(struct fsmeta_db_update **out, struct fsmeta_db *db, uint64_t base,
     const struct fsmeta_batch_source *source, struct fsmeta_error *error);
 
-/** *Borrowed* until commit or abort. */
+/**
+ * *Borrowed* until commit or abort.  Takes changes of the stored notion against the
+ * base; `before` is as the base's cursor gave it, id and device included.  Every
+ * place that is unknown in the new generation needs its UNREADABLE or UNKNOWN
+ * change, CONTINUED or not: one that is not named is known again.
+ */
 struct fsmeta_change_sink *fsmeta_db_update_sink(struct fsmeta_db_update *update);
 
 /**
  * Writes the generation row and commits; frees `update` in every case.  On
  * failure the database is as before.  `out` (may be NULL) is initialised here.
  */
-int fsmeta_db_update_commit(struct fsmeta_db_update *update, struct fsmeta_db_generation *out,
-    struct fsmeta_error *error);
+int fsmeta_db_update_commit(
+    struct fsmeta_db_update *update, struct fsmeta_db_generation *out, struct fsmeta_error *error);
 
 /** Rolls back and frees.  NULL is allowed. */
 void fsmeta_db_update_abort(struct fsmeta_db_update *update);

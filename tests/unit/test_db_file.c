@@ -140,7 +140,7 @@ static void test_damaged_rows(void **state)
 	    "UPDATE folder_position SET name = x'666666' WHERE folder = 2",
 	    "UPDATE folder_position SET since = 2 WHERE depth = 1",
 	    ("INSERT INTO file_past (parent, name, until, id, attributes, since)"
-	    " SELECT parent, name, 3, id, attributes, 1 FROM file WHERE size = 2"),
+	     " SELECT parent, name, 3, id, attributes, 1 FROM file WHERE size = 2"),
 	    "INSERT INTO unknown VALUES (2, 1, NULL, 0, '', 0)",
 	    "INSERT INTO unknown VALUES (2, 5, 5, 0, '', 0)",
 	    "UPDATE generation SET state_digest = '00'",
