@@ -382,8 +382,11 @@ def test_killed_import(fsmeta, large, scratch):
     assert both != expected
 
     rng = random.Random(SEED)
-    killed = held = 0
-    for attempt in range(12):
+    killed = held = attempt = 0
+    # How many moments hit depends on how busy the machine is: until enough have.
+    while killed < 8 or held < 5:
+        attempt += 1
+        assert attempt < 60, f"killed {killed}, previous generation found {held} times"
         for name in os.listdir(scratch):
             if name.startswith("tree.db"):
                 os.unlink(os.path.join(scratch, name))
@@ -405,7 +408,6 @@ def test_killed_import(fsmeta, large, scratch):
         if count == 1:
             fsmeta.run("import", database, second)
             assert fsmeta.run("ls", "--format=jsonl", database).out == both
-    assert killed >= 6 and held >= 4, f"killed {killed}, previous generation found {held} times"
 
 
 def test_killed_first_import(fsmeta, large, scratch):
