@@ -44,7 +44,10 @@ struct fsmeta_diff_options {
 	bool seen_only;
 	/** Spool bound in memory, 0 = default. */
 	size_t spool_bytes;
-	/** When it becomes non-zero diff stops with FSMETA_E_STOPPED.  May be NULL. */
+	/**
+	 * When it becomes non-zero diff and replay stop with FSMETA_E_STOPPED.  May be NULL;
+	 * *borrowed* until the diff is freed.
+	 */
 	const volatile sig_atomic_t *stop;
 };
 
@@ -71,9 +74,11 @@ struct fsmeta_diff;
  *
  * What the newer side could not or did not look at is never removed: below an
  * unreadable folder or one on another file system that was not entered, and
- * outside of `b`'s sub-trees, what `b` lacks is passed over in `a`, with one
- * change (unreadable or unknown) at the topmost place, except that what a
- * --subtree scan was not asked for gives none.  An unreadable folder that both
+ * outside of `b`'s sub-trees, and where `b`'s excludes match, what `b` lacks is
+ * passed over in `a`, with one change (unreadable or unknown) at the topmost place,
+ * except that what a --subtree scan was not asked for gives none.  Of what was
+ * excluded the change has `before` alone; where `b` is a state that shows it all
+ * the same, carried, the change is told too.  An unreadable folder that both
  * sides have gives its change in any case, CONTINUED where flag and errno are
  * those of the older side; one on another file system only where something is
  * carried below it.

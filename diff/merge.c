@@ -31,7 +31,8 @@
  *
  *     WHOLE   a folder that was added or removed.  What follows below it went
  *             with it: INSIDE, and counted.
- *     UNSEEN  a folder of both sides in which the newer side could not look.
+ *     UNSEEN  a folder of both sides in which the newer side could not look, or one
+ *             of the older side alone that the newer side's excludes leave out.
  *             What only the older side has below it is carried, and counted.
  *     SEEN    a folder of both sides that the newer side did list, although it
  *             lies in an UNSEEN one: absence below it is evidence again.
@@ -52,7 +53,7 @@
 #include "diff/merge.h"
 
 #include "base/path.h"
-#include "diff/scope.h"
+#include "format/scope.h"
 
 #include <stdlib.h>
 
@@ -81,7 +82,9 @@ struct frame {
 	uint64_t place;
 	uint64_t entries;
 	uint64_t bytes;
-	/** UNSEEN: an entry below was known on the older side until now. */
+	/** UNSEEN: the folder itself was not looked at either. */
+	bool is_whole;
+	/** UNSEEN: an entry below, or a whole one itself, was known on the older side until now. */
 	bool lost_sight;
 };
 
@@ -177,9 +180,9 @@ static int close_whole(struct merge *merge, const struct frame *frame)
 
 static int close_unseen(struct merge *merge, struct frame *frame)
 {
-	if (frame->change == FSMETA_CHANGE_UNKNOWN && !frame->entries)
+	if (frame->change == FSMETA_CHANGE_UNKNOWN && !frame->entries && !frame->is_whole)
 		return fsmeta_change_spool_drop(merge->spool, frame->place, merge->error);
-	if (frame->entries && !frame->lost_sight)
+	if ((frame->entries || frame->is_whole) && !frame->lost_sight)
 		frame->change_flags |= FSMETA_CHANGE_CONTINUED;
 	count_change(merge, frame->change, frame->change_flags);
 	return fsmeta_change_spool_amend(merge->spool, frame->place, frame->change_flags,
@@ -310,6 +313,30 @@ static int carry(struct merge *merge, const struct fsmeta_entry *entry)
 	return fsmeta_cursor_skip(merge->a.cursor, entry->depth + 1, merge->error);
 }
 
+/** Tells what `b` was told to leave out; what lies below it is counted with it. */
+static int leave_out(struct merge *merge, const struct fsmeta_entry *entry)
+{
+	struct fsmeta_change change = {.kind = FSMETA_CHANGE_UNKNOWN, .before = entry};
+	struct frame frame = {
+	    .kind = FRAME_UNSEEN,
+	    .change = FSMETA_CHANGE_UNKNOWN,
+	    .depth = entry->depth,
+	    .is_whole = true,
+	    .lost_sight = !entry->unknown_since,
+	};
+	int code;
+
+	if (entry->unknown_since)
+		change.flags = FSMETA_CHANGE_CONTINUED;
+	code = fsmeta_change_spool_append(merge->spool, &change, &frame.place, merge->error);
+	if (code)
+		return code;
+	if (entry->type == FSMETA_TYPE_FOLDER)
+		return open_frame(merge, &frame);
+	count_change(merge, change.kind, change.flags);
+	return 0;
+}
+
 static int take_older(struct merge *merge)
 {
 	const struct fsmeta_entry *entry = merge->a.held;
@@ -325,9 +352,12 @@ static int take_older(struct merge *merge)
 		count_unseen(top_frame(merge), entry, !entry->unknown_since);
 		return 0;
 	}
-	switch (fsmeta_scope_judge(&merge->scope, entry->path, entry->path_length)) {
+	switch (fsmeta_scope_judge(
+	    &merge->scope, entry->path, entry->path_length, entry->type == FSMETA_TYPE_FOLDER)) {
 	case FSMETA_SCOPE_NOT_ASKED:
 		return carry(merge, entry);
+	case FSMETA_SCOPE_EXCLUDED:
+		return leave_out(merge, entry);
 	case FSMETA_SCOPE_LOOKED:
 		break;
 	}
@@ -538,6 +568,17 @@ static int open_seen(struct merge *merge, const struct fsmeta_entry *after)
 	return open_frame(merge, &frame);
 }
 
+/**
+ * True where `b` is a state and shows `entry` although its own excludes left it out:
+ * the topmost such place.
+ */
+static bool is_shown_unseen(struct merge *merge, const struct fsmeta_entry *entry)
+{
+	return merge->b_is_state && entry->unknown_since && !hiding_frame(merge) &&
+	       fsmeta_scope_judge(&merge->scope, entry->path, entry->path_length,
+		   entry->type == FSMETA_TYPE_FOLDER) == FSMETA_SCOPE_EXCLUDED;
+}
+
 static int take_same_type(
     struct merge *merge, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
 {
@@ -556,6 +597,8 @@ static int take_same_type(
 	code = write_modified(merge, before, after);
 	if (code)
 		return code;
+	if (is_shown_unseen(merge, after))
+		return leave_out(merge, before);
 	if (hidden)
 		return write_unseen(merge, hidden, before, after);
 	return open_seen(merge, after);

@@ -347,6 +347,67 @@ static void look_at_subtrees(struct chance *chance, struct tree *tree, const str
 	tree_filter(tree, out);
 }
 
+/** What an exclude of these tests is: "/name" for the whole path, "name/" for folders. */
+static bool naive_pattern_matches(
+    const char *pattern, const char *path, size_t length, enum fsmeta_type type)
+{
+	const char *name = path + fsmeta_path_name_offset(path, length);
+	size_t name_length = length - (size_t)(name - path), pattern_length = strlen(pattern);
+
+	if (pattern[pattern_length - 1] == '/') {
+		if (type != FSMETA_TYPE_FOLDER)
+			return false;
+		pattern_length--;
+	}
+	if (*pattern == '/') {
+		if (name != path)
+			return false;
+		pattern++;
+		pattern_length--;
+	}
+	return name_length == pattern_length && !memcmp(name, pattern, name_length);
+}
+
+/** Whether the source's excludes name this very entry. */
+static bool naive_is_excluded(
+    const struct fsmeta_batch_source *source, const struct fsmeta_entry *entry)
+{
+	for (size_t i = 0; i < source->excludes.count && entry->path_length; i++)
+		if (naive_pattern_matches(
+			source->excludes.items[i], entry->path, entry->path_length, entry->type))
+			return true;
+	return false;
+}
+
+/** Makes `tree` what a scan with one to three excludes would have shown, or carried. */
+static void exclude_some(struct chance *chance, struct tree *tree, bool carries)
+{
+	bool out[MOST_ENTRIES + 1] = {false};
+	unsigned count = 1 + below(chance, 3);
+
+	for (unsigned i = 0; i < count; i++) {
+		char pattern[300];
+
+		snprintf(pattern, sizeof(pattern), "%s%s%s", one_in(chance, 3) ? "/" : "",
+		    name_at(below(chance, NAME_COUNT)), one_in(chance, 3) ? "/" : "");
+		assert_int_equal(fsmeta_batch_source_add_string(&tree->source,
+				     &tree->source.excludes, pattern, strlen(pattern)),
+		    0);
+	}
+	for (size_t i = 0; i < tree->count; i++) {
+		if (!naive_is_excluded(&tree->source, &tree->entries[i]))
+			continue;
+		for (size_t j = i; j < tree->count; j++)
+			if (j == i || is_below(&tree->entries[j], &tree->entries[i]))
+				out[j] = true;
+	}
+	for (size_t i = 0; i < tree->count && carries; i++)
+		if (out[i])
+			tree->entries[i].unknown_since = 7;
+	if (!carries)
+		tree_filter(tree, out);
+}
+
 /** File systems in the same order, in another, or some missing. */
 static void add_filesystems(struct chance *chance, struct tree *a, struct tree *b)
 {
@@ -552,6 +613,8 @@ static bool is_folder_of(const struct tree *tree, const char *path, size_t lengt
 	return entry && entry->type == FSMETA_TYPE_FOLDER;
 }
 
+static bool is_shown_unseen(const struct naive *naive, const struct fsmeta_entry *entry);
+
 /** The folder of `b` that hides what is at `path`, NULL where none does. */
 static const struct fsmeta_entry *hidden_by(
     const struct naive *naive, const char *path, size_t length)
@@ -572,14 +635,26 @@ static const struct fsmeta_entry *hidden_by(
 			return folder;
 		if (!folder->unknown_since)
 			return NULL;
+		if (is_shown_unseen(naive, folder))
+			return folder;
 	}
 	return NULL;
+}
+
+/** Where `b` is a state, what its own scan excluded is in it all the same. */
+static bool is_shown_unseen(const struct naive *naive, const struct fsmeta_entry *entry)
+{
+	return naive->b_is_state && entry->unknown_since &&
+	       naive_in_scope(&naive->b->source, entry->path, entry->path_length) &&
+	       naive_is_excluded(&naive->b->source, entry) &&
+	       !hidden_by(naive, entry->path, entry->path_length);
 }
 
 enum fate {
 	FATE_REMOVED,
 	FATE_HIDDEN,
 	FATE_NOT_ASKED,
+	FATE_EXCLUDED,
 };
 
 /** What became of an entry that only `a` has. */
@@ -605,8 +680,10 @@ static enum fate naive_fate(
 	*folder = hidden_by(naive, entry->path, entry->path_length);
 	if (*folder)
 		return FATE_HIDDEN;
-	return naive_in_scope(&naive->b->source, entry->path, topmost) ? FATE_REMOVED
-								       : FATE_NOT_ASKED;
+	if (!naive_in_scope(&naive->b->source, entry->path, topmost))
+		return FATE_NOT_ASKED;
+	*folder = tree_find(naive->a, entry->path, topmost);
+	return naive_is_excluded(&naive->b->source, *folder) ? FATE_EXCLUDED : FATE_REMOVED;
 }
 
 static void naive_emit(struct naive *naive, const struct item *item)
@@ -763,6 +840,32 @@ static void naive_unseen(struct naive *naive, const struct fsmeta_entry *before,
 		naive_emit(naive, &item);
 }
 
+/** `before` was left out by b's excludes; `after` is what b as a state shows of it, or NULL. */
+static void naive_left_out(
+    struct naive *naive, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
+{
+	const struct tree *tree = after ? naive->b : naive->a;
+	struct item item = {.kind = FSMETA_CHANGE_UNKNOWN, .has_before = true, .before = *before};
+	bool known = !before->unknown_since;
+
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct fsmeta_entry *each = &tree->entries[i], *was = each;
+
+		if (after && (!each->unknown_since ||
+				 hidden_by(naive, each->path, each->path_length) != after))
+			continue;
+		if (!after && !is_below(each, before))
+			continue;
+		if (after)
+			was = tree_find(naive->a, each->path, each->path_length);
+		item.entries++;
+		item.bytes += each->type == FSMETA_TYPE_FILE ? each->size : 0;
+		known |= !was || was->type != each->type || !was->unknown_since;
+	}
+	item.flags = known ? 0 : FSMETA_CHANGE_CONTINUED;
+	naive_emit(naive, &item);
+}
+
 static void naive_pair(
     struct naive *naive, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
 {
@@ -787,22 +890,29 @@ static void naive_pair(
 		item.kind = FSMETA_CHANGE_CORRUPTED;
 	if (item.fields)
 		naive_emit(naive, &item);
-	if (after->flags & FSMETA_FLAG_UNREADABLE ||
-	    (after->flags & FSMETA_FLAG_OTHER_FILESYSTEM && after->type == FSMETA_TYPE_FOLDER))
+	if (is_shown_unseen(naive, after))
+		naive_left_out(naive, before, after);
+	else if (after->flags & FSMETA_FLAG_UNREADABLE ||
+		 (after->flags & FSMETA_FLAG_OTHER_FILESYSTEM && after->type == FSMETA_TYPE_FOLDER))
 		naive_unseen(naive, before, after, &item);
 }
 
 static void naive_path(
     struct naive *naive, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
 {
-	const struct fsmeta_entry *folder;
+	const struct fsmeta_entry *folder = NULL;
+	enum fate fate = FATE_REMOVED;
 
 	if (before && after && before->type == after->type) {
 		naive_pair(naive, before, after);
 		return;
 	}
-	if (before && (after || naive_fate(naive, before, &folder) == FATE_REMOVED))
+	if (before && !after)
+		fate = naive_fate(naive, before, &folder);
+	if (before && fate == FATE_REMOVED)
 		naive_whole(naive, FSMETA_CHANGE_REMOVED, naive->a, naive->b, before);
+	else if (fate == FATE_EXCLUDED && folder == before)
+		naive_left_out(naive, before, NULL);
 	if (after)
 		naive_whole(naive, FSMETA_CHANGE_ADDED, naive->b, naive->a, after);
 }
@@ -1122,6 +1232,8 @@ static void make_pair(struct pair *pair, struct chance *chance)
 		hide_some(chance, &pair->b, state && !pair->options.seen_only);
 		if (one_in(chance, 3) && pair->a.count)
 			look_at_subtrees(chance, &pair->b, &pair->a);
+		if (one_in(chance, 2))
+			exclude_some(chance, &pair->b, state && !pair->options.seen_only);
 	}
 	pair->options.notion = one_in(chance, 2) ? FSMETA_DIFF_STORED : FSMETA_DIFF_REPORTED;
 	pair->options.spool_bytes = one_in(chance, 2) ? 64 : 0;
@@ -1455,6 +1567,53 @@ static void what_was_not_asked_for_is_carried_silently(void **state)
 	tree_release(&b);
 }
 
+static void what_was_excluded_is_unknown_at_the_topmost_place(void **state)
+{
+	struct tree a, b;
+	struct items items;
+
+	(void)state;
+	tree_init_by_hand(&a);
+	tree_init_by_hand(&b);
+	add(&a, "", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "gone", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "gone/x.tmp", FSMETA_TYPE_FILE, 1);
+	add(&a, "keep", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "keep/new.tmp", FSMETA_TYPE_FILE, 2);
+	add(&a, "keep/old", FSMETA_TYPE_FILE, 1);
+	add(&a, "keep/old.tmp", FSMETA_TYPE_FILE, 2);
+	last(&a)->unknown_since = 3;
+	add(&a, "tmp", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "tmp/a", FSMETA_TYPE_FOLDER, 0);
+	add(&a, "tmp/a/b", FSMETA_TYPE_FILE, 5);
+	add(&a, "tmp/c.tmp", FSMETA_TYPE_FILE, 6);
+	add(&b, "", FSMETA_TYPE_FOLDER, 0);
+	add(&b, "keep", FSMETA_TYPE_FOLDER, 0);
+	fsmeta_batch_source_add_string(&b.source, &b.source.excludes, "*.tmp", 5);
+	fsmeta_batch_source_add_string(&b.source, &b.source.excludes, "/tmp/", 5);
+	items = diff_items(&a, &b, FSMETA_DIFF_REPORTED);
+	/* What is below a folder that is gone is gone. */
+	assert_int_equal(items.count, 6);
+	assert_item(&items, 0, FSMETA_CHANGE_REMOVED, "gone", 0, 1, 1);
+	assert_item(&items, 1, FSMETA_CHANGE_REMOVED, "gone/x.tmp", FSMETA_CHANGE_INSIDE, 0, 0);
+	assert_item(&items, 2, FSMETA_CHANGE_UNKNOWN, "keep/new.tmp", 0, 0, 0);
+	assert_item(&items, 3, FSMETA_CHANGE_REMOVED, "keep/old", 0, 0, 0);
+	assert_item(
+	    &items, 4, FSMETA_CHANGE_UNKNOWN, "keep/old.tmp", FSMETA_CHANGE_CONTINUED, 0, 0);
+	assert_item(&items, 5, FSMETA_CHANGE_UNKNOWN, "tmp", 0, 3, 11);
+	assert_false(items.items[5].has_after);
+	items_release(&items);
+
+	/* All of it was unknown before: no news. */
+	for (size_t i = 7; i < a.count; i++)
+		a.entries[i].unknown_since = 3;
+	items = diff_items(&a, &b, FSMETA_DIFF_REPORTED);
+	assert_item(&items, 5, FSMETA_CHANGE_UNKNOWN, "tmp", FSMETA_CHANGE_CONTINUED, 3, 11);
+	items_release(&items);
+	tree_release(&a);
+	tree_release(&b);
+}
+
 /** What a database's generation carries it shows, so what it does not show is gone. */
 static void a_state_is_believed_unless_it_shows_only_what_was_seen(void **state)
 {
@@ -1768,6 +1927,7 @@ int main(void)
 	    cmocka_unit_test(an_unreadable_file_loses_nothing),
 	    cmocka_unit_test(rotten_content_is_corruption),
 	    cmocka_unit_test(what_was_not_asked_for_is_carried_silently),
+	    cmocka_unit_test(what_was_excluded_is_unknown_at_the_topmost_place),
 	    cmocka_unit_test(a_state_is_believed_unless_it_shows_only_what_was_seen),
 	    cmocka_unit_test(first_import_adds_the_root_and_all_below),
 	    cmocka_unit_test(deep_chains_are_totalled),

@@ -11,11 +11,10 @@
  *                               |                   as the way to a sub-tree
  *                               '─────    neither:                       not asked
  *
- * Excludes will be judged here too, in gitignore's order, and get a verdict of
- * their own: what they newly leave out is worth a word, unlike the rest of a tree
- * of which a part was asked for.
+ * Excludes come second: what was not asked for is passed over without a word, and
+ * only what was asked for and left out all the same is worth one.
  */
-#include "diff/scope.h"
+#include "format/scope.h"
 
 #include "base/path.h"
 
@@ -49,11 +48,15 @@ int fsmeta_scope_init(struct fsmeta_scope *out, const struct fsmeta_batch_source
 	const struct fsmeta_string_list *list = &source->subtrees;
 
 	*out = (struct fsmeta_scope){0};
+	if (fsmeta_excludes_init(&out->excludes, &source->excludes))
+		return FSMETA_E_MEMORY;
 	if (!list->count)
 		return 0;
 	out->subtrees = calloc(list->count, sizeof(*out->subtrees));
-	if (!out->subtrees)
+	if (!out->subtrees) {
+		fsmeta_scope_release(out);
 		return FSMETA_E_MEMORY;
+	}
 	for (size_t i = 0; i < list->count; i++) {
 		out->subtrees[i].path = list->items[i];
 		out->subtrees[i].length = list->lengths[i];
@@ -66,6 +69,7 @@ int fsmeta_scope_init(struct fsmeta_scope *out, const struct fsmeta_batch_source
 void fsmeta_scope_release(struct fsmeta_scope *scope)
 {
 	free(scope->subtrees);
+	fsmeta_excludes_release(&scope->excludes);
 	*scope = (struct fsmeta_scope){0};
 }
 
@@ -85,18 +89,34 @@ static size_t count_up_to(const struct fsmeta_scope *scope, const struct fsmeta_
 	return low;
 }
 
-enum fsmeta_scope_verdict fsmeta_scope_judge(
-    const struct fsmeta_scope *scope, const char *path, size_t length)
+bool fsmeta_scope_holds(const struct fsmeta_scope *scope, const char *path, size_t length)
 {
 	struct fsmeta_scope_path wanted = {.path = path, .length = length};
 	size_t behind;
 
 	if (!scope->count)
-		return FSMETA_SCOPE_LOOKED;
+		return true;
 	behind = count_up_to(scope, &wanted);
-	if (behind && is_within(&wanted, &scope->subtrees[behind - 1]))
-		return FSMETA_SCOPE_LOOKED;
-	if (behind < scope->count && is_within(&scope->subtrees[behind], &wanted))
-		return FSMETA_SCOPE_LOOKED;
-	return FSMETA_SCOPE_NOT_ASKED;
+	return behind && is_within(&wanted, &scope->subtrees[behind - 1]);
+}
+
+/** Within a sub-tree, or on the way to one. */
+static bool is_asked_for(const struct fsmeta_scope *scope, const struct fsmeta_scope_path *wanted)
+{
+	size_t behind = count_up_to(scope, wanted);
+
+	return (behind && is_within(wanted, &scope->subtrees[behind - 1])) ||
+	       (behind < scope->count && is_within(&scope->subtrees[behind], wanted));
+}
+
+enum fsmeta_scope_verdict fsmeta_scope_judge(
+    const struct fsmeta_scope *scope, const char *path, size_t length, bool is_folder)
+{
+	struct fsmeta_scope_path wanted = {.path = path, .length = length};
+
+	if (scope->count && !is_asked_for(scope, &wanted))
+		return FSMETA_SCOPE_NOT_ASKED;
+	return fsmeta_excludes_match(&scope->excludes, path, length, is_folder)
+		   ? FSMETA_SCOPE_EXCLUDED
+		   : FSMETA_SCOPE_LOOKED;
 }

@@ -1,8 +1,9 @@
 /*
- * The scope against the plain definition: within a sub-tree, or on the way to one.
+ * The scope against the plain definition: within a sub-tree, or on the way to one,
+ * and not excluded.
  */
 #include "base/path.h"
-#include "diff/scope.h"
+#include "format/scope.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,15 +21,15 @@ static void everything_is_looked_at_without_subtrees(void **state)
 	(void)state;
 	fsmeta_batch_source_init(&source);
 	assert_int_equal(fsmeta_scope_init(&scope, &source), 0);
-	assert_int_equal(fsmeta_scope_judge(&scope, "", 0), FSMETA_SCOPE_LOOKED);
-	assert_int_equal(fsmeta_scope_judge(&scope, "a/b", 3), FSMETA_SCOPE_LOOKED);
+	assert_int_equal(fsmeta_scope_judge(&scope, "", 0, true), FSMETA_SCOPE_LOOKED);
+	assert_int_equal(fsmeta_scope_judge(&scope, "a/b", 3, false), FSMETA_SCOPE_LOOKED);
 	fsmeta_scope_release(&scope);
 	fsmeta_batch_source_release(&source);
 }
 
 static void judge(const struct fsmeta_scope *scope, const char *path, bool looked)
 {
-	assert_int_equal(fsmeta_scope_judge(scope, path, strlen(path)),
+	assert_int_equal(fsmeta_scope_judge(scope, path, strlen(path), false),
 	    looked ? FSMETA_SCOPE_LOOKED : FSMETA_SCOPE_NOT_ASKED);
 }
 
@@ -117,12 +118,39 @@ static void random_subtrees_follow_the_definition(void **state)
 	}
 }
 
+static void excludes_come_behind_subtrees(void **state)
+{
+	struct fsmeta_batch_source source;
+	struct fsmeta_scope scope;
+
+	(void)state;
+	fsmeta_batch_source_init(&source);
+	fsmeta_batch_source_add_string(&source, &source.subtrees, "a/b", 3);
+	fsmeta_batch_source_add_string(&source, &source.excludes, "*.tmp", 5);
+	fsmeta_batch_source_add_string(&source, &source.excludes, "c/", 2);
+	assert_int_equal(fsmeta_scope_init(&scope, &source), 0);
+	assert_int_equal(fsmeta_scope_judge(&scope, "a/b/x", 5, false), FSMETA_SCOPE_LOOKED);
+	assert_int_equal(fsmeta_scope_judge(&scope, "a/b/x.tmp", 9, false), FSMETA_SCOPE_EXCLUDED);
+	assert_int_equal(fsmeta_scope_judge(&scope, "a/b/c", 5, true), FSMETA_SCOPE_EXCLUDED);
+	assert_int_equal(fsmeta_scope_judge(&scope, "a/b/c", 5, false), FSMETA_SCOPE_LOOKED);
+	/* Not asked for is no news, excluded or not. */
+	assert_int_equal(fsmeta_scope_judge(&scope, "a/x.tmp", 7, false), FSMETA_SCOPE_NOT_ASKED);
+	assert_false(fsmeta_scope_holds(&scope, "", 0));
+	assert_false(fsmeta_scope_holds(&scope, "a", 1));
+	assert_true(fsmeta_scope_holds(&scope, "a/b", 3));
+	assert_true(fsmeta_scope_holds(&scope, "a/b/c", 5));
+	assert_false(fsmeta_scope_holds(&scope, "a/bc", 4));
+	fsmeta_scope_release(&scope);
+	fsmeta_batch_source_release(&source);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(everything_is_looked_at_without_subtrees),
 	    cmocka_unit_test(neighbours_in_byte_order_are_told_apart),
 	    cmocka_unit_test(random_subtrees_follow_the_definition),
+	    cmocka_unit_test(excludes_come_behind_subtrees),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
