@@ -19,11 +19,11 @@
 #include "scanner/filesystem.h"
 
 #include "base/file.h"
+#include "scanner/marker.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <libmount.h>
 #include <limits.h>
 #include <linux/fs.h>
@@ -48,8 +48,6 @@ enum {
 	UUID_BYTES = 16,
 	UUID_TEXT_BYTES = 37,
 	LABEL_BYTES = 257,
-	MARKER_MAX_BYTES = 64 << 10,
-	SOURCE_ID_MAX_BYTES = 4096,
 };
 
 /* ---- what is known about types ----------------------------------------- */
@@ -443,30 +441,35 @@ static int source_id_from_filesystem(
 	return code;
 }
 
-/**
- * The id in the root's marker file, where there is one that can be read and is
- * an object with a usable "source_id".  0 or FSMETA_E_MEMORY.
- */
-static int source_id_from_marker(struct fsmeta_batch_source *source, int root_fd)
+/** A tree that was copied with its marker has the identity of the original. */
+static int refuse_copy(
+    const struct fsmeta_marker *marker, const char *uuid, struct fsmeta_error *error)
 {
-	struct fsmeta_buffer text = {0};
-	struct fsmeta_error ignored = {0};
-	json_t *marker = NULL, *id = NULL;
-	int code =
-	    fsmeta_read_file_at(&text, root_fd, FSMETA_MARKER_NAME, MARKER_MAX_BYTES, &ignored);
+	return fsmeta_error_set(error, FSMETA_E_REFUSED, NULL, "identifying the source",
+	    "its " FSMETA_MARKER_NAME " was made on file system %.64s, and this is %.64s; is it a "
+	    "copy? (fsmeta init --force gives it an identity of its own, --source-id ID takes it "
+	    "for ID)",
+	    marker->filesystem_uuid, uuid);
+}
 
-	if (code == 0)
-		marker =
-		    json_loadb((const char *)text.data, text.length, JSON_REJECT_DUPLICATES, NULL);
-	if (json_is_object(marker))
-		id = json_object_get(marker, "source_id");
-	if (code != FSMETA_E_MEMORY)
-		code = 0;
-	if (json_is_string(id) && json_string_length(id) > 0 &&
-	    json_string_length(id) <= SOURCE_ID_MAX_BYTES)
-		code = fsmeta_batch_source_set(source, &source->source_id, json_string_value(id));
-	json_decref(marker);
-	fsmeta_buffer_release(&text);
+/**
+ * The id in the root's marker file, where there is one that can be read and was
+ * made on this file system.  0, FSMETA_E_REFUSED or FSMETA_E_MEMORY.
+ */
+static int source_id_from_marker(struct fsmeta_batch_source *source, int root_fd, const char *uuid,
+    const struct fsmeta_scan_options *options, struct fsmeta_error *error)
+{
+	struct fsmeta_marker marker;
+	int code = fsmeta_marker_read(&marker, root_fd, error);
+
+	if (code != FSMETA_MARKER_USABLE)
+		return code < 0 ? code : 0;
+	code = 0;
+	if (!fsmeta_marker_is_copy(&marker, uuid))
+		code = fsmeta_batch_source_set(source, &source->source_id, marker.source_id);
+	else if (!options->pass_over_copied_marker)
+		code = refuse_copy(&marker, uuid, error);
+	fsmeta_marker_release(&marker);
 	return code;
 }
 
@@ -499,7 +502,8 @@ static int describe_mount(
 }
 
 int fsmeta_filesystem_describe_root(struct fsmeta_filesystem_table *table, int root_fd,
-    const struct fsmeta_folder_record *root, const char *source_id, struct fsmeta_error *error)
+    const struct fsmeta_folder_record *root, const struct fsmeta_scan_options *options,
+    struct fsmeta_error *error)
 {
 	struct fsmeta_batch_source *source = table->source;
 	const struct fsmeta_filesystem_facts *facts;
@@ -515,14 +519,14 @@ int fsmeta_filesystem_describe_root(struct fsmeta_filesystem_table *table, int r
 	entry = &source->filesystems[facts->index];
 	source->path_case = path_case_of(type_by_name(entry->type), root_fd);
 	code = describe_mount(source, mount, path);
-	if (code == 0 && source_id)
-		code = fsmeta_batch_source_set(source, &source->source_id, source_id);
+	if (code == 0 && options->source_id)
+		code = fsmeta_batch_source_set(source, &source->source_id, options->source_id);
 	else if (code == 0)
-		code = source_id_from_marker(source, root_fd);
+		code = source_id_from_marker(source, root_fd, entry->uuid, options, error);
 	mount_root = mount ? mnt_fs_get_root(mount) : NULL;
 	if (code == 0 && !source->source_id && entry->uuid[0] && source->root_path && mount_root)
 		code = source_id_from_filesystem(source, entry->uuid, mount_root);
-	if (code != 0)
+	if (code == FSMETA_E_MEMORY)
 		code = fsmeta_error_set_memory(error, "describing the source");
 out:
 	free(path);

@@ -12,9 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Name of the file in a source's root that carries its id. */
-#define FSMETA_MARKER_NAME ".fsmetadrive.json"
-
 /** One file system that the scan met. */
 struct fsmeta_filesystem_facts {
 	uint64_t device;
@@ -48,14 +45,15 @@ int fsmeta_filesystem_find(struct fsmeta_filesystem_table *table,
 
 /**
  * Fills what the source says about its root `root_fd`: mount point, path below
- * it, case rule, and source id.  The latter is `source_id`, else the one in the
- * root's marker file, else "fs:UUID:PATH", PATH being the root's path within
+ * it, case rule, and source id.  The latter is that of the options, else the one in
+ * the root's marker file, else "fs:UUID:PATH", PATH being the root's path within
  * that file system ("" for the whole of it; the same through every bind mount),
  * else it stays unknown.
- * 0 or FSMETA_E_MEMORY.
+ * 0, FSMETA_E_MEMORY, or FSMETA_E_REFUSED where the marker came with a copy.
  */
 int fsmeta_filesystem_describe_root(struct fsmeta_filesystem_table *table, int root_fd,
-    const struct fsmeta_folder_record *root, const char *source_id, struct fsmeta_error *error);
+    const struct fsmeta_folder_record *root, const struct fsmeta_scan_options *options,
+    struct fsmeta_error *error);
 
 /** Fills machine name and machine id.  0 or FSMETA_E_MEMORY. */
 int fsmeta_filesystem_describe_machine(

@@ -19,6 +19,11 @@
  * link can be slipped in.  A folder that was swapped between listing and opening
  * is described as what was opened.
  *
+ * Scope.  What the scan was not asked for, or told to leave out, is taken out of a
+ * folder's listing before anything more is read about it.  Only a name whose type
+ * the listing did not tell rightly, and a pattern for folders alone, can need a second
+ * look when the record is there.
+ *
  * Descriptors.  A level's descriptor is closed as soon as nothing is left to be
  * read through it; a chain of single folders needs two at a time, however long.
  * Where more than DESCRIPTORS_MAX are needed, the shallowest are closed ("evicted")
@@ -45,10 +50,12 @@
 #include "scanner/scanner.h"
 
 #include "base/path.h"
+#include "format/scope.h"
 #include "scanner/filesystem.h"
 #include "scanner/folder.h"
 #include "scanner/owners.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -100,6 +107,9 @@ struct scan {
 	struct fsmeta_owner_set owners;
 	struct fsmeta_owner_set groups;
 	bool cross_filesystems;
+	struct fsmeta_scope scope;
+	/** Path of a name that is being judged. */
+	struct fsmeta_buffer child;
 
 	/** levels[0] is the root; levels[i] has its children at depth i + 1. */
 	struct level *levels;
@@ -374,6 +384,93 @@ static void pop_level(struct scan *scan)
 		scan->first_open = scan->level_count;
 }
 
+/* ---- scope ------------------------------------------------------------- */
+
+/** Begins scan->child with the folder that the path stack shows.  0 or FSMETA_E_MEMORY. */
+static int begin_child(struct scan *scan)
+{
+	size_t length;
+	const char *folder = fsmeta_path_stack_path(&scan->path, &length);
+
+	fsmeta_buffer_clear(&scan->child);
+	if (!length)
+		return 0;
+	if (fsmeta_buffer_append(&scan->child, folder, length) ||
+	    fsmeta_buffer_append_byte(&scan->child, '/'))
+		return FSMETA_E_MEMORY;
+	return 0;
+}
+
+static bool is_looked_at(const struct scan *scan, bool is_folder)
+{
+	return fsmeta_scope_judge(&scan->scope, (const char *)scan->child.data, scan->child.length,
+		   is_folder) == FSMETA_SCOPE_LOOKED;
+}
+
+/** Whether scan->child is to be kept, as far as its listing tells. */
+static bool is_kept(const struct scan *scan, unsigned d_type)
+{
+	if (d_type == DT_UNKNOWN)
+		return is_looked_at(scan, false) || is_looked_at(scan, true);
+	return is_looked_at(scan, d_type == DT_DIR);
+}
+
+/**
+ * Takes out of a listing what the scan does not look at, before anything is read
+ * about it.  0 or FSMETA_E_MEMORY.
+ */
+static int keep_scope(struct scan *scan, struct fsmeta_folder *folder)
+{
+	size_t kept = 0, folder_length, length;
+	const char *path = fsmeta_path_stack_path(&scan->path, &length);
+
+	if (!scan->scope.excludes.count && fsmeta_scope_holds(&scan->scope, path, length))
+		return 0;
+	if (begin_child(scan))
+		return FSMETA_E_MEMORY;
+	folder_length = scan->child.length;
+	for (size_t i = 0; i < folder->count; i++) {
+		const char *name = fsmeta_folder_name(folder, i, &length);
+
+		scan->child.length = folder_length;
+		if (fsmeta_buffer_append(&scan->child, name, length))
+			return FSMETA_E_MEMORY;
+		if (is_kept(scan, folder->sorted[i].d_type))
+			folder->sorted[kept++] = folder->sorted[i];
+	}
+	folder->count = kept;
+	return 0;
+}
+
+/**
+ * Takes out the record that the present level stands on if it is to be left out as
+ * what it is and could not be as what it was listed as.  0 or FSMETA_E_MEMORY.
+ */
+static int keep_record_in_scope(struct scan *scan, struct level *level)
+{
+	struct fsmeta_folder_chunk *chunk = &level->content->chunk;
+	struct fsmeta_folder_record *record = &chunk->records[level->at];
+	size_t place = chunk->first + level->at, length;
+	unsigned d_type = level->content->folder.sorted[place].d_type;
+	bool is_folder = record->type == FSMETA_TYPE_FOLDER;
+	const char *name;
+
+	if (!scan->scope.excludes.count || record->gone ||
+	    (d_type != DT_UNKNOWN && is_folder == (d_type == DT_DIR)))
+		return 0;
+	fsmeta_path_stack_truncate(&scan->path, scan->level_count - 1);
+	name = fsmeta_folder_name(&level->content->folder, place, &length);
+	if (begin_child(scan) || fsmeta_buffer_append(&scan->child, name, length))
+		return FSMETA_E_MEMORY;
+	if (!is_looked_at(scan, is_folder)) {
+		record->gone = true;
+		level->folders_left -= is_folder;
+	}
+	return 0;
+}
+
+/* ---- reading folders ----------------------------------------------------- */
+
 /** Reads what is behind `fd`.  The one place where listings come from. */
 static int list_folder(struct scan *scan, struct content *content, int fd,
     const struct fsmeta_folder_record *self, size_t path_length, struct fsmeta_error *error)
@@ -383,7 +480,11 @@ static int list_folder(struct scan *scan, struct content *content, int fd,
 			   ? FSMETA_PATH_MAX_BYTES - path_length - separator
 			   : 0;
 
-	return fsmeta_folder_list(&content->folder, &scan->reader, fd, self, limit, error);
+	int code = fsmeta_folder_list(&content->folder, &scan->reader, fd, self, limit, error);
+
+	if (code == 0 && keep_scope(scan, &content->folder))
+		code = fsmeta_error_set_memory(error, "listing a folder");
+	return code;
 }
 
 /** Reads the next chunk of a level.  The one place where records come from. */
@@ -707,6 +808,8 @@ static int scan_next(
 		struct level *level = &scan->levels[scan->level_count - 1];
 
 		if (level->at < level->content->chunk.count) {
+			if (keep_record_in_scope(scan, level))
+				return fsmeta_error_set_memory(error, "scanning");
 			if (!level->content->chunk.records[level->at].gone)
 				return visit_record(scan, error);
 			level->at++;
@@ -748,6 +851,8 @@ static void scan_close(struct fsmeta_cursor *cursor)
 	if (scan->root_fd >= 0)
 		close(scan->root_fd);
 	fsmeta_path_stack_release(&scan->path);
+	fsmeta_scope_release(&scan->scope);
+	fsmeta_buffer_release(&scan->child);
 	fsmeta_owner_set_release(&scan->owners);
 	fsmeta_owner_set_release(&scan->groups);
 	fsmeta_filesystem_table_free(scan->filesystems);
@@ -796,13 +901,57 @@ static int describe(
 		code = fsmeta_filesystem_table_new(&scan->filesystems, source, error);
 	if (code == 0)
 		code = fsmeta_filesystem_describe_root(
-		    scan->filesystems, scan->root_fd, &scan->root, options->source_id, error);
+		    scan->filesystems, scan->root_fd, &scan->root, options, error);
 	if (code == 0)
 		code = fsmeta_filesystem_find(
 		    scan->filesystems, &scan->root, scan->root_fd, "", &filesystem, error);
 	if (code == 0 && !filesystem->inodes_last)
 		source->field_mask &= ~(uint32_t)FSMETA_FIELD_INODE;
 	return code;
+}
+
+static int add_subtree(struct scan *scan, const char *path, struct fsmeta_error *error)
+{
+	struct fsmeta_batch_source *source = &scan->source;
+	size_t length = strlen(path);
+
+	if (!length || !fsmeta_path_is_valid(path, length))
+		return fsmeta_error_set(error, FSMETA_E_USAGE, path, "choosing sub-trees",
+		    "no path below the root: it has to be relative and without '..'");
+	if (fsmeta_batch_source_add_string(source, &source->subtrees, path, length))
+		return fsmeta_error_set_memory(error, "choosing sub-trees");
+	return 0;
+}
+
+/** What is asked for and left out in one breath is a mistake, whichever of the two was meant. */
+static int refuse_contradiction(struct scan *scan, struct fsmeta_error *error)
+{
+	const struct fsmeta_string_list *subtrees = &scan->source.subtrees;
+
+	for (size_t i = 0; i < subtrees->count; i++)
+		if (fsmeta_excludes_cover(
+			&scan->scope.excludes, subtrees->items[i], subtrees->lengths[i], true))
+			return fsmeta_error_set(error, FSMETA_E_USAGE, subtrees->items[i],
+			    "choosing sub-trees", "it is asked for and excluded");
+	return 0;
+}
+
+/** Fills the source's scope as far as it is asked for, and the scan's from it. */
+static int choose_scope(
+    struct scan *scan, const struct fsmeta_scan_options *options, struct fsmeta_error *error)
+{
+	struct fsmeta_batch_source *source = &scan->source;
+	int code = 0;
+
+	for (size_t i = 0; i < options->subtree_count && code == 0; i++)
+		code = add_subtree(scan, options->subtrees[i], error);
+	for (size_t i = 0; i < options->exclude_count && code == 0; i++)
+		if (fsmeta_batch_source_add_string(source, &source->excludes, options->excludes[i],
+			strlen(options->excludes[i])))
+			code = fsmeta_error_set_memory(error, "preparing a scan");
+	if (code == 0 && fsmeta_scope_init(&scan->scope, source))
+		code = fsmeta_error_set_memory(error, "preparing a scan");
+	return code ? code : refuse_contradiction(scan, error);
 }
 
 int fsmeta_scan_open(struct fsmeta_cursor **out, const char *path,
@@ -826,6 +975,8 @@ int fsmeta_scan_open(struct fsmeta_cursor **out, const char *path,
 	code = scan->label ? open_root(scan, path, error)
 			   : fsmeta_error_set_memory(error, "preparing a scan");
 	if (code == 0)
+		code = choose_scope(scan, options, error);
+	if (code == 0)
 		code = describe(scan, options, error);
 	if (code == 0 &&
 	    fsmeta_folder_reader_init(&scan->reader, scan->source.field_mask, options) != 0)
@@ -836,6 +987,7 @@ int fsmeta_scan_open(struct fsmeta_cursor **out, const char *path,
 	    .label = scan->label,
 	};
 	if (code != 0) {
+		fsmeta_error_add_path(error, path);
 		scan_close(&scan->cursor);
 		return code;
 	}

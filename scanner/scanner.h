@@ -23,6 +23,10 @@
  *     is mounted there.
  *   - `fields` holds what the file system knew: birth times may be missing.  size and
  *     allocated are there for every type, as the kernel gives them.
+ *   - A sub-tree that is missing gives no entry, and no error: the source names it
+ *     among its `subtrees`, so that somebody looked and nothing was there.  One that
+ *     is no folder gives its one entry.  Links on the way are not followed: what is
+ *     there is the link.
  *   - Inode numbers are left out on file systems that make them up when an inode is
  *     loaded (vfat, msdos, exfat, 9p, fuse and what is built on it, virtiofs, cifs,
  *     smb3); where the root lies on one, the source's field mask has no inode.
@@ -59,6 +63,22 @@ struct fsmeta_scan_options {
 	 * *Borrowed* until open returns.
 	 */
 	const char *source_id;
+	/**
+	 * Pass over a marker that was made on another file system, instead of refusing
+	 * the tree: for who only looks and keeps nothing under its identity.
+	 */
+	bool pass_over_copied_marker;
+	/**
+	 * Parts of the tree to look at, none = all of it: valid paths (base/path.h)
+	 * but "", in any order, one inside another or twice too.  What a scan yields then
+	 * is the folders on the way to them, alone, and all that is at and below them.
+	 * *Borrowed* until open returns, as are the excludes.
+	 */
+	const char *const *subtrees;
+	size_t subtree_count;
+	/** What to leave out: format/exclude.h.  Left-out folders are not entered. */
+	const char *const *excludes;
+	size_t exclude_count;
 	/** Names to leave out, the array too *borrowed* until close. */
 	const struct fsmeta_scan_hidden *hidden;
 	size_t hidden_count;
@@ -79,7 +99,9 @@ struct fsmeta_scan_options {
  * nothing below it is.  `options` may be NULL.  One thread at a time.
  *
  * Errors of open: FSMETA_E_SYSTEM (missing, no folder, no permission),
- * FSMETA_E_MEMORY.  next(): FSMETA_E_MEMORY, FSMETA_E_STOPPED; single entries never
+ * FSMETA_E_MEMORY, FSMETA_E_REFUSED (a marker that was made on another file system),
+ * FSMETA_E_USAGE (a sub-tree that is no valid path or that the excludes leave out).
+ * next(): FSMETA_E_MEMORY, FSMETA_E_STOPPED; single entries never
  * fail the scan.  skip() never fails.
  */
 int fsmeta_scan_open(struct fsmeta_cursor **out, const char *path,

@@ -15,12 +15,14 @@
  *     entry      one file or folder with its metadata; comparing two
  *     source     BatchSource: origin, scope, counts; source.json
  *     digest     the state digest
+ *     exclude    gitignore's patterns;  scope: what a scan looks at
  *     cursor     entries in canonical order; run tokens; tee; array
  *     change     one difference, and the sink that takes them
  *     stream     FsScanStream: writer, reader, folder (batch, seekable inside)
  *   scanner/   the live tree as a cursor
  *     folder     one folder read, sorted and stat'ed into a block
  *     filesystem mounts, UUIDs, source ids;  owners: user and group names
+ *     marker     the file in a root that carries its source id
  *     scanner    the walk
  *   db/        FsMetaDb: generations in SQLite
  *     schema row generation reader writer ord verify
@@ -42,6 +44,7 @@ static const struct fsmeta_command commands[] = {
     {"log", "list the generations of a database", fsmeta_command_log},
     {"ls", "list a tree, a stream or a generation", fsmeta_command_ls},
     {"check", "verify a stream or a database", fsmeta_command_check},
+    {"init", "give a folder an identity that it carries with it", fsmeta_command_init},
 };
 
 enum {

@@ -86,6 +86,7 @@ int fsmeta_operand_parse(struct fsmeta_operand *out, const char *text, struct fs
 			break;
 		}
 	}
+	out->is_told = forced != 0;
 	out->path = strdup(path);
 	if (!out->path)
 		return fsmeta_error_set_memory(error, "reading the command line");
@@ -126,6 +127,8 @@ static int open_live(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
 	else
 		memset(&scan, 0, sizeof(scan));
 	scan.stop = &fsmeta_stop_signal;
+	/* A copy may well be looked at and compared; it only must not pass for the original. */
+	scan.pass_over_copied_marker = true;
 	return fsmeta_scan_open(out, operand->path, &scan, error);
 }
 

@@ -4,6 +4,7 @@
  *     live tree ── progress ── tee ──► update (database)
  *                               └────► stream writer
  */
+#include "base/path.h"
 #include "format/stream.h"
 #include "scanner/scanner.h"
 #include "tools/command.h"
@@ -12,15 +13,22 @@
 #include "tools/summary.h"
 #include "tools/update.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum option_key {
 	OPTION_DB = 0x100,
 	OPTION_FIELDS,
 	OPTION_SOURCE_ID,
 	OPTION_CROSS_FILESYSTEMS,
+	OPTION_SUBTREE,
+	OPTION_EXCLUDE,
 	OPTION_PROGRESS,
 	OPTION_ACCEPT_EMPTY,
 	OPTION_ACCEPT_OTHER_FILESYSTEM,
@@ -31,6 +39,10 @@ struct scan_arguments {
 	const char *folder;
 	const char *output;
 	const char *db;
+	/** As the scanner takes them; *owned*. */
+	char **subtrees;
+	/** *Owned*, the texts are the command line's. */
+	const char **excludes;
 	enum fsmeta_progress_when progress;
 	bool quiet;
 	struct fsmeta_scan_options scan;
@@ -40,6 +52,15 @@ struct scan_arguments {
 static const struct argp_option options[] = {
     {"output", 'o', "STREAM", 0, "Write a FsScanStream folder; - for standard output", 1},
     {"db", OPTION_DB, "DB", 0, "Keep the scan as the next generation of this FsMetaDb", 1},
+    {"subtree", OPTION_SUBTREE, "PATH", 0,
+	"Look only at PATH, relative to DIR, and at what is below it (repeatable); what lies "
+	"outside "
+	"stays as it was",
+	2},
+    {"exclude", OPTION_EXCLUDE, "GLOB", 0,
+	"Leave out what matches, in gitignore's grammar rooted at DIR (repeatable, the last match "
+	"decides; !GLOB takes back)",
+	2},
     {"fields", OPTION_FIELDS, "LIST", 0,
 	"Fields to keep: 'core', 'all' (default), or names separated by commas", 2},
     {"cross-file-systems", OPTION_CROSS_FILESYSTEMS, NULL, 0,
@@ -55,6 +76,77 @@ static const struct argp_option options[] = {
     {"quiet", 'q', NULL, 0, "No closing line", 4},
     {0},
 };
+
+/**
+ * `text` as the scanner wants it, *new*: without the slashes and "./" that a shell's
+ * completion leaves.  Wrong ones do not return.
+ */
+static char *parse_subtree(const char *text, struct argp_state *state)
+{
+	size_t length = 0, size = strlen(text);
+	char *path = malloc(size + 1);
+
+	if (!path)
+		argp_failure(state, FSMETA_EXIT_FAILED, ENOMEM, "--subtree");
+	if (*text == '/')
+		argp_error(state, "--subtree: '%s' is absolute; it is taken relative to DIR", text);
+	while (*text) {
+		size_t name = strcspn(text, "/");
+
+		if (name > 0 && !(name == 1 && *text == '.')) {
+			if (length > 0)
+				path[length++] = '/';
+			memcpy(path + length, text, name);
+			length += name;
+		}
+		text += name + (text[name] == '/');
+	}
+	path[length] = '\0';
+	if (length == 0)
+		argp_error(state, "--subtree: without it all of DIR is looked at");
+	if (!fsmeta_path_is_valid(path, length))
+		argp_error(state, "--subtree: '%s' is no path below DIR (no '..')", path);
+	return path;
+}
+
+static void *grow(void *array, size_t count, struct argp_state *state)
+{
+	void *grown = reallocarray(array, count + 1, sizeof(char *));
+
+	if (!grown)
+		argp_failure(state, FSMETA_EXIT_FAILED, ENOMEM, "reading the command line");
+	return grown;
+}
+
+static void add_subtree(
+    struct scan_arguments *arguments, const char *text, struct argp_state *state)
+{
+	size_t count = arguments->scan.subtree_count;
+
+	arguments->subtrees = grow(arguments->subtrees, count, state);
+	arguments->subtrees[count] = parse_subtree(text, state);
+	arguments->scan.subtree_count = count + 1;
+}
+
+static void add_exclude(
+    struct scan_arguments *arguments, const char *text, struct argp_state *state)
+{
+	size_t count = arguments->scan.exclude_count;
+
+	if (!*text)
+		argp_error(state, "--exclude: an empty pattern matches nothing");
+	arguments->excludes = grow(arguments->excludes, count, state);
+	arguments->excludes[count] = text;
+	arguments->scan.exclude_count = count + 1;
+}
+
+static void arguments_release(struct scan_arguments *arguments)
+{
+	for (size_t i = 0; i < arguments->scan.subtree_count; i++)
+		free(arguments->subtrees[i]);
+	free(arguments->subtrees);
+	free(arguments->excludes);
+}
 
 static error_t parse_option(int key, char *text, struct argp_state *state)
 {
@@ -79,6 +171,12 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		if (!*text)
 			argp_error(state, "--source-id: an identity has at least one character");
 		arguments->scan.source_id = text;
+		return 0;
+	case OPTION_SUBTREE:
+		add_subtree(arguments, text, state);
+		return 0;
+	case OPTION_EXCLUDE:
+		add_exclude(arguments, text, state);
 		return 0;
 	case OPTION_ACCEPT_EMPTY:
 		arguments->update.accept_empty = true;
@@ -193,6 +291,8 @@ static int open_tree(struct scan_state *state, struct fsmeta_error *error)
 	struct fsmeta_cursor *tee;
 	int status;
 
+	options_now.subtrees = (const char *const *)arguments->subtrees;
+	options_now.excludes = arguments->excludes;
 	options_now.hidden = state->hidden.items;
 	options_now.hidden_count = state->hidden.count;
 	options_now.stop = &fsmeta_stop_signal;
@@ -243,6 +343,32 @@ static void print_summary(const struct scan_state *state)
 		fsmeta_print_generation_summary(arguments->db, &state->generation);
 }
 
+/**
+ * Says which sub-trees are not there.  That is a finding like any other and may be
+ * just what somebody wants to record, but it is also what a slip of the pen looks like.
+ */
+static void note_missing_subtrees(const struct scan_arguments *arguments)
+{
+	struct open_how how = {
+	    .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+	};
+	int root = arguments->scan.subtree_count
+		       ? open(arguments->folder, O_PATH | O_DIRECTORY | O_CLOEXEC)
+		       : -1;
+
+	for (size_t i = 0; root >= 0 && i < arguments->scan.subtree_count; i++) {
+		long fd = syscall(SYS_openat2, root, arguments->subtrees[i], &how, sizeof(how));
+
+		if (fd >= 0)
+			close((int)fd);
+		else if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
+			fsmeta_note(arguments->subtrees[i], "note: this sub-tree is not there");
+	}
+	if (root >= 0)
+		close(root);
+}
+
 int fsmeta_command_scan(int argc, char **argv)
 {
 	struct scan_arguments arguments;
@@ -263,6 +389,7 @@ int fsmeta_command_scan(int argc, char **argv)
 	if (status >= 0)
 		status = read_tree(&state, &error);
 	if (status >= 0) {
+		note_missing_subtrees(&arguments);
 		print_summary(&state);
 		status =
 		    state.cursor->source->unreadable.total ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
@@ -275,5 +402,6 @@ int fsmeta_command_scan(int argc, char **argv)
 	fsmeta_cursor_close(state.cursor);
 	fsmeta_db_close(state.db);
 	fsmeta_hidden_release(&state.hidden);
+	arguments_release(&arguments);
 	return status;
 }

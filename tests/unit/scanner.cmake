@@ -1,3 +1,7 @@
-foreach(module deep filesystem folder trouble walk)
+foreach(module deep filesystem folder scope trouble walk)
   fsmeta_unit_test(test_scanner_${module} test_scanner_${module}.c LINKS fsmeta_scanner)
 endforeach()
+
+# File systems that lie about their UUID, and listings that do not tell types.
+target_link_options(test_scanner_filesystem PRIVATE -Wl,--wrap=ioctl)
+target_link_options(test_scanner_scope PRIVATE -Wl,--wrap=syscall)

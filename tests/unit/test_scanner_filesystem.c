@@ -4,9 +4,49 @@
 #include "test_scanner_tree.h"
 
 #include "scanner/filesystem.h"
+#include "scanner/marker.h"
 
+#include <linux/fs.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+
+/* ---- file systems with a UUID of our choice ------------------------------ */
+
+/** First byte of every UUID that the kernel is asked for; 0 = ask it in truth. */
+static unsigned char pretended_uuid;
+
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, void *argument);
+
+int __wrap_ioctl(int fd, unsigned long request, void *argument)
+{
+	/* FS_IOC_GETFSUUID, which older headers lack. */
+	struct {
+		unsigned char length;
+		unsigned char uuid[16];
+	} *out = argument;
+
+	if (!pretended_uuid || request != _IOR(0x15, 0, *out))
+		return __real_ioctl(fd, request, argument);
+	out->length = sizeof(out->uuid);
+	memset(out->uuid, 0, sizeof(out->uuid));
+	out->uuid[0] = pretended_uuid;
+	return 0;
+}
+
+static void make_marker(const struct tree *tree, const char *id, const char *uuid)
+{
+	struct fsmeta_buffer text = {0};
+	char id_copy[64], uuid_copy[64];
+	struct fsmeta_marker marker = {.source_id = id_copy, .filesystem_uuid = uuid_copy};
+
+	snprintf(id_copy, sizeof(id_copy), "%s", id);
+	snprintf(uuid_copy, sizeof(uuid_copy), "%s", uuid);
+	assert_int_equal(fsmeta_marker_write(&text, &marker, fsmeta_time_now(), NULL), 0);
+	make_file(tree, FSMETA_MARKER_NAME, fsmeta_buffer_string(&text));
+	fsmeta_buffer_release(&text);
+}
 
 /** Source id of a scan of the tree, *new*; NULL where there is none. */
 static char *source_id_of(const char *path, const char *option)
@@ -90,6 +130,95 @@ static void marker_file_is_not_reached_through_a_link(void **state)
 }
 
 /** What mount point, path below and file system come to must agree with one another. */
+/** Skips where this file system's UUID is not believed, so that none can be pretended. */
+static void pretend_uuid(const struct tree *tree, unsigned char first)
+{
+	struct fsmeta_cursor *cursor;
+	bool believed;
+
+	pretended_uuid = first;
+	cursor = open_scan(tree->path, &(struct fsmeta_scan_options){.source_id = "x"});
+	believed = *cursor->source->filesystems[0].uuid;
+	fsmeta_cursor_close(cursor);
+	if (!believed) {
+		struct tree copy = *tree;
+
+		pretended_uuid = 0;
+		tree_free(&copy);
+		skip();
+	}
+}
+
+static void marker_of_another_filesystem_is_refused(void **state)
+{
+	static const char here[] = "17000000-0000-0000-0000-000000000000";
+	static const char there[] = "18000000-0000-0000-0000-000000000000";
+	const struct fsmeta_scan_options asked_for = {.source_id = "mine"};
+	const struct fsmeta_scan_options passed_over = {.pass_over_copied_marker = true};
+	struct tree tree = tree_new();
+	struct fsmeta_cursor *cursor;
+	struct fsmeta_error error = {0};
+
+	(void)state;
+	pretend_uuid(&tree, 0x17);
+	make_marker(&tree, "drive-17", here);
+	assert_source_id(&tree, NULL, "drive-17");
+	make_marker(&tree, "drive-18", there);
+	assert_int_equal(fsmeta_scan_open(&cursor, tree.path, NULL, &error), FSMETA_E_REFUSED);
+	assert_null(cursor);
+	assert_string_equal(error.path, tree.path);
+	assert_non_null(strstr(error.reason, here));
+	assert_non_null(strstr(error.reason, there));
+	assert_non_null(strstr(error.reason, "init --force"));
+	/* Asked for, it is what it is said to be; looked at only, it is what it lies on. */
+	cursor = open_scan(tree.path, &asked_for);
+	assert_string_equal(cursor->source->source_id, "mine");
+	fsmeta_cursor_close(cursor);
+	cursor = open_scan(tree.path, &passed_over);
+	assert_memory_equal(cursor->source->source_id, "fs:17000000-", 12);
+	fsmeta_cursor_close(cursor);
+	/* Where either has no UUID nothing can be said against it. */
+	make_marker(&tree, "drive-19", "");
+	assert_source_id(&tree, NULL, "drive-19");
+	pretended_uuid = 0;
+	tree_free(&tree);
+}
+
+static void markers_are_read_as_they_were_written(void **state)
+{
+	static const char *const ids[] = {"a", "drive \"1\"\n",
+	    "K\xc3\xbc"
+	    "che"};
+	struct fsmeta_marker wrong = {0}, marker;
+	struct fsmeta_buffer text = {0};
+	struct tree tree = tree_new();
+	char bad[] = "\xff", empty[] = "";
+
+	(void)state;
+	assert_int_equal(fsmeta_marker_read(&marker, tree.fd, NULL), FSMETA_MARKER_MISSING);
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		make_marker(&tree, ids[i], i ? "1234-ABCD" : "");
+		assert_int_equal(fsmeta_marker_read(&marker, tree.fd, NULL), FSMETA_MARKER_USABLE);
+		assert_string_equal(marker.source_id, ids[i]);
+		assert_string_equal(marker.filesystem_uuid, i ? "1234-ABCD" : "");
+		assert_false(fsmeta_marker_is_copy(&marker, ""));
+		assert_false(fsmeta_marker_is_copy(&marker, "1234-abcd"));
+		assert_int_equal(fsmeta_marker_is_copy(&marker, "1234-abce"), i > 0);
+		fsmeta_marker_release(&marker);
+	}
+	make_file(&tree, FSMETA_MARKER_NAME, "{}");
+	assert_int_equal(fsmeta_marker_read(&marker, tree.fd, NULL), FSMETA_MARKER_UNUSABLE);
+	wrong.filesystem_uuid = empty;
+	wrong.source_id = bad;
+	assert_int_equal(
+	    fsmeta_marker_write(&text, &wrong, fsmeta_time_now(), NULL), FSMETA_E_USAGE);
+	wrong.source_id = empty;
+	assert_int_equal(
+	    fsmeta_marker_write(&text, &wrong, fsmeta_time_now(), NULL), FSMETA_E_USAGE);
+	assert_int_equal(text.length, 0);
+	tree_free(&tree);
+}
+
 static void place_of_the_root(void **state)
 {
 	struct tree tree = tree_new();
@@ -186,6 +315,8 @@ int main(void)
 	    cmocka_unit_test(marker_file_names_the_source),
 	    cmocka_unit_test(marker_file_that_is_none),
 	    cmocka_unit_test(marker_file_is_not_reached_through_a_link),
+	    cmocka_unit_test(marker_of_another_filesystem_is_refused),
+	    cmocka_unit_test(markers_are_read_as_they_were_written),
 	    cmocka_unit_test(place_of_the_root),
 	    cmocka_unit_test(machine),
 	    cmocka_unit_test(place_on_a_mount),
