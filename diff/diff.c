@@ -18,6 +18,8 @@
 
 struct fsmeta_diff {
 	struct fsmeta_change_spool *changes;
+	/** *Borrowed* from the options; may be NULL. */
+	const volatile sig_atomic_t *stop;
 	struct fsmeta_diff_counts counts;
 };
 
@@ -30,6 +32,7 @@ int fsmeta_diff_run(struct fsmeta_diff **out, struct fsmeta_cursor *a, struct fs
 	*out = NULL;
 	if (!diff)
 		return fsmeta_error_set_memory(error, "comparing");
+	diff->stop = options->stop;
 	code = fsmeta_change_spool_new(&diff->changes, options->spool_bytes, error);
 	if (!code)
 		code = fsmeta_merge(diff->changes, &diff->counts, a, b, options, error);
@@ -41,10 +44,33 @@ int fsmeta_diff_run(struct fsmeta_diff **out, struct fsmeta_cursor *a, struct fs
 	return 0;
 }
 
+/** A sink in front of the sink, which stops when it is told to. */
+struct stoppable_sink {
+	/** First, so that the sink is this. */
+	struct fsmeta_change_sink sink;
+	struct fsmeta_change_sink *inner;
+	const volatile sig_atomic_t *stop;
+};
+
+static int hand_on(
+    struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
+{
+	struct stoppable_sink *stoppable = (struct stoppable_sink *)sink;
+
+	if (*stoppable->stop)
+		return fsmeta_error_set(
+		    error, FSMETA_E_STOPPED, NULL, "telling changes", "stopped on request");
+	return stoppable->inner->change(stoppable->inner, change, error);
+}
+
 int fsmeta_diff_replay(
     struct fsmeta_diff *diff, struct fsmeta_change_sink *sink, struct fsmeta_error *error)
 {
-	return fsmeta_change_spool_replay(diff->changes, sink, error);
+	struct stoppable_sink stoppable = {
+	    .sink = {.change = hand_on}, .inner = sink, .stop = diff->stop};
+
+	return fsmeta_change_spool_replay(
+	    diff->changes, diff->stop ? &stoppable.sink : sink, error);
 }
 
 const struct fsmeta_diff_counts *fsmeta_diff_get_counts(const struct fsmeta_diff *diff)

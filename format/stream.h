@@ -138,8 +138,10 @@ int fsmeta_stream_open_fd(
     struct fsmeta_cursor **out, int fd, const char *label, struct fsmeta_error *error);
 
 /**
- * True where `path` is a folder whose `entries.fss` begins like a stream and
- * whose `source.json` is a BatchSource, or a file that begins like a stream.
+ * True where `path` is a folder with the two files of a stream of which at least
+ * one is what it is called: `entries.fss` begins like a stream, or `source.json` is a
+ * BatchSource.  Opening it tells whether it is sound.  Likewise for a bare file,
+ * by its beginning.
  */
 bool fsmeta_stream_is_folder(const char *path);
 bool fsmeta_stream_is_file(const char *path);

@@ -75,19 +75,39 @@ static int read_source(
 	return code;
 }
 
+static bool is_regular(int folder_fd, const char *name)
+{
+	struct stat status;
+
+	return fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(status.st_mode);
+}
+
+static bool has_source(int folder_fd, const char *path)
+{
+	struct fsmeta_batch_source source;
+
+	if (read_source(&source, folder_fd, path, NULL))
+		return false;
+	fsmeta_batch_source_release(&source);
+	return true;
+}
+
+/*
+ * One of the two files is enough evidence where both are there: what is left of a
+ * damaged stream must be refused as such, not pass for a live folder of two files.
+ */
 bool fsmeta_stream_is_folder(const char *path)
 {
 	int folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct fsmeta_batch_source source;
-	bool is_stream = false;
+	bool is_stream;
 
 	if (folder_fd < 0)
 		return false;
-	if (begins_like_stream(folder_fd, FSMETA_STREAM_ENTRIES_NAME, O_NOFOLLOW) &&
-	    !read_source(&source, folder_fd, path, NULL)) {
-		fsmeta_batch_source_release(&source);
-		is_stream = true;
-	}
+	is_stream = is_regular(folder_fd, FSMETA_STREAM_ENTRIES_NAME) &&
+		    is_regular(folder_fd, FSMETA_STREAM_SOURCE_NAME) &&
+		    (begins_like_stream(folder_fd, FSMETA_STREAM_ENTRIES_NAME, O_NOFOLLOW) ||
+			has_source(folder_fd, path));
 	close(folder_fd);
 	return is_stream;
 }

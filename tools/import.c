@@ -84,6 +84,17 @@ static const struct argp argp = {options, parse_option, "DB STREAM",
     "not at all.",
     NULL, NULL, NULL};
 
+/* What is left of a stream must not come in as a tree of its own. */
+static int check_operand(const struct fsmeta_operand *operand, struct fsmeta_error *error)
+{
+	if (operand->kind != FSMETA_OPERAND_LIVE || operand->is_told)
+		return 0;
+	return fsmeta_error_set(error, FSMETA_E_FOREIGN, operand->path, "importing",
+	    "it is a folder and no stream; 'fsmeta scan %s --db DB' scans it, and live: in front "
+	    "imports it all the same",
+	    operand->text);
+}
+
 static int import(const struct import_arguments *arguments, struct fsmeta_error *error)
 {
 	struct fsmeta_operand operand;
@@ -94,6 +105,8 @@ static int import(const struct import_arguments *arguments, struct fsmeta_error 
 	int status;
 
 	status = fsmeta_operand_parse(&operand, arguments->stream, error);
+	if (status >= 0)
+		status = check_operand(&operand, error);
 	if (status >= 0)
 		status = fsmeta_operand_open(&cursor, &operand, NULL, error);
 	if (status >= 0)

@@ -32,6 +32,8 @@ struct fsmeta_operand {
 	enum fsmeta_operand_kind kind;
 	/** As given, for messages; *borrowed* from the command line. */
 	const char *text;
+	/** A prefix said what it is. */
+	bool is_told;
 	/** Path without prefix and generation; *owned*.  "-" for standard input. */
 	char *path;
 	/** What stood behind '@', or NULL; points into `path`'s allocation. */
