@@ -87,7 +87,6 @@ int fsmeta_operand_parse(struct fsmeta_operand *out, const char *text, struct fs
 		}
 	}
 	out->is_told = forced != 0;
-	out->is_told = forced != 0;
 	out->path = strdup(path);
 	if (!out->path)
 		return fsmeta_error_set_memory(error, "reading the command line");
