@@ -186,9 +186,7 @@ static void marker_of_another_filesystem_is_refused(void **state)
 
 static void markers_are_read_as_they_were_written(void **state)
 {
-	static const char *const ids[] = {"a", "drive \"1\"\n",
-	    "K\xc3\xbc"
-	    "che"};
+	static const char *const ids[] = {"a", "drive \"1\"\n", "\xc3\xbc"};
 	struct fsmeta_marker wrong = {0}, marker;
 	struct fsmeta_buffer text = {0};
 	struct tree tree = tree_new();
