@@ -402,8 +402,9 @@ static bool is_plain_ascii(char c)
 
 static bool needs_json_escape(uint32_t code_point)
 {
-	return code_point < 0x20 || code_point == 0x7F || code_point == '"' || code_point == '\\' ||
-	       code_point == UTF8_ILL_FORMED;
+	/* C1 controls are as good as ESC to some terminals. */
+	return code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0) ||
+	       code_point == '"' || code_point == '\\' || code_point == UTF8_ILL_FORMED;
 }
 
 static int append_json_escape(struct fsmeta_buffer *out, uint32_t code_point)

@@ -63,7 +63,8 @@ bool fsmeta_utf8_is_valid(const char *bytes, size_t length);
 
 /**
  * Appends `bytes` as the inside of a JSON string: '"', '\\' and control bytes
- * (DEL too) escaped, each maximal ill-formed part replaced by U+FFFD, everything else as it is.
+ * (DEL and C1 too) escaped, each maximal ill-formed part replaced by U+FFFD,
+ * everything else as it is.
  * 0 or FSMETA_E_MEMORY.
  */
 int fsmeta_text_append_json(struct fsmeta_buffer *out, const char *bytes, size_t length);

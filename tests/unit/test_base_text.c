@@ -214,6 +214,7 @@ static void test_json(void **state)
 	assert_json("\"\\/", 3, "\\\"\\\\/");
 	assert_json("\b\t\n\f\r", 5, "\\b\\t\\n\\f\\r");
 	assert_json("\a\v\0\x1F\x7F", 5, "\\u0007\\u000b\\u0000\\u001f\\u007f");
+	assert_json("\xC2\x80\xC2\x9B\xC2\xA0", 6, "\\u0080\\u009b\xC2\xA0");
 	/* The tables 3-8 to 3-11 of the Unicode standard. */
 	assert_json(
 	    "\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41", 9, FFFD FFFD FFFD FFFD FFFD FFFD FFFD FFFD "A");
@@ -239,7 +240,13 @@ static size_t undo_json(char *out, const char *text)
 		} else if (text[1] == 'u') {
 			char digits[5] = {text[2], text[3], text[4], text[5], 0};
 
-			out[length++] = (char)strtol(digits, NULL, 16);
+			long code_point = strtol(digits, NULL, 16);
+
+			/* Only controls are written so: at most U+009F, two bytes. */
+			if (code_point >= 0x80)
+				out[length++] = (char)(0xC0 | code_point >> 6);
+			out[length++] =
+			    (char)(code_point < 0x80 ? code_point : 0x80 | (code_point & 0x3F));
 			text += 6;
 		} else {
 			out[length++] = to[strchr(from, text[1]) - from];
