@@ -258,29 +258,50 @@ static int append_uri(struct fsmeta_buffer *out, const char *path, const char *q
 	return code;
 }
 
-static bool folder_is_writable(const char *path)
+/** Checks that files can be made beside `path`, else errno says why not. */
+static int check_folder(const char *path, struct fsmeta_error *error)
 {
 	const char *slash = strrchr(path, '/');
-	char *folder;
-	bool writable;
+	char *folder = strndup(path, !slash ? 0 : slash == path ? 1 : (size_t)(slash - path));
+	int code = 0;
 
-	if (!slash)
-		return access(".", W_OK) == 0;
-	folder = strndup(path, slash == path ? 1 : (size_t)(slash - path));
-	writable = folder && access(folder, W_OK) == 0;
+	if (!folder)
+		return fsmeta_error_set_memory(error, "opening the database");
+	if (access(slash ? folder : ".", W_OK) < 0)
+		code = fsmeta_error_set_errno(
+		    error, errno, slash ? folder : ".", "making the database's journal");
 	free(folder);
-	return writable;
+	return code;
 }
 
-static bool has_log(const char *path)
+/** SQLite would say that it cannot open the file, and not why. */
+static int check_writable(const char *path, struct fsmeta_error *error)
+{
+	if (access(path, W_OK) < 0)
+		return fsmeta_error_set_errno(
+		    error, errno, path, "opening the database for writing");
+	return check_folder(path, error);
+}
+
+/** Finds the log's size; false where there is no log. */
+static bool find_log(const char *path, off_t *bytes)
 {
 	struct fsmeta_buffer name = {0};
+	struct stat status;
 	bool there = fsmeta_buffer_append_text(&name, path) == 0 &&
 		     fsmeta_buffer_append_text(&name, "-wal") == 0 && fsmeta_buffer_string(&name) &&
-		     access((const char *)name.data, F_OK) == 0;
+		     stat((const char *)name.data, &status) == 0;
 
+	*bytes = there ? status.st_size : 0;
 	fsmeta_buffer_release(&name);
 	return there;
+}
+
+bool fsmeta_connection_has_log(const struct fsmeta_connection *connection)
+{
+	off_t bytes;
+
+	return find_log(connection->path, &bytes) && bytes > 0;
 }
 
 /** The table in the essay: flags for SQLite, and whether to look without locks. */
@@ -288,18 +309,21 @@ static int plan_opening(struct fsmeta_connection *connection, enum fsmeta_connec
     int *flags, struct fsmeta_error *error)
 {
 	bool wal = false;
+	off_t log_bytes;
 	int code;
 
 	*flags = SQLITE_OPEN_READWRITE;
 	if (kind == FSMETA_CONNECTION_BUILD)
 		return 0;
 	code = fsmeta_connection_probe(connection->path, &wal, error);
-	if (code || kind == FSMETA_CONNECTION_WRITE)
+	if (code)
 		return code;
-	if (wal && access(connection->path, W_OK) == 0 && folder_is_writable(connection->path))
+	if (kind == FSMETA_CONNECTION_WRITE)
+		return check_writable(connection->path, error);
+	if (wal && check_writable(connection->path, NULL) == 0)
 		return 0;
 	*flags = SQLITE_OPEN_READONLY;
-	connection->immutable = wal && !has_log(connection->path);
+	connection->immutable = wal && !find_log(connection->path, &log_bytes);
 	if (connection->immutable && stat(connection->path, &connection->identity) < 0)
 		return fsmeta_error_set_errno(
 		    error, errno, connection->path, action_of(connection));

@@ -62,6 +62,9 @@ int fsmeta_connection_corrupt(const struct fsmeta_connection *connection,
 /** False where a file that was opened without locks has been written to since. */
 bool fsmeta_connection_is_unchanged(const struct fsmeta_connection *connection);
 
+/** True where a write-ahead log with content lies beside the file. */
+bool fsmeta_connection_has_log(const struct fsmeta_connection *connection);
+
 /** Runs statements that yield nothing of interest. */
 int fsmeta_connection_execute(
     const struct fsmeta_connection *connection, const char *sql, struct fsmeta_error *error);

@@ -64,8 +64,8 @@ int fsmeta_db_newest(struct fsmeta_db *db, uint64_t *number, struct fsmeta_error
 /**
  * Generation that `specification` names: "7", "-1" (the kept one before the
  * newest), "latest", "{2026-11-01}" or "{RFC 3339}" (newest finished by then; a
- * bare date means its end, UTC); NULL = the newest.  FSMETA_E_NOT_FOUND,
- * FSMETA_E_USAGE.
+ * bare date means its end, UTC); NULL = the newest.  Years beyond what 64-bit
+ * nanoseconds hold mean before or after all.  FSMETA_E_NOT_FOUND, FSMETA_E_USAGE.
  */
 int fsmeta_db_resolve(
     struct fsmeta_db *db, const char *specification, uint64_t *number, struct fsmeta_error *error);
@@ -138,11 +138,12 @@ int fsmeta_db_update_commit(
 void fsmeta_db_update_abort(struct fsmeta_db_update *update);
 
 /**
- * Verifies the whole file: SQLite's integrity check, then per kept generation
- * canonical order, ids, parents, versions, totals and state digest.  0 where all
- * is well, else the first damage.  `progress` (may be NULL) is told entries read.
+ * Verifies the whole file: its length, SQLite's integrity check, then per kept
+ * generation canonical order, ids, parents, versions, totals and state digest.  0
+ * where all is well, else the first damage (FSMETA_E_CORRUPT, FSMETA_E_TRUNCATED).
+ * FSMETA_E_STOPPED soon after *stop (may be NULL) is raised.
  */
-int fsmeta_db_verify(struct fsmeta_db *db, struct fsmeta_error *error,
-    void (*progress)(uint64_t entries, void *payload), void *payload);
+int fsmeta_db_verify(
+    struct fsmeta_db *db, const volatile sig_atomic_t *stop, struct fsmeta_error *error);
 
 #endif

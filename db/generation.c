@@ -323,7 +323,12 @@ static bool parse_moment(const char *text, size_t length, int64_t *ns)
 		text = day;
 		length += 20;
 	}
-	return fsmeta_time_parse(&time, text, length) && fsmeta_time_to_ns(time, ns);
+	if (!fsmeta_time_parse(&time, text, length))
+		return false;
+	/* No generation was finished beyond what the column holds. */
+	if (!fsmeta_time_to_ns(time, ns))
+		*ns = time.seconds < 0 ? INT64_MIN : INT64_MAX;
+	return true;
 }
 
 static int resolve(const struct fsmeta_db *db, const char *specification, uint64_t *number,

@@ -1,8 +1,8 @@
 /*
  * Verifying.
  *
- * SQLite's own check comes first, because everything else reads through its
- * trees.  Then questions about rows that no generation's listing would show, each
+ * The file's length and SQLite's own check come first, because everything else
+ * reads through its trees.  Then questions about rows that no generation's listing would show, each
  * a query that finds the first row that breaks a rule.  Then every kept generation
  * is read, in order, and totals and state digest must come out as they were stored:
  * that covers names, order, parents, versions and metadata at once.
@@ -11,6 +11,7 @@
 #include "db/reader.h"
 #include "db/row.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,8 @@
 static const char action[] = "checking the database";
 
 enum {
-	/** Entries between two calls of progress. */
-	PROGRESS_INTERVAL = 10000,
+	/** Steps of SQLite's machine between two looks at the stop flag: about a millisecond. */
+	STEPS_BETWEEN_LOOKS = 10000,
 };
 
 struct verification {
@@ -28,11 +29,17 @@ struct verification {
 	struct fsmeta_dictionary dictionary;
 	struct fsmeta_buffer scratch;
 	uint64_t newest;
-	uint64_t entries;
 	int64_t next_id;
-	void (*progress)(uint64_t entries, void *payload);
-	void *payload;
+	const volatile sig_atomic_t *stop;
 };
+
+/** For SQLite: other than 0 ends the statement with SQLITE_INTERRUPT. */
+static int is_stopped(void *payload)
+{
+	const struct verification *verification = payload;
+
+	return verification->stop && *verification->stop;
+}
 
 /* ---- rows ------------------------------------------------------------------ */
 
@@ -157,9 +164,6 @@ static int count_entry(struct verification *verification,
 		&verification->scratch))
 		return fsmeta_error_set_memory(error, action);
 	fsmeta_digest_add(&counted->digest, term);
-	verification->entries++;
-	if (verification->progress && verification->entries % PROGRESS_INTERVAL == 0)
-		verification->progress(verification->entries, verification->payload);
 	return 0;
 }
 
@@ -192,6 +196,7 @@ static int check_generation(struct verification *verification,
 	    .generation = generation->number,
 	    .newest = generation->number == verification->newest,
 	    .field_mask = generation->source.field_mask,
+	    .stop = verification->stop,
 	};
 	const struct fsmeta_entry *entry;
 	struct fsmeta_reader *reader;
@@ -249,10 +254,54 @@ static int load_tables(struct verification *verification, struct fsmeta_error *e
 	return code;
 }
 
-int fsmeta_db_verify(struct fsmeta_db *db, struct fsmeta_error *error,
-    void (*progress)(uint64_t entries, void *payload), void *payload)
+/** Every page that there should be is there to its last byte; SQLite rounds up. */
+static int check_length(struct verification *verification, struct fsmeta_error *error)
 {
-	struct verification verification = {.db = db, .progress = progress, .payload = payload};
+	const struct fsmeta_connection *connection = &verification->connection;
+	int64_t pages, page_bytes;
+	struct stat status;
+	int code = fsmeta_connection_integer(&pages, connection, "PRAGMA page_count", 0, error);
+
+	if (!code)
+		code = fsmeta_connection_integer(
+		    &page_bytes, connection, "PRAGMA page_size", 0, error);
+	if (code)
+		return code;
+	/* The last pages may be in the log alone, until it is checkpointed. */
+	if (fsmeta_connection_has_log(connection))
+		return 0;
+	if (stat(connection->path, &status) < 0)
+		return fsmeta_error_set_errno(error, errno, connection->path, action);
+	if (status.st_size >= pages * page_bytes)
+		return 0;
+	return fsmeta_error_set_at(error, FSMETA_E_TRUNCATED, connection->path, status.st_size,
+	    action, "it ends here and should be %" PRId64 " bytes long", pages * page_bytes);
+}
+
+static int verify(struct verification *verification, struct fsmeta_error *error)
+{
+	int code = fsmeta_connection_execute(&verification->connection, "BEGIN", error);
+
+	if (!code)
+		code = check_length(verification, error);
+	if (!code)
+		code = check_integrity(verification, error);
+	if (!code)
+		code = load_tables(verification, error);
+	if (!code)
+		code = check_rules(verification, error);
+	if (!code)
+		code = check_generations(verification, error);
+	if (!code && !fsmeta_connection_is_unchanged(&verification->connection))
+		code = fsmeta_error_set(error, FSMETA_E_BUSY, verification->db->path, action,
+		    "somebody else wrote to it while it was read");
+	return code;
+}
+
+int fsmeta_db_verify(
+    struct fsmeta_db *db, const volatile sig_atomic_t *stop, struct fsmeta_error *error)
+{
+	struct verification verification = {.db = db, .stop = stop};
 	int code;
 
 	if (!db->connection.handle)
@@ -263,20 +312,9 @@ int fsmeta_db_verify(struct fsmeta_db *db, struct fsmeta_error *error,
 	if (code)
 		return code;
 	verification.connection.action = action;
-	code = fsmeta_connection_execute(&verification.connection, "BEGIN", error);
-	if (!code)
-		code = check_integrity(&verification, error);
-	if (!code)
-		code = load_tables(&verification, error);
-	if (!code)
-		code = check_rules(&verification, error);
-	if (!code)
-		code = check_generations(&verification, error);
-	if (!code && !fsmeta_connection_is_unchanged(&verification.connection))
-		code = fsmeta_error_set(error, FSMETA_E_BUSY, db->path, action,
-		    "somebody else wrote to it while it was read");
-	if (progress)
-		progress(verification.entries, payload);
+	sqlite3_progress_handler(
+	    verification.connection.handle, STEPS_BETWEEN_LOOKS, is_stopped, &verification);
+	code = verify(&verification, error);
 	fsmeta_dictionary_release(&verification.dictionary);
 	fsmeta_buffer_release(&verification.scratch);
 	fsmeta_connection_close(&verification.connection);

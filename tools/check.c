@@ -90,7 +90,7 @@ static int check_database(const struct check_arguments *arguments, struct fsmeta
 	int status = fsmeta_db_open(&operand->db, operand->path, FSMETA_DB_READ, error);
 
 	if (status >= 0)
-		status = fsmeta_db_verify(operand->db, error, NULL, NULL);
+		status = fsmeta_db_verify(operand->db, &fsmeta_stop_signal, error);
 	if (status >= 0)
 		status = fsmeta_db_newest(operand->db, &newest, error);
 	if (status >= 0 && !arguments->quiet)

@@ -4,6 +4,7 @@
  */
 #include "tests/unit/test_db_file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -163,7 +164,7 @@ static void test_damaged_rows(void **state)
 		execute_sql(damages[i]);
 		assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
 		read_all(db, 1);
-		code = fsmeta_db_verify(db, &error, NULL, NULL);
+		code = fsmeta_db_verify(db, NULL, &error);
 		fsmeta_db_close(db);
 		if (code != FSMETA_E_CORRUPT)
 			fail_msg("not found (%d): %s", code, damages[i]);
@@ -202,7 +203,7 @@ static void test_damaged_pages(void **state)
 			continue;
 		}
 		read_all(db, 1);
-		if (fsmeta_db_verify(db, &error, NULL, NULL))
+		if (fsmeta_db_verify(db, NULL, &error))
 			found++;
 		else
 			assert_int_equal(read_all(db, 1), 1021);
@@ -328,7 +329,7 @@ static void test_adopted_ids(void **state)
 			assert_int_equal(entry->id, entries[i].id);
 		}
 		fsmeta_cursor_close(cursor);
-		assert_ok(fsmeta_db_verify(db, &error, NULL, NULL));
+		assert_ok(fsmeta_db_verify(db, NULL, &error));
 		fsmeta_db_close(db);
 	}
 	fsmeta_batch_source_release(&source);
@@ -380,7 +381,7 @@ static void test_adopted_unknown(void **state)
 	}
 	assert_int_equal(fsmeta_cursor_next(cursor, &entry, &error), 0);
 	fsmeta_cursor_close(cursor);
-	assert_ok(fsmeta_db_verify(db, &error, NULL, NULL));
+	assert_ok(fsmeta_db_verify(db, NULL, &error));
 	fsmeta_db_close(db);
 	fsmeta_batch_source_release(&source);
 }
@@ -434,6 +435,10 @@ static void test_resolve(void **state)
 	    {"{2023-11-14T22:16:50Z}", 2}, /* 1700000210 */
 	    {"{2023-11-14T22:16:49.999999999Z}", 1},
 	    {"{2023-11-14T23:16:50+01:00}", 2},
+	    /* Beyond int64 nanoseconds: after all, before all. */
+	    {"{2999-01-01}", 4},
+	    {"{9999-12-31T23:59:59Z}", 4},
+	    {"{1600-01-01}", FSMETA_E_NOT_FOUND},
 	    {"{}", FSMETA_E_USAGE},
 	    {"{yesterday}", FSMETA_E_USAGE},
 	};
@@ -478,7 +483,7 @@ static void test_snapshot(void **state)
 		assert_true(entry->size < 100);
 	assert_ok(code);
 	fsmeta_cursor_close(cursor);
-	assert_ok(fsmeta_db_verify(db, &error, NULL, NULL));
+	assert_ok(fsmeta_db_verify(db, NULL, &error));
 	fsmeta_db_close(db);
 }
 
@@ -516,7 +521,7 @@ static void test_abort(void **state)
 	assert_int_equal(fsmeta_db_update_commit(update, NULL, &error), FSMETA_E_INTERNAL);
 	assert_ok(fsmeta_db_newest(db, &number, &error));
 	assert_int_equal(number, 1);
-	assert_ok(fsmeta_db_verify(db, &error, NULL, NULL));
+	assert_ok(fsmeta_db_verify(db, NULL, &error));
 	fsmeta_db_close(db);
 	fsmeta_batch_source_release(&source);
 }
@@ -566,7 +571,7 @@ static void test_killed(void **state)
 		assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
 		assert_ok(fsmeta_db_newest(db, &number, &error));
 		assert_int_equal(number, changes < 20000 ? 1 : 2);
-		assert_ok(fsmeta_db_verify(db, &error, NULL, NULL));
+		assert_ok(fsmeta_db_verify(db, NULL, &error));
 		fsmeta_db_close(db);
 		unlink(path);
 	}
@@ -624,12 +629,108 @@ static void test_read_only_folder(void **state)
 		if (read_all(db, 1) != 9)
 			_exit(3);
 		fsmeta_db_close(db);
-		_exit(fsmeta_db_open(&db, path, FSMETA_DB_WRITE, &error) ? 0 : 4);
+		if (fsmeta_db_open(&db, path, FSMETA_DB_WRITE, &error) != FSMETA_E_SYSTEM ||
+		    error.system_errno != EACCES || strcmp(error.path, path) != 0 ||
+		    strcmp(error.reason, strerror(EACCES)) != 0)
+			_exit(4);
+		_exit(0);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(chmod(folder, 0755), 0);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/** A file that could be written in a folder where no journal can be made: the folder is named. */
+static void test_unwritable_folder(void **state)
+{
+	struct fsmeta_db *db;
+	int status;
+	pid_t child;
+
+	(void)state;
+	make_database(path, 2, 3);
+	assert_int_equal(chmod(path, 0666), 0);
+	assert_int_equal(chmod(folder, 0555), 0);
+	child = fork();
+	if (!child) {
+		if (geteuid() == 0 && setuid(65534))
+			_exit(1);
+		if (fsmeta_db_open(&db, path, FSMETA_DB_WRITE, &error) != FSMETA_E_SYSTEM)
+			_exit(2);
+		_exit(error.system_errno == EACCES && strcmp(error.path, folder) == 0 ? 0 : 3);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(chmod(folder, 0755), 0);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/** The end of the file is missing, be it one byte, which SQLite itself does not mind. */
+static void test_truncated(void **state)
+{
+	static const off_t missing[] = {1, 100, 4095, 4096, 3 * 4096};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(missing) / sizeof(missing[0]); i++) {
+		struct fsmeta_db *db;
+		struct stat status;
+		int code;
+
+		make_database(path, 20, 50);
+		assert_int_equal(stat(path, &status), 0);
+		assert_int_equal(truncate(path, status.st_size - missing[i]), 0);
+		code = fsmeta_db_open(&db, path, FSMETA_DB_READ, &error);
+		if (!code) {
+			code = fsmeta_db_verify(db, NULL, &error);
+			fsmeta_db_close(db);
+		}
+		if (missing[i] < 4096) {
+			assert_int_equal(code, FSMETA_E_TRUNCATED);
+			assert_int_equal(error.offset, status.st_size - missing[i]);
+		} else {
+			assert_true(code == FSMETA_E_TRUNCATED || code == FSMETA_E_CORRUPT);
+		}
+		assert_string_equal(error.path, path);
+		unlink(path);
+	}
+}
+
+/** Pages that lie in the log alone are not missing. */
+static void test_length_with_log(void **state)
+{
+	struct fsmeta_cursor *reader;
+	struct fsmeta_db *db;
+	struct stat status;
+	off_t before;
+
+	(void)state;
+	make_database(path, 1, 3);
+	assert_int_equal(stat(path, &status), 0);
+	before = status.st_size;
+	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_WRITE, &error));
+	/* A reader keeps the log from being put back. */
+	assert_ok(fsmeta_db_cursor(&reader, db, 1, NULL, &error));
+	for (uint64_t number = 2; number < 40; number++)
+		add_generation(db, number, number);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_size, before);
+	assert_ok(fsmeta_db_verify(db, NULL, &error));
+	fsmeta_cursor_close(reader);
+	fsmeta_db_close(db);
+}
+
+static void test_stopped(void **state)
+{
+	static const volatile sig_atomic_t stop = 1;
+	struct fsmeta_db *db;
+
+	(void)state;
+	make_database(path, 20, 100);
+	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
+	assert_int_equal(fsmeta_db_verify(db, &stop, &error), FSMETA_E_STOPPED);
+	assert_ok(fsmeta_db_verify(db, NULL, &error));
+	fsmeta_db_close(db);
 }
 
 /** Names that SQLite would take for something else. */
@@ -672,6 +773,10 @@ int main(void)
 	    TEST(test_killed),
 	    TEST(test_killed_first),
 	    TEST(test_read_only_folder),
+	    TEST(test_unwritable_folder),
+	    TEST(test_truncated),
+	    TEST(test_length_with_log),
+	    TEST(test_stopped),
 	    TEST(test_odd_paths),
 	};
 

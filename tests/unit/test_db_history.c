@@ -868,7 +868,7 @@ static void run_history(const char *path, uint64_t seed, enum origin origin)
 	}
 	for (uint64_t old = 1; old <= GENERATIONS; old++)
 		check_generation(db, old, false);
-	assert_ok(fsmeta_db_verify(db, &error, NULL, NULL));
+	assert_ok(fsmeta_db_verify(db, NULL, &error));
 	fsmeta_db_close(db);
 }
 

@@ -104,7 +104,7 @@ static void test_chain(void **state)
 	assert_ok(fsmeta_db_update_commit(update, NULL, &error));
 	assert_int_equal(read_all(db, 2), 3);
 	assert_int_equal(read_all(db, 1), CHAIN_DEPTH + 2 * (CHAIN_DEPTH / CHAIN_STEP));
-	assert_ok(fsmeta_db_verify(db, &error, NULL, NULL));
+	assert_ok(fsmeta_db_verify(db, NULL, &error));
 	fsmeta_db_close(db);
 	fsmeta_batch_source_release(&source);
 }
@@ -139,7 +139,7 @@ static void test_wide(void **state)
 	}
 	assert_int_equal(at, WIDE_FILES);
 	fsmeta_cursor_close(cursor);
-	assert_ok(fsmeta_db_verify(db, &error, NULL, NULL));
+	assert_ok(fsmeta_db_verify(db, NULL, &error));
 	fsmeta_db_close(db);
 	fsmeta_batch_source_release(&source);
 }
@@ -166,7 +166,7 @@ static void test_front(void **state)
 		assert_int_equal(read_all(db, number), 31 + 200 * (number - 1));
 		fsmeta_batch_source_release(&source);
 	}
-	assert_ok(fsmeta_db_verify(db, &error, NULL, NULL));
+	assert_ok(fsmeta_db_verify(db, NULL, &error));
 	fsmeta_db_close(db);
 }
 
