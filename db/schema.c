@@ -163,20 +163,13 @@ static const struct schema_object indexes[] = {
 	" || printf('.%09dZ', (((" ns ") % 1000000000 + 1000000000) % 1000000000))"
 
 /* All columns of `entries` but id, type and path, from row `e` and attributes `a`. */
-#define VIEW_COLUMNS                                                                               \
-	"    e.size AS size,\n    " TIME_TEXT(                                                     \
-	    "e.mtime") " AS mtime,\n"                                                              \
-		       "    " TIME_TEXT("coalesce(e.mtime, 0) + e.ctime") " AS ctime,\n"           \
-									  "    " TIME_TEXT(        \
-									      "coalesce(e.mtime, " \
-									      "0) + "              \
-									      "coalesce(e.ctime, " \
-									      "0) + e.btime") " A" \
-											      "S " \
-											      "bt" \
-											      "im" \
-											      "e," \
-											      "\n"
+/* clang-format off */
+#define VIEW_COLUMNS                                                                           \
+	"    e.size AS size,\n"                                                                    \
+	"    " TIME_TEXT("e.mtime") " AS mtime,\n"                                                 \
+	"    " TIME_TEXT("coalesce(e.mtime, 0) + e.ctime") " AS ctime,\n"                          \
+	"    " TIME_TEXT("coalesce(e.mtime, 0) + coalesce(e.ctime, 0) + e.btime") " AS btime,\n"
+/* clang-format on */
 
 static const struct schema_object views[] = {
     {"folders",
@@ -217,20 +210,19 @@ static const struct schema_object views[] = {
 	"    (SELECT max(number) FROM generation WHERE first_id <= e.id) AS created,\n"
 	"    e.since AS modified, e.extra AS extra\n"
 	"  FROM found e JOIN attributes a ON a.id = e.attributes"},
+    /* clang-format off */
     {"generations",
 	"CREATE VIEW generations AS\n"
 	"  -- The history of this database, one line a generation.\n"
 	"  SELECT number, base,\n"
-	"    " TIME_TEXT(
-	    "started") " AS started,\n"
-		       "    " TIME_TEXT(
-			   "finished") " AS finished,\n"
-				       "    round((finished - started) / 1e9, 3) AS seconds,\n"
-				       "    entries, files, folders, symlinks, others, bytes, "
-				       "allocated, unreadable, carried,\n"
-				       "    added, removed, modified, moved, pruned,\n"
-				       "    source ->> '$.machine_name' AS machine\n"
-				       "  FROM generation ORDER BY number"},
+	"    " TIME_TEXT("started") " AS started,\n"
+	"    " TIME_TEXT("finished") " AS finished,\n"
+	"    round((finished - started) / 1e9, 3) AS seconds,\n"
+	"    entries, files, folders, symlinks, others, bytes, allocated, unreadable, carried,\n"
+	"    added, removed, modified, moved, pruned,\n"
+	"    source ->> '$.machine.name' AS machine\n"
+	"  FROM generation ORDER BY number"},
+    /* clang-format on */
 };
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))

@@ -55,6 +55,7 @@ static void make_history(void)
 
 	make_database(path, 3, 4);
 	describe_scan(&source, 2);
+	assert_ok(fsmeta_batch_source_set(&source, &source.machine_name, "recorder"));
 	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_WRITE, &error));
 	assert_ok(fsmeta_db_update_begin(&update, db, 1, &source, &error));
 	assert_ok(modify_entry(update, "f000/00000001", 4711));
@@ -111,7 +112,8 @@ static void test_views(void **state)
 	assert_int_equal(query(handle, "SELECT * FROM entries WHERE path = '.'"), 1);
 	assert_int_equal(query(handle, "SELECT * FROM generations WHERE number = 2 AND added = 2"
 				       " AND modified = 1 AND seconds = 10.0"
-				       " AND started = '2023-11-14T22:16:40.000000000Z'"),
+				       " AND started = '2023-11-14T22:16:40.000000000Z'"
+				       " AND machine = 'recorder'"),
 	    1);
 	sqlite3_close(handle);
 }
