@@ -149,6 +149,25 @@ static void pretend_uuid(const struct tree *tree, unsigned char first)
 	}
 }
 
+/**
+ * True where /proc/self/mountinfo shows the mount that holds `path`.  In a chroot
+ * whose root is no mount point it does not, and nothing can be said of the place.
+ */
+static bool mount_is_shown(const char *path)
+{
+	struct statx about;
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	char line[8192];
+	bool shown = false;
+
+	assert_int_equal(statx(AT_FDCWD, path, 0, STATX_MNT_ID, &about), 0);
+	while (mounts && !shown && fgets(line, sizeof(line), mounts))
+		shown = strtoull(line, NULL, 10) == about.stx_mnt_id;
+	if (mounts)
+		fclose(mounts);
+	return shown;
+}
+
 static void marker_of_another_filesystem_is_refused(void **state)
 {
 	static const char here[] = "17000000-0000-0000-0000-000000000000";
@@ -175,7 +194,10 @@ static void marker_of_another_filesystem_is_refused(void **state)
 	assert_string_equal(cursor->source->source_id, "mine");
 	fsmeta_cursor_close(cursor);
 	cursor = open_scan(tree.path, &passed_over);
-	assert_memory_equal(cursor->source->source_id, "fs:17000000-", 12);
+	if (mount_is_shown(tree.path))
+		assert_memory_equal(cursor->source->source_id, "fs:17000000-", 12);
+	else
+		assert_null(cursor->source->source_id);
 	fsmeta_cursor_close(cursor);
 	/* Where either has no UUID nothing can be said against it. */
 	make_marker(&tree, "drive-19", "");
@@ -215,25 +237,6 @@ static void markers_are_read_as_they_were_written(void **state)
 	    fsmeta_marker_write(&text, &wrong, fsmeta_time_now(), NULL), FSMETA_E_USAGE);
 	assert_int_equal(text.length, 0);
 	tree_free(&tree);
-}
-
-/**
- * True where /proc/self/mountinfo shows the mount that holds `path`.  In a chroot
- * whose root is no mount point it does not, and nothing can be said of the place.
- */
-static bool mount_is_shown(const char *path)
-{
-	struct statx about;
-	FILE *mounts = fopen("/proc/self/mountinfo", "re");
-	char line[8192];
-	bool shown = false;
-
-	assert_int_equal(statx(AT_FDCWD, path, 0, STATX_MNT_ID, &about), 0);
-	while (mounts && !shown && fgets(line, sizeof(line), mounts))
-		shown = strtoull(line, NULL, 10) == about.stx_mnt_id;
-	if (mounts)
-		fclose(mounts);
-	return shown;
 }
 
 static void place_of_the_root(void **state)
