@@ -328,7 +328,7 @@ int fsmeta_frame_decompress(struct fsmeta_buffer *out, ZSTD_DCtx *context,
     const unsigned char *bytes, size_t size, size_t limit_bytes, const char *label, uint64_t offset,
     struct fsmeta_error *error)
 {
-	size_t content, result;
+	size_t content = 0, result;
 	int code;
 
 	code = fsmeta_frame_content_bytes(&content, bytes, size, limit_bytes, label, offset, error);
