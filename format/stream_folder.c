@@ -14,6 +14,7 @@
  */
 #include "format/stream.h"
 
+#include "format/delta.h"
 #include "format/stream_reader.h"
 
 #include <errno.h>
@@ -311,12 +312,24 @@ int fsmeta_stream_verify(struct fsmeta_stream_check *out, const char *path,
 
 /* ---- writing ---------------------------------------------------------- */
 
-struct fsmeta_stream_output {
-	struct fsmeta_stream_writer *writer;
+/** Where a stream is on its way to, a tree or a delta. */
+struct place {
 	/** Of entries.fss, or standard output. */
 	int fd;
 	bool is_stdout;
+	/** For messages, *borrowed*. */
+	const char *label;
 	struct fsmeta_replace replace;
+};
+
+struct fsmeta_stream_output {
+	struct fsmeta_stream_writer *writer;
+	struct place place;
+};
+
+struct fsmeta_delta_output {
+	struct fsmeta_delta_writer *writer;
+	struct place place;
 };
 
 /** Only a stream may be replaced. */
@@ -338,66 +351,43 @@ static int judge_place(const char *path, struct fsmeta_error *error)
 	return 0;
 }
 
-static int open_folder_output(
-    struct fsmeta_stream_output *output, const char *path, struct fsmeta_error *error)
+static int place_open_folder(struct place *place, const char *path, struct fsmeta_error *error)
 {
 	int code = judge_place(path, error);
 
 	if (!code)
-		code = fsmeta_replace_folder_begin(&output->replace, path, 0777, error);
+		code = fsmeta_replace_folder_begin(&place->replace, path, 0777, error);
 	if (code)
 		return code;
-	output->fd = openat(output->replace.fd, FSMETA_STREAM_ENTRIES_NAME,
+	place->label = place->replace.path;
+	place->fd = openat(place->replace.fd, FSMETA_STREAM_ENTRIES_NAME,
 	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (output->fd < 0)
+	if (place->fd < 0)
 		return fsmeta_error_set_errno(error, errno, path, "writing a stream");
 	return 0;
 }
 
-static int open_stdout_output(struct fsmeta_stream_output *output, struct fsmeta_error *error)
+/** To be closed on failure, too. */
+static int place_open(struct place *place, const char *path, struct fsmeta_error *error)
 {
-	output->is_stdout = true;
-	output->fd = STDOUT_FILENO;
-	if (isatty(output->fd))
+	*place = (struct place){.fd = -1, .replace = {.fd = -1}};
+	if (strcmp(path, "-") != 0)
+		return place_open_folder(place, path, error);
+	place->label = "standard output";
+	place->is_stdout = true;
+	place->fd = STDOUT_FILENO;
+	if (isatty(place->fd))
 		return fsmeta_error_set(error, FSMETA_E_USAGE, "-", "writing a stream",
 		    "standard output is a terminal and a stream is binary");
 	return 0;
 }
 
-int fsmeta_stream_output_new(struct fsmeta_stream_output **out, const char *path,
-    const struct fsmeta_batch_source *source, const struct fsmeta_stream_writer_options *options,
-    struct fsmeta_error *error)
+/** Removes what was not committed. */
+static void place_close(struct place *place)
 {
-	struct fsmeta_stream_output *output = calloc(1, sizeof(*output));
-	const char *label = path;
-	int code;
-
-	*out = NULL;
-	if (!output)
-		return fsmeta_error_set_memory(error, "writing a stream");
-	output->fd = -1;
-	output->replace.fd = -1;
-	if (strcmp(path, "-") == 0) {
-		label = "standard output";
-		code = open_stdout_output(output, error);
-	} else {
-		code = open_folder_output(output, path, error);
-		if (!code)
-			label = output->replace.path;
-	}
-	if (!code)
-		code = fsmeta_stream_writer_new(
-		    &output->writer, output->fd, label, source, options, error);
-	if (code)
-		fsmeta_stream_output_abort(output);
-	else
-		*out = output;
-	return code;
-}
-
-struct fsmeta_stream_writer *fsmeta_stream_output_writer(struct fsmeta_stream_output *output)
-{
-	return output->writer;
+	if (place->fd >= 0 && !place->is_stdout)
+		close(place->fd);
+	fsmeta_replace_abort(&place->replace);
 }
 
 /** fsync and close of a file that was written; the descriptor is gone in any case. */
@@ -411,11 +401,11 @@ static int sync_and_close(int *fd, const char *path, struct fsmeta_error *error)
 	return number ? fsmeta_error_set_errno(error, number, path, "writing a stream") : 0;
 }
 
-static int write_source(struct fsmeta_stream_output *output, const struct fsmeta_buffer *json,
-    struct fsmeta_error *error)
+static int write_source(
+    struct place *place, const struct fsmeta_buffer *json, struct fsmeta_error *error)
 {
-	const char *path = output->replace.path;
-	int fd = openat(output->replace.fd, FSMETA_STREAM_SOURCE_NAME,
+	const char *path = place->replace.path;
+	int fd = openat(place->replace.fd, FSMETA_STREAM_SOURCE_NAME,
 	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	int code;
 
@@ -429,6 +419,52 @@ static int write_source(struct fsmeta_stream_output *output, const struct fsmeta
 	return code;
 }
 
+/** Makes it durable and visible, with `json` as source.json. */
+static int place_commit(
+    struct place *place, const struct fsmeta_buffer *json, struct fsmeta_error *error)
+{
+	int code;
+
+	if (place->is_stdout)
+		return 0;
+	code = sync_and_close(&place->fd, place->replace.path, error);
+	if (!code)
+		code = write_source(place, json, error);
+	if (code)
+		return code;
+	code = fsmeta_replace_commit(&place->replace, error);
+	place->replace = (struct fsmeta_replace){.fd = -1};
+	return code;
+}
+
+/* ---- a tree's output --------------------------------------------------- */
+
+int fsmeta_stream_output_new(struct fsmeta_stream_output **out, const char *path,
+    const struct fsmeta_batch_source *source, const struct fsmeta_stream_writer_options *options,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_stream_output *output = calloc(1, sizeof(*output));
+	int code;
+
+	*out = NULL;
+	if (!output)
+		return fsmeta_error_set_memory(error, "writing a stream");
+	code = place_open(&output->place, path, error);
+	if (!code)
+		code = fsmeta_stream_writer_new(
+		    &output->writer, output->place.fd, output->place.label, source, options, error);
+	if (code)
+		fsmeta_stream_output_abort(output);
+	else
+		*out = output;
+	return code;
+}
+
+struct fsmeta_stream_writer *fsmeta_stream_output_writer(struct fsmeta_stream_output *output)
+{
+	return output->writer;
+}
+
 int fsmeta_stream_output_commit(struct fsmeta_stream_output *output,
     struct fsmeta_stream_summary *summary, struct fsmeta_error *error)
 {
@@ -436,15 +472,8 @@ int fsmeta_stream_output_commit(struct fsmeta_stream_output *output,
 	int code;
 
 	code = fsmeta_stream_writer_finish(output->writer, summary, &json, error);
-	if (!code && !output->is_stdout) {
-		code = sync_and_close(&output->fd, output->replace.path, error);
-		if (!code)
-			code = write_source(output, &json, error);
-		if (!code) {
-			code = fsmeta_replace_commit(&output->replace, error);
-			output->replace = (struct fsmeta_replace){.fd = -1};
-		}
-	}
+	if (!code)
+		code = place_commit(&output->place, &json, error);
 	fsmeta_buffer_release(&json);
 	fsmeta_stream_output_abort(output);
 	return code;
@@ -455,8 +484,58 @@ void fsmeta_stream_output_abort(struct fsmeta_stream_output *output)
 	if (!output)
 		return;
 	fsmeta_stream_writer_free(output->writer);
-	if (output->fd >= 0 && !output->is_stdout)
-		close(output->fd);
-	fsmeta_replace_abort(&output->replace);
+	place_close(&output->place);
+	free(output);
+}
+
+/* ---- a delta's output -------------------------------------------------- */
+
+int fsmeta_delta_output_new(struct fsmeta_delta_output **out, const char *path,
+    uint64_t base_generation, uint64_t generation, struct fsmeta_error *error)
+{
+	struct fsmeta_delta_output *output = calloc(1, sizeof(*output));
+	int code;
+
+	*out = NULL;
+	if (!output)
+		return fsmeta_error_set_memory(error, "writing a delta");
+	code = place_open(&output->place, path, error);
+	if (!code)
+		code = fsmeta_delta_writer_new(&output->writer, output->place.fd,
+		    output->place.label, base_generation, generation, error);
+	if (code)
+		fsmeta_delta_output_abort(output);
+	else
+		*out = output;
+	return code;
+}
+
+struct fsmeta_delta_writer *fsmeta_delta_output_writer(struct fsmeta_delta_output *output)
+{
+	return output->writer;
+}
+
+int fsmeta_delta_output_commit(struct fsmeta_delta_output *output,
+    const struct fsmeta_batch_source *source, struct fsmeta_delta_summary *summary,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_buffer json = {0};
+	int code = fsmeta_batch_source_to_json(&json, source, error);
+
+	if (!code)
+		code = fsmeta_delta_writer_finish(output->writer, summary, error);
+	if (!code)
+		code = place_commit(&output->place, &json, error);
+	fsmeta_buffer_release(&json);
+	fsmeta_delta_output_abort(output);
+	return code;
+}
+
+void fsmeta_delta_output_abort(struct fsmeta_delta_output *output)
+{
+	if (!output)
+		return;
+	fsmeta_delta_writer_free(output->writer);
+	place_close(&output->place);
 	free(output);
 }

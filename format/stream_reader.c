@@ -25,6 +25,8 @@
 #include "format/stream_reader.h"
 #include "format/stream.h"
 
+#include "format/delta.h"
+#include "format/frame_input.h"
 #include "format/stream_record.h"
 
 #include <errno.h>
@@ -35,18 +37,10 @@
 #include <unistd.h>
 #include <zstd_errors.h>
 
-enum {
-	/** How much is read from a pipe at once. */
-	INPUT_BYTES = 256 << 10,
-	/** What a frame may be longer than zstd's bound: a writer may end blocks early. */
-	FRAME_SLACK_BYTES = 64 << 10,
-};
-
 struct stream_cursor {
 	struct fsmeta_cursor cursor;
-	char *label;
-	int fd;
-	ZSTD_DCtx *zstd;
+	/** Frames as they come; indexed: its buffers, and its table is the file's. */
+	struct fsmeta_frame_input input;
 	struct fsmeta_header header;
 	/** What cursor.source points to: a copy of the header's, or the trailer's … */
 	struct fsmeta_batch_source source;
@@ -62,19 +56,8 @@ struct stream_cursor {
 	uint64_t entries_before;
 	/** Batches loaded or passed over. */
 	size_t batches_before;
-	/** Offset of the frame in hand, for messages. */
-	uint64_t frame_offset;
-	/** Its content. */
-	struct fsmeta_buffer content;
 
-	/** Forward: bytes from the descriptor, those from input_start on not used yet. */
-	struct fsmeta_buffer input;
-	size_t input_start;
-	bool input_ended;
-	/** Offset in the file of the byte at input_start. */
-	uint64_t input_offset;
-	/** Forward: frames and batches as they were, to compare with the end. */
-	struct fsmeta_seek_table frames;
+	/** Forward: batches as they were, to compare with the end. */
 	struct fsmeta_batch_list batches;
 	XXH3_state_t *records_hash;
 	/** Forward: the batch in hand, until it is complete. */
@@ -100,7 +83,7 @@ static int corrupt_at(const struct stream_cursor *stream, uint64_t offset, const
     const char *reason, struct fsmeta_error *error)
 {
 	return fsmeta_error_set_at(
-	    error, FSMETA_E_CORRUPT, stream->label, (int64_t)offset, action, "%s", reason);
+	    error, FSMETA_E_CORRUPT, stream->input.label, (int64_t)offset, action, "%s", reason);
 }
 
 /** Adds to an error of the batch reader where the batch is. */
@@ -108,182 +91,32 @@ static int locate_batch(const struct stream_cursor *stream, int code, struct fsm
 {
 	if (code >= 0 || !error)
 		return code;
-	fsmeta_error_add_path(error, stream->label);
-	error->offset = (int64_t)stream->frame_offset;
+	fsmeta_error_add_path(error, stream->input.label);
+	error->offset = (int64_t)stream->input.frame_offset;
 	snprintf(error->action, sizeof(error->action), "reading batch %zu", stream->batches_before);
 	return code;
 }
 
-static int truncated(
-    const struct stream_cursor *stream, const char *where, struct fsmeta_error *error)
+/** Adds to what ended too early how far it was good. */
+static int tell_progress(const struct stream_cursor *stream, int code, struct fsmeta_error *error)
 {
-	return fsmeta_error_set_at(error, FSMETA_E_TRUNCATED, stream->label,
-	    (int64_t)stream->input_offset, "reading a stream",
-	    "it ends %s; good up to here: %zu batches, %llu entries", where, stream->batches_before,
-	    (unsigned long long)stream->entries_before);
-}
-
-/* ---- frames, forward -------------------------------------------------- */
-
-static size_t input_left(const struct stream_cursor *stream)
-{
-	return stream->input.length - stream->input_start;
-}
-
-static const unsigned char *input_bytes(const struct stream_cursor *stream)
-{
-	return stream->input.data + stream->input_start;
-}
-
-/** Reads another piece of input behind what is left. */
-static int read_more(struct stream_cursor *stream, struct fsmeta_error *error)
-{
-	struct fsmeta_buffer *input = &stream->input;
-	size_t left = input_left(stream);
-	size_t wanted = left > INPUT_BYTES ? left : INPUT_BYTES;
-	size_t got;
-	int code;
-
-	if (stream->input_start && left)
-		memmove(input->data, input->data + stream->input_start, left);
-	input->length = left;
-	stream->input_start = 0;
-	if (fsmeta_buffer_reserve(input, wanted))
-		return fsmeta_error_set_memory(error, "reading a stream");
-	code = fsmeta_read_full(stream->fd, input->data + left, wanted, &got, stream->label, error);
-	if (code)
+	if (code != FSMETA_E_TRUNCATED || !error)
 		return code;
-	input->length += got;
-	stream->input_ended = got < wanted;
-	return 0;
-}
-
-/** Makes `size` bytes of input available, or all there are. */
-static int fill_input(struct stream_cursor *stream, size_t size, struct fsmeta_error *error)
-{
-	int code = 0;
-
-	while (!code && input_left(stream) < size && !stream->input_ended)
-		code = read_more(stream, error);
-	return code;
-}
-
-static void consume_input(struct stream_cursor *stream, size_t size)
-{
-	stream->input_start += size;
-	stream->input_offset += size;
-}
-
-/**
- * Makes the frame that begins here available whole and sets *size.  What a frame
- * may have at most follows from the length of its content, which it must say.
- */
-static int fill_frame(struct stream_cursor *stream, size_t *size, struct fsmeta_error *error)
-{
-	size_t content, limit;
-	int code;
-
-	code = fill_input(stream, FSMETA_FRAME_HEADER_BYTES, error);
-	if (!code && input_left(stream) < FSMETA_FRAME_HEADER_BYTES)
-		/* Even the smallest stream has more behind its last frame's header. */
-		return truncated(stream, "within a frame", error);
-	if (!code)
-		code = fsmeta_frame_content_bytes(&content, input_bytes(stream), input_left(stream),
-		    FSMETA_RECORD_MAX_BYTES, stream->label, stream->input_offset, error);
-	if (code)
-		return code;
-	limit = ZSTD_compressBound(content) + FRAME_SLACK_BYTES;
-	for (;;) {
-		size_t result =
-		    ZSTD_findFrameCompressedSize(input_bytes(stream), input_left(stream));
-
-		if (!ZSTD_isError(result)) {
-			*size = result;
-			return 0;
-		}
-		if (ZSTD_getErrorCode(result) != ZSTD_error_srcSize_wrong)
-			return corrupt_at(stream, stream->input_offset, "reading a zstd frame",
-			    ZSTD_getErrorName(result), error);
-		if (stream->input_ended)
-			return truncated(stream, "within a frame", error);
-		if (input_left(stream) > limit)
-			return corrupt_at(stream, stream->input_offset, "reading a zstd frame",
-			    "it is longer than its content allows", error);
-		code = read_more(stream, error);
-		if (code)
-			return code;
-	}
-}
-
-/** Decompresses the next frame and parses its one record. */
-static int read_frame(
-    struct stream_cursor *stream, struct fsmeta_record *record, struct fsmeta_error *error)
-{
-	size_t size = 0;
-	int code;
-
-	code = fill_frame(stream, &size, error);
-	if (code)
-		return code;
-	stream->frame_offset = stream->input_offset;
-	code = fsmeta_frame_decompress(&stream->content, stream->zstd, input_bytes(stream), size,
-	    FSMETA_RECORD_MAX_BYTES, stream->label, stream->frame_offset, error);
-	if (code)
-		return code;
-	consume_input(stream, size);
-	if (fsmeta_seek_table_append(
-		&stream->frames, (uint32_t)size, (uint32_t)stream->content.length))
-		return fsmeta_error_set_memory(error, "reading a stream");
-	if (!fsmeta_record_parse(record, stream->content.data, stream->content.length) ||
-	    record->total_bytes != stream->content.length)
-		return corrupt_at(stream, stream->frame_offset, "reading a record",
-		    "the frame does not hold exactly one", error);
-	return 0;
+	return fsmeta_error_set_at(error, FSMETA_E_TRUNCATED, stream->input.label, error->offset,
+	    "reading a stream", "%s; good up to here: %zu batches, %llu entries", error->reason,
+	    stream->batches_before, (unsigned long long)stream->entries_before);
 }
 
 /* ---- the header ------------------------------------------------------- */
 
-/** Says FOREIGN for input that does not even begin like a stream. */
-static int check_beginning(struct stream_cursor *stream, struct fsmeta_error *error)
-{
-	int code = fill_input(stream, FSMETA_FRAME_HEADER_BYTES, error);
-
-	if (code)
-		return code;
-	if (!fsmeta_frame_begins(input_bytes(stream), input_left(stream)))
-		return fsmeta_error_set_at(error, FSMETA_E_FOREIGN, stream->label, 0,
-		    "opening a stream", "%s",
-		    input_left(stream) ? "it is not an FsScanStream" : "it is empty");
-	return 0;
-}
-
 static int read_header(struct stream_cursor *stream, struct fsmeta_error *error)
 {
-	struct fsmeta_record record;
-	int code;
+	int code = fsmeta_frame_input_header(&stream->input, &stream->header, error);
 
-	code = check_beginning(stream, error);
 	if (code)
-		return code;
-	code = read_frame(stream, &record, error);
-	/* Of a zstd file that is no stream the first frame is rarely as ours are. */
-	if ((code == FSMETA_E_CORRUPT || code == FSMETA_E_LIMIT) &&
-	    !fsmeta_header_begins(stream->content.data, stream->content.length))
-		return fsmeta_error_set_at(error, FSMETA_E_FOREIGN, stream->label, 0,
-		    "opening a stream", "it is not an FsScanStream, or its start is damaged");
-	if (code)
-		return code;
-	if (record.kind != FSMETA_RECORD_HEADER ||
-	    !fsmeta_header_begins(stream->content.data, stream->content.length))
-		return fsmeta_error_set_at(error, FSMETA_E_FOREIGN, stream->label, 0,
-		    "opening a stream", "it is a zstd file, but not an FsScanStream");
-	code = fsmeta_header_parse(&stream->header, &record, stream->label, error);
-	if (code)
-		return code;
-	if (stream->header.is_delta)
-		return fsmeta_error_set(error, FSMETA_E_REFUSED, stream->label, "opening a stream",
-		    "it is a delta, which is no tree");
-	XXH3_128bits_update(stream->records_hash, stream->content.data, stream->content.length);
+		return tell_progress(stream, code, error);
+	XXH3_128bits_update(
+	    stream->records_hash, stream->input.content.data, stream->input.content.length);
 	return 0;
 }
 
@@ -297,7 +130,8 @@ static size_t batches_left(const struct stream_cursor *stream)
 /** The batch that was next is loaded or passed over: on to the one behind it. */
 static int leave_batch(struct stream_cursor *stream, struct fsmeta_error *error)
 {
-	stream->next_offset += stream->frames.frames[stream->batches_before + 1].compressed_bytes;
+	stream->next_offset +=
+	    stream->input.frames.frames[stream->batches_before + 1].compressed_bytes;
 	stream->batches_before++;
 	if (batches_left(stream) && fsmeta_trailer_walk_next(&stream->walk, &stream->trailer))
 		return fsmeta_error_set_memory(error, "reading a stream");
@@ -349,40 +183,12 @@ static int note_batch(struct stream_cursor *stream, struct fsmeta_error *error)
 	stream->facts.first_path = (const char *)stream->first_path.data;
 	stream->facts.first_path_length = stream->first_path.length;
 	if (fsmeta_batch_list_append(
-		&stream->batches, &stream->facts, stream->digest, stream->frame_offset))
+		&stream->batches, &stream->facts, stream->digest, stream->input.frame_offset))
 		return fsmeta_error_set_memory(error, "reading a batch");
 	return 0;
 }
 
 /* ---- the end, forward ------------------------------------------------- */
-
-/** Seek table and end of input, behind the trailer. */
-static int read_end(struct stream_cursor *stream, struct fsmeta_error *error)
-{
-	size_t size = fsmeta_seek_table_bytes(stream->frames.count);
-	struct fsmeta_seek_table table = {0};
-	int code;
-
-	code = fill_input(stream, size + 1, error);
-	if (code)
-		return code;
-	if (input_left(stream) < size)
-		return truncated(stream, "before the end of its seek table", error);
-	if (input_left(stream) > size)
-		return corrupt_at(stream, stream->input_offset, "reading the seek table",
-		    "it is not the end of the stream, or of another size", error);
-	code = fsmeta_seek_table_parse(
-	    &table, input_bytes(stream), size, stream->label, stream->input_offset, error);
-	if (!code &&
-	    (table.count != stream->frames.count || memcmp(table.frames, stream->frames.frames,
-							table.count * sizeof(*table.frames)) != 0))
-		code = corrupt_at(stream, stream->input_offset, "reading the seek table",
-		    "it does not list the frames that there are", error);
-	fsmeta_seek_table_release(&table);
-	if (!code)
-		consume_input(stream, size);
-	return code;
-}
 
 /** True where the trailer's BatchSource has all file systems that batches named. */
 static bool knows_filesystems(
@@ -412,7 +218,7 @@ static int adopt_final_source(struct stream_cursor *stream, struct fsmeta_error 
 	size_t count = known;
 
 	if (!knows_filesystems(final, &stream->source))
-		return corrupt_at(stream, stream->frame_offset, "reading the trailer",
+		return corrupt_at(stream, stream->input.frame_offset, "reading the trailer",
 		    "its BatchSource lacks a file system that entries have", error);
 	table = fsmeta_arena_allocate_array(
 	    &final->arena, final->filesystem_count + known + 1, sizeof(*table));
@@ -442,8 +248,8 @@ static int read_trailer(
 	const char *wrong;
 	int code;
 
-	code = fsmeta_trailer_parse(
-	    trailer, &stream->header, record, stream->label, stream->frame_offset, error);
+	code = fsmeta_trailer_parse(trailer, &stream->header, record, stream->input.label,
+	    stream->input.frame_offset, error);
 	if (code)
 		return code;
 	wrong = fsmeta_trailer_compare(trailer, &stream->batches);
@@ -452,8 +258,8 @@ static int read_trailer(
 		wrong = "the digest over all records does not match";
 	if (wrong)
 		return corrupt_at(
-		    stream, stream->frame_offset, "reading the trailer", wrong, error);
-	code = read_end(stream, error);
+		    stream, stream->input.frame_offset, "reading the trailer", wrong, error);
+	code = fsmeta_frame_input_finish(&stream->input, error);
 	if (!code)
 		code = adopt_final_source(stream, error);
 	if (!code)
@@ -469,21 +275,16 @@ static int advance_forward(struct stream_cursor *stream, struct fsmeta_error *er
 
 	code = note_batch(stream, error);
 	if (!code)
-		code = fill_input(stream, FSMETA_FRAME_HEADER_BYTES, error);
-	if (code)
-		return code;
-	if (!input_left(stream) ||
-	    fsmeta_seek_table_begins(input_bytes(stream), input_left(stream)))
-		return truncated(stream, "without a trailer", error);
-	code = read_frame(stream, &record, error);
+		code = fsmeta_frame_input_record(&stream->input, &record, error);
 	if (code)
 		return code;
 	if (record.kind == FSMETA_RECORD_TRAILER)
 		return read_trailer(stream, &record, error);
 	if (record.kind != FSMETA_RECORD_BATCH)
-		return corrupt_at(stream, stream->frame_offset, "reading a record",
+		return corrupt_at(stream, stream->input.frame_offset, "reading a record",
 		    "it is of a kind that a tree does not have", error);
-	XXH3_128bits_update(stream->records_hash, stream->content.data, stream->content.length);
+	XXH3_128bits_update(
+	    stream->records_hash, stream->input.content.data, stream->input.content.length);
 	stream->digest = fsmeta_stream_digest(record.message, record.message_bytes);
 	stream->facts = (struct fsmeta_batch_facts){0};
 	stream->batch_open = true;
@@ -493,33 +294,35 @@ static int advance_forward(struct stream_cursor *stream, struct fsmeta_error *er
 
 /* ---- batches by index ------------------------------------------------- */
 
-/** Reads the frame at an offset into stream->content and parses its one record. */
+/** Reads the frame at an offset into stream->input.content and parses its one record. */
 static int read_frame_at(struct stream_cursor *stream, struct fsmeta_record *record,
     struct fsmeta_frame frame, uint64_t offset, struct fsmeta_error *error)
 {
 	size_t got;
 	int code;
 
-	stream->frame_offset = offset;
-	fsmeta_buffer_clear(&stream->input);
-	if (fsmeta_buffer_reserve(&stream->input, frame.compressed_bytes))
+	stream->input.frame_offset = offset;
+	fsmeta_buffer_clear(&stream->input.bytes);
+	if (fsmeta_buffer_reserve(&stream->input.bytes, frame.compressed_bytes))
 		return fsmeta_error_set_memory(error, "reading a stream");
-	code = fsmeta_read_full_at(stream->fd, stream->input.data, frame.compressed_bytes, offset,
-	    &got, stream->label, error);
+	code = fsmeta_read_full_at(stream->input.fd, stream->input.bytes.data,
+	    frame.compressed_bytes, offset, &got, stream->input.label, error);
 	if (code)
 		return code;
 	if (got != frame.compressed_bytes)
 		return corrupt_at(
 		    stream, offset, "reading a zstd frame", "the file became shorter", error);
-	code = fsmeta_frame_decompress(&stream->content, stream->zstd, stream->input.data, got,
-	    FSMETA_RECORD_MAX_BYTES, stream->label, offset, error);
+	code = fsmeta_frame_decompress(&stream->input.content, stream->input.zstd,
+	    stream->input.bytes.data, got, FSMETA_RECORD_MAX_BYTES, stream->input.label, offset,
+	    error);
 	if (code)
 		return code;
-	if (stream->content.length != frame.content_bytes)
+	if (stream->input.content.length != frame.content_bytes)
 		return corrupt_at(stream, offset, "reading a zstd frame",
 		    "its content is not as long as the seek table says", error);
-	if (!fsmeta_record_parse(record, stream->content.data, stream->content.length) ||
-	    record->total_bytes != stream->content.length)
+	if (!fsmeta_record_parse(
+		record, stream->input.content.data, stream->input.content.length) ||
+	    record->total_bytes != stream->input.content.length)
 		return corrupt_at(stream, offset, "reading a record",
 		    "the frame does not hold exactly one", error);
 	return 0;
@@ -545,7 +348,8 @@ static int check_batch(struct stream_cursor *stream, const struct fsmeta_record 
 		     fsmeta_trailer_batch_digest(&stream->trailer, batch)))
 		wrong = "its digest is not the one in the trailer";
 	if (wrong)
-		return corrupt_at(stream, stream->frame_offset, "reading a batch", wrong, error);
+		return corrupt_at(
+		    stream, stream->input.frame_offset, "reading a batch", wrong, error);
 	return 0;
 }
 
@@ -561,7 +365,7 @@ static int advance_indexed(struct stream_cursor *stream, struct fsmeta_error *er
 		return 0;
 	}
 	code = read_frame_at(
-	    stream, &record, stream->frames.frames[batch + 1], stream->next_offset, error);
+	    stream, &record, stream->input.frames.frames[batch + 1], stream->next_offset, error);
 	if (!code)
 		code = check_batch(stream, &record, batch, error);
 	if (code)
@@ -575,7 +379,7 @@ static int advance_indexed(struct stream_cursor *stream, struct fsmeta_error *er
 		return code;
 	if (fsmeta_batch_reader_count(stream->batch) !=
 	    stream->trailer.message->batch_entries[batch])
-		return corrupt_at(stream, stream->frame_offset, "reading a batch",
+		return corrupt_at(stream, stream->input.frame_offset, "reading a batch",
 		    "it has not as many entries as the trailer says", error);
 	return 1;
 }
@@ -588,7 +392,7 @@ static int check_first_path(
 
 	if (entry->path_length != path->length ||
 	    (path->length && memcmp(entry->path, path->data, path->length)))
-		return corrupt_at(stream, stream->frame_offset, "reading a batch",
+		return corrupt_at(stream, stream->input.frame_offset, "reading a batch",
 		    "its first path is not the one in the trailer", error);
 	return 0;
 }
@@ -624,7 +428,9 @@ static int next_in_batch(
 /** Loads the next batch: 1, 0 at the end, or a code. */
 static int advance(struct stream_cursor *stream, struct fsmeta_error *error)
 {
-	return stream->indexed ? advance_indexed(stream, error) : advance_forward(stream, error);
+	if (stream->indexed)
+		return advance_indexed(stream, error);
+	return tell_progress(stream, advance_forward(stream, error), error);
 }
 
 static int stream_next(
@@ -785,7 +591,7 @@ static int stream_step(
 
 	if (run->kind != FSMETA_RUN_BATCH || !stream->indexed || !batches_left(stream) ||
 	    fsmeta_batch_reader_left(stream->batch))
-		return fsmeta_error_set(error, FSMETA_E_INTERNAL, stream->label,
+		return fsmeta_error_set(error, FSMETA_E_INTERNAL, stream->input.label,
 		    "stepping over a batch", "no batch was offered here");
 	return pass_batch(stream, error);
 }
@@ -796,9 +602,7 @@ static void stream_close(struct fsmeta_cursor *cursor)
 {
 	struct stream_cursor *stream = from_cursor(cursor);
 
-	if (stream->fd >= 0)
-		close(stream->fd);
-	ZSTD_freeDCtx(stream->zstd);
+	fsmeta_frame_input_release(&stream->input);
 	XXH3_freeState(stream->records_hash);
 	fsmeta_batch_reader_free(stream->batch);
 	fsmeta_trailer_release(&stream->trailer);
@@ -807,11 +611,7 @@ static void stream_close(struct fsmeta_cursor *cursor)
 	fsmeta_batch_source_release(&stream->source);
 	fsmeta_batch_source_release(&stream->before);
 	fsmeta_batch_list_release(&stream->batches);
-	fsmeta_seek_table_release(&stream->frames);
-	fsmeta_buffer_release(&stream->content);
-	fsmeta_buffer_release(&stream->input);
 	fsmeta_buffer_release(&stream->first_path);
-	free(stream->label);
 	free(stream);
 }
 
@@ -832,7 +632,8 @@ static int read_index(struct stream_cursor *stream, struct fsmeta_seek_table *ta
 	const char *wrong;
 	int code;
 
-	code = fsmeta_seek_table_read(table, stream->fd, file_bytes, stream->label, error);
+	code =
+	    fsmeta_seek_table_read(table, stream->input.fd, file_bytes, stream->input.label, error);
 	if (code)
 		return code;
 	if (table->count < 3)
@@ -847,13 +648,13 @@ static int read_index(struct stream_cursor *stream, struct fsmeta_seek_table *ta
 		return corrupt_at(
 		    stream, offset, "reading the trailer", "the last record is none", error);
 	code = fsmeta_trailer_parse(
-	    &stream->trailer, &stream->header, &record, stream->label, offset, error);
+	    &stream->trailer, &stream->header, &record, stream->input.label, offset, error);
 	if (code)
 		return code;
 	wrong = fsmeta_trailer_compare_frames(&stream->trailer, table);
 	if (!wrong &&
-	    (table->frames[0].compressed_bytes != stream->frames.frames[0].compressed_bytes ||
-		table->frames[0].content_bytes != stream->frames.frames[0].content_bytes))
+	    (table->frames[0].compressed_bytes != stream->input.frames.frames[0].compressed_bytes ||
+		table->frames[0].content_bytes != stream->input.frames.frames[0].content_bytes))
 		wrong = "the first frame is not as long as the seek table says";
 	return wrong ? corrupt_at(stream, offset, "reading the trailer", wrong, error) : 0;
 }
@@ -862,11 +663,11 @@ static int read_index(struct stream_cursor *stream, struct fsmeta_seek_table *ta
 static int use_index(
     struct stream_cursor *stream, struct fsmeta_seek_table *table, struct fsmeta_error *error)
 {
-	fsmeta_seek_table_release(&stream->frames);
-	stream->frames = *table;
+	fsmeta_seek_table_release(&stream->input.frames);
+	stream->input.frames = *table;
 	*table = (struct fsmeta_seek_table){0};
 	stream->indexed = true;
-	stream->next_offset = stream->frames.frames[0].compressed_bytes;
+	stream->next_offset = stream->input.frames.frames[0].compressed_bytes;
 	fsmeta_batch_source_release(&stream->source);
 	stream->source = stream->trailer.source;
 	fsmeta_batch_source_init(&stream->trailer.source);
@@ -897,13 +698,13 @@ static int open_index(struct stream_cursor *stream, uint64_t file_bytes, struct 
 {
 	struct fsmeta_seek_table table = {0};
 	/* Reading the index uses the input buffer, which reading forward goes on with. */
-	struct fsmeta_buffer input = stream->input;
+	struct fsmeta_buffer bytes = stream->input.bytes;
 	int code;
 
-	stream->input = (struct fsmeta_buffer){0};
+	stream->input.bytes = (struct fsmeta_buffer){0};
 	code = read_index(stream, &table, file_bytes, error);
-	fsmeta_buffer_release(&stream->input);
-	stream->input = input;
+	fsmeta_buffer_release(&stream->input.bytes);
+	stream->input.bytes = bytes;
 	if (!code)
 		code = use_index(stream, &table, error);
 	else if (code != FSMETA_E_MEMORY)
@@ -912,17 +713,15 @@ static int open_index(struct stream_cursor *stream, uint64_t file_bytes, struct 
 	return code;
 }
 
-static int set_up(struct stream_cursor *stream, const char *label, struct fsmeta_error *error)
+static int set_up(struct stream_cursor *stream, struct fsmeta_error *error)
 {
-	stream->label = strdup(label);
-	stream->zstd = ZSTD_createDCtx();
 	stream->records_hash = XXH3_createState();
-	if (!stream->label || !stream->zstd || !stream->records_hash)
+	if (!stream->records_hash)
 		return fsmeta_error_set_memory(error, "opening a stream");
 	XXH3_128bits_reset(stream->records_hash);
 	stream->cursor.operations = &stream_operations;
 	stream->cursor.source = &stream->source;
-	stream->cursor.label = stream->label;
+	stream->cursor.label = stream->input.label;
 	return 0;
 }
 
@@ -935,20 +734,28 @@ static int begin_batches(struct stream_cursor *stream, struct fsmeta_error *erro
 	return 0;
 }
 
-static int open_stream(struct stream_cursor *stream, bool may_index, struct fsmeta_error *error)
+/** Where a delta is wanted as well, *delta receives it and the stream is of no use. */
+static int open_stream(struct stream_cursor *stream, bool may_index, struct fsmeta_delta **delta,
+    struct fsmeta_error *error)
 {
 	struct stat status;
 	int index_code = 0;
 	int code;
 
-	if (fstat(stream->fd, &status))
-		return fsmeta_error_set_errno(error, errno, stream->label, "opening a stream");
+	if (fstat(stream->input.fd, &status))
+		return fsmeta_error_set_errno(
+		    error, errno, stream->input.label, "opening a stream");
 	if (S_ISDIR(status.st_mode))
-		return fsmeta_error_set_errno(error, EISDIR, stream->label, "opening a stream");
-	may_index &= S_ISREG(status.st_mode) && lseek(stream->fd, 0, SEEK_CUR) == 0;
+		return fsmeta_error_set_errno(
+		    error, EISDIR, stream->input.label, "opening a stream");
+	may_index &= S_ISREG(status.st_mode) && lseek(stream->input.fd, 0, SEEK_CUR) == 0;
 	code = read_header(stream, error);
 	if (code)
 		return code;
+	if (stream->header.is_delta)
+		return delta ? fsmeta_delta_read(delta, &stream->input, &stream->header, error)
+			     : fsmeta_error_set(error, FSMETA_E_REFUSED, stream->input.label,
+				   "opening a stream", "it is a delta, which is no tree");
 	fsmeta_batch_source_release(&stream->source);
 	if (fsmeta_batch_source_copy(&stream->source, &stream->header.source))
 		return fsmeta_error_set_memory(error, "opening a stream");
@@ -960,8 +767,8 @@ static int open_stream(struct stream_cursor *stream, bool may_index, struct fsme
 	return code || !index_code ? code : find_damage(stream, index_code, error);
 }
 
-int fsmeta_stream_open_descriptor(struct fsmeta_cursor **out, int fd, const char *label,
-    bool may_index, struct fsmeta_error *error)
+static int open_descriptor(struct fsmeta_cursor **out, struct fsmeta_delta **delta, int fd,
+    const char *label, bool may_index, struct fsmeta_error *error)
 {
 	struct stream_cursor *stream = calloc(1, sizeof(*stream));
 	int code;
@@ -971,19 +778,33 @@ int fsmeta_stream_open_descriptor(struct fsmeta_cursor **out, int fd, const char
 		close(fd);
 		return fsmeta_error_set_memory(error, "opening a stream");
 	}
-	stream->fd = fd;
 	fsmeta_trailer_init(&stream->trailer);
 	fsmeta_batch_source_init(&stream->header.source);
 	fsmeta_batch_source_init(&stream->source);
 	fsmeta_batch_source_init(&stream->before);
-	code = set_up(stream, label, error);
+	code = fsmeta_frame_input_init(&stream->input, fd, label, error);
 	if (!code)
-		code = open_stream(stream, may_index, error);
-	if (code)
+		code = set_up(stream, error);
+	if (!code)
+		code = open_stream(stream, may_index, delta, error);
+	if (code || (delta && *delta))
 		stream_close(&stream->cursor);
 	else
 		*out = &stream->cursor;
 	return code;
+}
+
+int fsmeta_stream_open_descriptor(struct fsmeta_cursor **out, int fd, const char *label,
+    bool may_index, struct fsmeta_error *error)
+{
+	return open_descriptor(out, NULL, fd, label, may_index, error);
+}
+
+int fsmeta_stream_open_either(struct fsmeta_cursor **tree, struct fsmeta_delta **delta, int fd,
+    const char *label, struct fsmeta_error *error)
+{
+	*delta = NULL;
+	return open_descriptor(tree, delta, fd, label, true, error);
 }
 
 int fsmeta_stream_open_fd(
@@ -998,7 +819,7 @@ void fsmeta_stream_get_progress(
 	const struct stream_cursor *stream = (const struct stream_cursor *)cursor;
 
 	*progress = (struct fsmeta_stream_progress){
-	    .batches = stream->batches_before, .file_bytes = stream->input_offset};
+	    .batches = stream->batches_before, .file_bytes = stream->input.offset};
 }
 
 /**

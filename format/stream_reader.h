@@ -24,6 +24,17 @@ struct fsmeta_stream_progress {
 void fsmeta_stream_get_progress(
     const struct fsmeta_cursor *cursor, struct fsmeta_stream_progress *progress);
 
+struct fsmeta_delta;
+struct fsmeta_frame_input;
+struct fsmeta_header;
+
+/**
+ * Reads the rest of a delta whose header frame is in hand.  `input` and `header`
+ * are *stolen*: what is left of them is to be released as always.
+ */
+int fsmeta_delta_read(struct fsmeta_delta **out, struct fsmeta_frame_input *input,
+    struct fsmeta_header *header, struct fsmeta_error *error);
+
 /** True where the file's first frame is that of a stream.  Reads at offset 0. */
 bool fsmeta_stream_begins(int fd);
 

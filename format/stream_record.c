@@ -186,6 +186,24 @@ out:
 	return code;
 }
 
+int fsmeta_header_pack_delta(struct fsmeta_buffer *out, uint64_t base_generation,
+    uint64_t generation, struct fsmeta_error *error)
+{
+	static char signature[] = FSMETA_STREAM_SIGNATURE;
+	Fsmeta__V1__Header message = FSMETA__V1__HEADER__INIT;
+
+	message.signature = signature;
+	message.format_version = FSMETA_FORMAT_VERSION;
+	message.content = FSMETA__V1__CONTENT__CONTENT_DELTA;
+	message.id_kind = FSMETA__V1__ID_KIND__ID_KIND_STABLE;
+	message.base_generation = base_generation;
+	message.generation = generation;
+	if (fsmeta_buffer_reserve(out, fsmeta__v1__header__get_packed_size(&message)))
+		return fsmeta_error_set_memory(error, "writing the header");
+	out->length += fsmeta__v1__header__pack(&message, out->data + out->length);
+	return 0;
+}
+
 bool fsmeta_header_begins(const unsigned char *bytes, size_t size)
 {
 	static const char field[] = "\x0A\x0C" FSMETA_STREAM_SIGNATURE;
@@ -234,11 +252,12 @@ static int judge_header(struct fsmeta_header *out, const Fsmeta__V1__Header *mes
 	out->field_mask = message->field_mask;
 	out->id_kind = (enum fsmeta_id_kind)message->id_kind;
 	out->is_delta = message->content == FSMETA__V1__CONTENT__CONTENT_DELTA;
+	out->base_generation = message->base_generation;
+	out->generation = message->generation;
 	return 0;
 }
 
-/** A BatchSource inside of a record. */
-static int parse_source(struct fsmeta_batch_source *out, ProtobufCBinaryData json,
+int fsmeta_record_source(struct fsmeta_batch_source *out, ProtobufCBinaryData json,
     const char *label, uint64_t offset, struct fsmeta_error *error)
 {
 	int code;
@@ -283,8 +302,10 @@ int fsmeta_header_parse(struct fsmeta_header *out, const struct fsmeta_record *r
 		goto out;
 	}
 	code = judge_header(out, message, label, error);
-	if (!code)
-		code = parse_source(&out->source, message->source_json, label, 0, error);
+	/* A delta's sections have one each. */
+	if (code || out->is_delta)
+		goto out;
+	code = fsmeta_record_source(&out->source, message->source_json, label, 0, error);
 	if (!code && out->source.field_mask != out->field_mask)
 		code = fsmeta_error_set_at(error, FSMETA_E_CORRUPT, label, 0, header_action,
 		    "its BatchSource has another field mask");
@@ -561,7 +582,7 @@ int fsmeta_trailer_parse(struct fsmeta_trailer *trailer, const struct fsmeta_hea
 		trailer->message = NULL;
 		goto wrong;
 	}
-	code = parse_source(&trailer->source, message->source_json, label, offset, error);
+	code = fsmeta_record_source(&trailer->source, message->source_json, label, offset, error);
 	if (code)
 		return code;
 	wrong = judge_source(trailer, header);

@@ -71,13 +71,27 @@ struct fsmeta_digest fsmeta_digest_load(const unsigned char bytes[16]);
 int fsmeta_header_pack(struct fsmeta_buffer *out, const struct fsmeta_batch_source *source,
     struct fsmeta_error *error);
 
+/** Appends the Header message of a delta. */
+int fsmeta_header_pack_delta(struct fsmeta_buffer *out, uint64_t base_generation,
+    uint64_t generation, struct fsmeta_error *error);
+
 struct fsmeta_header {
 	uint32_t field_mask;
 	enum fsmeta_id_kind id_kind;
 	bool is_delta;
-	/** As known at the start; *owned*. */
+	/** From where to where a delta leads; of a tree only its own number. */
+	uint64_t base_generation;
+	uint64_t generation;
+	/** As known at the start, of a delta empty; *owned*. */
 	struct fsmeta_batch_source source;
 };
+
+/**
+ * Initialises *out from the JSON text of a BatchSource in a record that begins at
+ * `offset`.  As fsmeta_batch_source_from_json(), but FOREIGN is CORRUPT here.
+ */
+int fsmeta_record_source(struct fsmeta_batch_source *out, ProtobufCBinaryData json,
+    const char *label, uint64_t offset, struct fsmeta_error *error);
 
 /** True where the content of a first frame, or its beginning, is that of a stream. */
 bool fsmeta_header_begins(const unsigned char *bytes, size_t size);

@@ -494,6 +494,97 @@ class Stream:
         must(records.digest() == self.trailer.records_digest, "the records' digest is wrong")
 
 
+# ---- deltas ---------------------------------------------------------------------------
+
+
+ADDED, REMOVED, MODIFIED, MOVED, CORRUPTED, UNREADABLE_PLACE, UNKNOWN_PLACE, PARENT = range(1, 9)
+
+
+class Delta:
+    """A delta; sections() reads and checks it to its end."""
+
+    def __init__(self, data, schema=None):
+        self.schema = schema or load_schema()
+        self.data = data
+        self.frames = read_seek_table(data)
+        place, self.contents = 0, []
+        for size, content_size in self.frames:
+            self.contents.append(read_frame(data[place : place + size], content_size))
+            place += size
+        self.header = self.take(self.contents[0], 1, self.schema.Header)
+        must(self.header.signature == "FsScanStream", "not an FsScanStream")
+        must(self.header.format_version == 1 and not self.header.features, "a newer version")
+        must(self.header.content == 1, "a tree is no delta")
+        must(self.header.id_kind == 1, "a delta without stable ids")
+        self.trailer = self.take(self.contents[-1], 4, self.schema.Trailer)
+        records = xxhash.xxh3_128_digest(b"".join(self.contents[:-1]))
+        must(records == self.trailer.records_digest, "the records' digest is wrong")
+
+    def take(self, content, kind, make):
+        found, data = read_record(content)
+        must(found == kind, f"a record is of kind {found} instead of {kind}")
+        return make.FromString(data)
+
+    def records(self):
+        """Kind and message of every record between header and trailer."""
+        for content in self.contents[1:-1]:
+            place = 0
+            while place < len(content):
+                length, start = read_varint(content, place)
+                yield read_record(content[place : start + length])
+                place = start + length
+
+    def sections(self):
+        """Pairs of a Section and the list of its changes, whose paths are whole."""
+        section, changes, pairs = None, [], []
+        number, state = self.header.base_generation, None
+        for kind, data in self.records():
+            if kind == 5:
+                section, changes = self.schema.Section.FromString(data), []
+                must(section.base_generation == number, "a section starts elsewhere")
+                must(state in (None, section.base_state_digest), "another base state")
+                number, state = section.generation, section.state_digest
+                source = json.loads(section.source_json)
+                must(source["state_digest"] == state.hex(), "another state digest")
+                must(int(source["generation"]) == number, "another generation")
+                pairs.append((section, changes))
+            else:
+                must(kind == 3 and section is not None, "a record out of place")
+                changes.append(self.schema.Change.FromString(data))
+        must(number == self.header.generation, "it leads elsewhere")
+        must(state == self.trailer.state_digest, "the trailer has another state digest")
+        must(len(pairs) == self.trailer.sections, "another number of sections")
+        must(sum(len(c) for _, c in pairs) == self.trailer.changes, "another number of changes")
+        for section, changes in pairs:
+            self.check_changes(section, changes)
+        return pairs
+
+    def check_changes(self, section, changes):
+        must(len(changes) == section.changes, "a section has another number of changes")
+        mask = sum(BIT[name] for name in json.loads(section.source_json).get("fields", []))
+        last, named, path = None, set(), b""
+        for change in changes:
+            must(change.path_prefix <= len(path), "a path's prefix is too long")
+            path = path[: change.path_prefix] + change.path
+            change.path = path
+            names = path.split(b"/") if path else []
+            must(all(valid_name(name) for name in names), "a path is not valid")
+            must(change.id > 0 and ADDED <= change.kind <= PARENT, "no id, or an unknown kind")
+            rank = {REMOVED: 0, UNREADABLE_PLACE: 2, UNKNOWN_PLACE: 2}.get(change.kind, 1)
+            must(last is None or last < (names, rank), "changes are out of order")
+            last = (names, rank)
+            if change.kind == REMOVED:
+                continue
+            must(all(tuple(names[:i]) in named for i in range(len(names))), "folders not named")
+            if change.kind == PARENT or change.type == FOLDER:
+                named.add(tuple(names))
+            if rank == 1 and change.kind != PARENT:
+                possible = possible_fields(change.type) & mask
+                must(not change.fields & ~possible, "fields that it cannot have")
+            if rank == 2:
+                must(0 < change.unknown_since <= section.generation, "unknown since when?")
+
+
 # ---- listing --------------------------------------------------------------------------
 
 
