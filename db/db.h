@@ -14,6 +14,7 @@
 
 #include "format/change.h"
 #include "format/cursor.h"
+#include "format/delta.h"
 
 #include <signal.h>
 
@@ -136,6 +137,86 @@ int fsmeta_db_update_commit(
 
 /** Rolls back and frees.  NULL is allowed. */
 void fsmeta_db_update_abort(struct fsmeta_db_update *update);
+
+/* ---- deltas -------------------------------------------------------------- */
+
+/**
+ * A delta being applied: all its sections in one transaction.
+ *
+ *     begin ─ (begin_section ─ change … ─ end_section) … ─ commit
+ *
+ * Whatever fails, only abort is left, and the database is as before.
+ */
+struct fsmeta_db_delta;
+
+/** Takes the write lock. */
+int fsmeta_db_delta_begin(
+    struct fsmeta_db_delta **out, struct fsmeta_db *db, struct fsmeta_error *error);
+
+/**
+ * Begins a section; `section` and its source are *borrowed* until its end.
+ * FSMETA_E_REFUSED, saying which generation is needed, where the newest is not its
+ * base by number and state digest, or is of another source.
+ */
+int fsmeta_db_delta_begin_section(struct fsmeta_db_delta *delta,
+    const struct fsmeta_delta_section *section, struct fsmeta_error *error);
+
+/**
+ * Applies a change, in the order of the delta.  FSMETA_E_REFUSED where an id is not
+ * the one here, FSMETA_E_CORRUPT where the change cannot be followed.
+ */
+int fsmeta_db_delta_change(struct fsmeta_db_delta *delta, const struct fsmeta_delta_change *change,
+    struct fsmeta_error *error);
+
+/** FSMETA_E_CORRUPT where totals or state digest are not those of the section. */
+int fsmeta_db_delta_end_section(struct fsmeta_db_delta *delta, struct fsmeta_error *error);
+
+/** Commits; frees `delta` in every case. */
+int fsmeta_db_delta_commit(struct fsmeta_db_delta *delta, struct fsmeta_error *error);
+
+/** Rolls back and frees.  NULL is allowed. */
+void fsmeta_db_delta_abort(struct fsmeta_db_delta *delta);
+
+/** Finds the ids of folders of one generation by path; fast where paths ascend. */
+struct fsmeta_db_folders;
+
+int fsmeta_db_folders_new(struct fsmeta_db_folders **out, struct fsmeta_db *db, uint64_t number,
+    struct fsmeta_error *error);
+
+/** Sets *id, 0 where there is no such folder.  0 or a code. */
+int fsmeta_db_folders_find(struct fsmeta_db_folders *folders, const char *path, size_t length,
+    uint64_t *id, struct fsmeta_error *error);
+
+/** NULL is allowed.  Before the database is closed. */
+void fsmeta_db_folders_free(struct fsmeta_db_folders *folders);
+
+/** A place that a generation carries because its scan could not look there. */
+struct fsmeta_db_unknown_place {
+	const char *path;
+	size_t path_length;
+	uint64_t id;
+	enum fsmeta_type type;
+	/** First generation in which it is unknown. */
+	uint64_t since;
+	/** The entry itself, too, not only what is below it. */
+	bool whole;
+	/** It could not be read, `error` (an errno) says why; else it was not entered. */
+	bool unreadable;
+	int error;
+};
+
+/** Paths live in `arena`. */
+struct fsmeta_db_unknown_places {
+	struct fsmeta_db_unknown_place *items;
+	size_t count;
+	struct fsmeta_arena arena;
+};
+
+/** All unknown places of a generation in canonical order; *out is initialised here. */
+int fsmeta_db_unknown_places(struct fsmeta_db_unknown_places *out, struct fsmeta_db *db,
+    uint64_t number, struct fsmeta_error *error);
+
+void fsmeta_db_unknown_places_release(struct fsmeta_db_unknown_places *places);
 
 /**
  * Verifies the whole file: its length, SQLite's integrity check, then per kept

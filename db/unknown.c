@@ -244,12 +244,14 @@ static int close_interval(struct fsmeta_db_update *update, sqlite3_stmt *stateme
 	bool still = false;
 	int code = 0;
 
-	if (named && named->whole == interval->whole) {
+	if (named && named->whole == interval->whole &&
+	    !(update->section && named->since > update->base)) {
 		/* It goes on; nothing is to be opened. */
 		named->since = 0;
 		return 0;
 	}
-	if (!named)
+	/* A delta lists all places, so what is not named is known. */
+	if (!named && !update->section)
 		code = is_still_unknown(update, interval->root, &still, error);
 	if (code || still)
 		return code;

@@ -81,6 +81,8 @@ struct fsmeta_db_update {
 	/** The database's, or `building`. */
 	struct fsmeta_connection *connection;
 	const struct fsmeta_batch_source *source;
+	/** The section of a delta that is applied, *borrowed*; NULL = a scan. */
+	const struct fsmeta_delta_section *section;
 	uint64_t base;
 	uint64_t number;
 	/** Ids of the source are stable and taken over. */
@@ -136,6 +138,19 @@ struct fsmeta_db_update {
 	struct fsmeta_buffer scratch;
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 };
+
+/* ---- writer.c ----------------------------------------------------------- */
+
+/**
+ * fsmeta_db_update_begin(), or for a section of a delta, whose transaction is the
+ * caller's.
+ */
+int fsmeta_update_begin(struct fsmeta_db_update **out, struct fsmeta_db *db, uint64_t base,
+    const struct fsmeta_batch_source *source, const struct fsmeta_delta_section *section,
+    struct fsmeta_error *error);
+
+/** All of a commit but committing: totals, digest, intervals, the generation's row. */
+int fsmeta_update_finish(struct fsmeta_db_update *update, struct fsmeta_error *error);
 
 /* ---- statements.c ------------------------------------------------------- */
 

@@ -435,6 +435,9 @@ static int find_destination(struct fsmeta_db_update *update, const struct fsmeta
 static int note_unknown(struct fsmeta_db_update *update, const struct fsmeta_entry *entry,
     int64_t id, struct fsmeta_error *error)
 {
+	/* A delta lists the places. */
+	if (update->section)
+		return 0;
 	if (!update->base)
 		return fsmeta_unknown_adopt(update, entry, id, error);
 	if (entry->type == FSMETA_TYPE_FOLDER && entry->flags & FSMETA_UNKNOWN_BELOW)
@@ -510,9 +513,23 @@ static int apply_removed(
 		code = discount_old(update, &stored.entry, error);
 	if (code)
 		return code;
+	/* A delta does not tell what was below it. */
+	if (update->section && before->type == FSMETA_TYPE_FOLDER)
+		update->recount = true;
 	if (before->type == FSMETA_TYPE_FOLDER)
 		return fsmeta_places_remove(update, stored.id, before->depth, error);
 	return put_away ? 0 : end_file(update, stored.parent, before, error);
+}
+
+/** Who sends a delta knows the ids; a scan does not. */
+static int check_id(struct fsmeta_db_update *update, const struct fsmeta_entry *entry, int64_t id,
+    struct fsmeta_error *error)
+{
+	if (entry->id == (uint64_t)id)
+		return 0;
+	return fsmeta_error_set(error, FSMETA_E_REFUSED, update->db->path, action,
+	    "\"%.*s\" has id %" PRId64 " here and %" PRIu64 " in the delta",
+	    (int)(entry->path_length < 256 ? entry->path_length : 256), entry->path, id, entry->id);
 }
 
 /* ---- modified ------------------------------------------------------------------------------ */
@@ -547,6 +564,8 @@ static int apply_modified(
 	update->modified++;
 	if (!code && !stored.id)
 		code = internal(update, after, "it is modified and was not there", error);
+	if (!code && update->section)
+		code = check_id(update, after, stored.id, error);
 	if (!code)
 		code = discount_old(update, &stored.entry, error);
 	if (!code)
@@ -636,6 +655,10 @@ static int apply_unknown(
 	code = find_stored(update, &update->now, entry, &stored, error);
 	if (!code && !stored.id)
 		code = internal(update, entry, "it is unknown and was not there", error);
+	if (!code && update->section)
+		code = check_id(update, entry, stored.id, error);
+	if (update->section)
+		place.since = entry->unknown_since;
 	place.root = stored.id;
 	return code ? code : fsmeta_unknown_note(update, &place, error);
 }
@@ -743,7 +766,7 @@ static int load_base(struct fsmeta_db_update *update, struct fsmeta_error *error
 	if (code)
 		return code;
 	code = check_source_id(update, error);
-	if (!code)
+	if (!code && !update->section)
 		code = check_base(update, &newest, error);
 	update->base_mask = newest.source.field_mask;
 	update->totals = newest.source.totals;
@@ -763,7 +786,8 @@ static int load_base(struct fsmeta_db_update *update, struct fsmeta_error *error
 	if (!code && update->next_id <= 0)
 		code = fsmeta_connection_corrupt(
 		    update->connection, error, "it does not say which ids are free");
-	update->number = update->base + 1;
+	update->adopts_ids = update->section != NULL;
+	update->number = update->section ? update->section->generation : update->base + 1;
 	return code;
 }
 
@@ -775,6 +799,8 @@ static int begin_existing(struct fsmeta_db_update *update, struct fsmeta_error *
 
 	update->connection = &update->db->connection;
 	update->connection->action = action;
+	if (update->section)
+		return load_base(update, error);
 	code = fsmeta_connection_execute(update->connection, "BEGIN IMMEDIATE", error);
 	if (!code)
 		code = fsmeta_generation_newest(&newest, update->connection, error);
@@ -818,8 +844,9 @@ static int begin(struct fsmeta_db_update *update, struct fsmeta_error *error)
 	return code;
 }
 
-int fsmeta_db_update_begin(struct fsmeta_db_update **out, struct fsmeta_db *db, uint64_t base,
-    const struct fsmeta_batch_source *source, struct fsmeta_error *error)
+int fsmeta_update_begin(struct fsmeta_db_update **out, struct fsmeta_db *db, uint64_t base,
+    const struct fsmeta_batch_source *source, const struct fsmeta_delta_section *section,
+    struct fsmeta_error *error)
 {
 	struct fsmeta_db_update *update = calloc(1, sizeof(*update));
 	bool other = db->updating;
@@ -832,6 +859,7 @@ int fsmeta_db_update_begin(struct fsmeta_db_update **out, struct fsmeta_db *db, 
 	update->db = db;
 	update->base = base;
 	update->source = source;
+	update->section = section;
 	fsmeta_batch_source_init(&update->filesystems);
 	fsmeta_path_stack_init(&update->now.path);
 	fsmeta_path_stack_init(&update->was.path);
@@ -845,6 +873,12 @@ int fsmeta_db_update_begin(struct fsmeta_db_update **out, struct fsmeta_db *db, 
 	}
 	*out = update;
 	return 0;
+}
+
+int fsmeta_db_update_begin(struct fsmeta_db_update **out, struct fsmeta_db *db, uint64_t base,
+    const struct fsmeta_batch_source *source, struct fsmeta_error *error)
+{
+	return fsmeta_update_begin(out, db, base, source, NULL, error);
 }
 
 /* ---- commit
@@ -958,6 +992,13 @@ static int describe(
 	    .removed = update->removed,
 	    .modified = update->modified,
 	    .moved = update->moved};
+	if (update->section) {
+		out->base = update->section->compared_with;
+		out->added = update->section->added;
+		out->removed = update->section->removed;
+		out->modified = update->section->modified;
+		out->moved = update->section->moved;
+	}
 	if (fsmeta_batch_source_copy(&out->source, update->source))
 		return fsmeta_error_set_memory(error, action);
 	out->source.generation = update->number;
@@ -974,19 +1015,36 @@ static int describe(
 static int store_generation(struct fsmeta_db_update *update, struct fsmeta_error *error)
 {
 	struct fsmeta_db_generation generation;
-	int64_t first_id = update->adopts_ids ? 1 : update->first_id;
 	int code = describe(update, &generation, error);
 
 	if (code)
 		return code;
-	code = fsmeta_generation_store(update->connection, &generation, first_id, error);
+	code = fsmeta_generation_store(update->connection, &generation, update->first_id, error);
 	fsmeta_db_generation_release(&generation);
 	if (!code)
 		code = set_property(update, "next_id", update->next_id, NULL, error);
 	return code;
 }
 
-static int prepare_commit(struct fsmeta_db_update *update, struct fsmeta_error *error)
+/** After a section of a delta everything must be as its sender had it. */
+static int check_section(struct fsmeta_db_update *update, struct fsmeta_error *error)
+{
+	const struct fsmeta_totals *wanted = &update->section->source->totals;
+
+	if (memcmp(wanted, &update->totals, sizeof(*wanted)) == 0 &&
+	    fsmeta_digest_equal(update->digest, update->section->state_digest))
+		return 0;
+	return fsmeta_error_set(error, FSMETA_E_CORRUPT, update->db->path, action,
+	    "with its changes generation %" PRIu64 " has %" PRIu64 " entries, %" PRIu64
+	    " bytes, %" PRIu64 " carried; the delta says %" PRIu64 ", %" PRIu64 ", %" PRIu64 "%s",
+	    update->number, update->totals.entries, update->totals.bytes, update->totals.carried,
+	    wanted->entries, wanted->bytes, wanted->carried,
+	    fsmeta_digest_equal(update->digest, update->section->state_digest)
+		? ""
+		: ", and another state digest");
+}
+
+int fsmeta_update_finish(struct fsmeta_db_update *update, struct fsmeta_error *error)
 {
 	int code = 0;
 
@@ -1002,6 +1060,8 @@ static int prepare_commit(struct fsmeta_db_update *update, struct fsmeta_error *
 		code = store_source_id(update, error);
 	if (!code)
 		code = settle_totals(update, error);
+	if (!code && update->section)
+		code = check_section(update, error);
 	return code ? code : store_generation(update, error);
 }
 
@@ -1010,7 +1070,7 @@ int fsmeta_db_update_commit(
 {
 	struct fsmeta_db *db = update->db;
 	uint64_t number = update->number;
-	int code = prepare_commit(update, error);
+	int code = fsmeta_update_finish(update, error);
 
 	if (out) {
 		*out = (struct fsmeta_db_generation){0};
@@ -1036,7 +1096,7 @@ void fsmeta_db_update_abort(struct fsmeta_db_update *update)
 	fsmeta_update_finalize(update);
 	if (update->is_new_file)
 		fsmeta_newfile_abort(update);
-	else if (update->connection && update->db->connection.handle &&
+	else if (!update->section && update->connection && update->db->connection.handle &&
 		 !sqlite3_get_autocommit(update->db->connection.handle))
 		sqlite3_exec(update->db->connection.handle, "ROLLBACK", NULL, NULL, NULL);
 	update->db->connection.action = NULL;

@@ -42,6 +42,11 @@ struct fsmeta_diff_options {
 	 * it lacks is gone, whatever its scope was.
 	 */
 	bool seen_only;
+	/**
+	 * Both sides have stable ids: same path and type, but another id, is removed
+	 * + added.  So it is where the generation in which it was gone was pruned.
+	 */
+	bool compare_ids;
 	/** Spool bound in memory, 0 = default. */
 	size_t spool_bytes;
 	/**

@@ -390,7 +390,7 @@ static int take_other_type(
 
 	if (!code)
 		code = write_whole(merge, FSMETA_CHANGE_ADDED, after, &added);
-	/* At most one of them is a folder. */
+	/* Both are folders only where ids are compared, which nobody counts below. */
 	if (!code)
 		code = open_whole(merge, &removed);
 	if (!code)
@@ -690,7 +690,7 @@ static int take_pair(struct merge *merge)
 	merge->b.held = NULL;
 	if (code)
 		return code;
-	if (before->type != after->type)
+	if (before->type != after->type || (merge->options->compare_ids && before->id != after->id))
 		return take_other_type(merge, before, after);
 	code = take_same_type(merge, before, after);
 	if (!code && after->type == FSMETA_TYPE_FOLDER)

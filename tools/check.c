@@ -3,6 +3,7 @@
  */
 #include "format/stream.h"
 #include "tools/command.h"
+#include "tools/delta.h"
 #include "tools/operand.h"
 
 #include <inttypes.h>
@@ -49,13 +50,27 @@ static const struct argp argp = {options, parse_option, "OPERAND",
     "\vExit status 1 means that damage was found; the first of it is named.",
     NULL, NULL, NULL};
 
-static int check_pipe(uint64_t *entries, struct fsmeta_operand *operand, struct fsmeta_error *error)
+static int check_delta(const struct check_arguments *arguments, struct fsmeta_delta *delta)
+{
+	struct fsmeta_delta_facts facts = fsmeta_delta_get_facts(delta);
+
+	if (!arguments->quiet)
+		printf("delta is whole: generation %" PRIu64 " to %" PRIu64 ", %" PRIu64
+		       " changes\n",
+		    facts.base_generation, facts.generation, facts.changes);
+	fsmeta_delta_close(delta);
+	return 0;
+}
+
+/** A pipe may also turn out to bring a delta. */
+static int check_pipe(uint64_t *entries, struct fsmeta_delta **delta,
+    struct fsmeta_operand *operand, struct fsmeta_error *error)
 {
 	const struct fsmeta_entry *entry;
 	struct fsmeta_cursor *cursor;
-	int status = fsmeta_operand_open(&cursor, operand, NULL, error);
+	int status = fsmeta_operand_open_either(&cursor, delta, operand, NULL, error);
 
-	if (status < 0)
+	if (status < 0 || *delta)
 		return status;
 	while ((status = fsmeta_cursor_next(cursor, &entry, error)) > 0) {
 		++*entries;
@@ -71,13 +86,18 @@ static int check_stream(const struct check_arguments *arguments, struct fsmeta_o
     struct fsmeta_error *error)
 {
 	struct fsmeta_stream_check result;
+	struct fsmeta_delta *delta = NULL;
 	int status;
 
 	memset(&result, 0, sizeof(result));
 	if (operand->kind == FSMETA_OPERAND_STREAM_PIPE)
-		status = check_pipe(&result.entries, operand, error);
+		status = check_pipe(&result.entries, &delta, operand, error);
+	else if (fsmeta_delta_is(operand->path))
+		status = fsmeta_delta_open(&delta, operand->path, error);
 	else
 		status = fsmeta_stream_verify(&result, operand->path, &fsmeta_stop_signal, error);
+	if (delta)
+		return check_delta(arguments, delta);
 	if (status >= 0 && !arguments->quiet)
 		printf("stream is whole: %" PRIu64 " entries\n", result.entries);
 	return status;

@@ -2,6 +2,7 @@
  * fsmeta import: a stream (or any other tree) as the next generation of a database.
  */
 #include "tools/command.h"
+#include "tools/delta.h"
 #include "tools/operand.h"
 #include "tools/progress.h"
 #include "tools/summary.h"
@@ -79,7 +80,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 
 static const struct argp argp = {options, parse_option, "DB STREAM",
     "Import the scan in STREAM (a folder, a file, or - for standard input) as the next generation "
-    "of the FsMetaDb DB, which is made if it does not exist."
+    "of the FsMetaDb DB, which is made if it does not exist. A delta (export --since) goes in "
+    "where "
+    "DB has the generation that it starts from."
     "\vThe stream is verified to its end before anything is written, and goes in as a whole or "
     "not at all.",
     NULL, NULL, NULL};
@@ -95,11 +98,31 @@ static int check_operand(const struct fsmeta_operand *operand, struct fsmeta_err
 	    operand->text);
 }
 
+static int import_delta(const struct import_arguments *arguments, struct fsmeta_delta *delta,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_db_generation generation;
+	struct fsmeta_db *db = NULL;
+	int status = fsmeta_db_open(&db, arguments->db, FSMETA_DB_WRITE, error);
+
+	if (status >= 0)
+		status = fsmeta_delta_import(&generation, db, delta, error);
+	if (status >= 0) {
+		if (!arguments->quiet)
+			fsmeta_print_generation_summary(arguments->db, &generation);
+		status = generation.source.unreadable.total ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
+		fsmeta_db_generation_release(&generation);
+	}
+	fsmeta_db_close(db);
+	return status;
+}
+
 static int import(const struct import_arguments *arguments, struct fsmeta_error *error)
 {
 	struct fsmeta_operand operand;
 	struct fsmeta_db_generation generation;
 	struct fsmeta_cursor *cursor = NULL;
+	struct fsmeta_delta *delta = NULL;
 	struct fsmeta_db *db = NULL;
 	uint64_t expected = 0;
 	int status;
@@ -108,7 +131,13 @@ static int import(const struct import_arguments *arguments, struct fsmeta_error 
 	if (status >= 0)
 		status = check_operand(&operand, error);
 	if (status >= 0)
-		status = fsmeta_operand_open(&cursor, &operand, NULL, error);
+		status = fsmeta_operand_open_either(&cursor, &delta, &operand, NULL, error);
+	if (delta) {
+		status = import_delta(arguments, delta, error);
+		fsmeta_delta_close(delta);
+		fsmeta_operand_release(&operand);
+		return status;
+	}
 	if (status >= 0)
 		status = fsmeta_db_open(&db, arguments->db, FSMETA_DB_WRITE, error);
 	if (status >= 0) {

@@ -4,6 +4,7 @@
  */
 #include "base/path.h"
 #include "tools/command.h"
+#include "tools/delta.h"
 #include "tools/operand.h"
 #include "tools/output.h"
 
@@ -112,7 +113,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 
 static const struct argp argp = {options, parse_option, "OPERAND [PATH]",
     "List every entry of OPERAND (a live folder, a stream, or a database at a generation), or "
-    "PATH in it and what lies below, recursively in canonical order."
+    "PATH in it and what lies below, recursively in canonical order; of a delta its changes."
     "\vPaths are relative to the operand's root, also with PATH; the root is '.'.",
     NULL, NULL, NULL};
 
@@ -157,6 +158,17 @@ static int list(const struct ls_arguments *arguments, struct fsmeta_cursor *curs
 	return status;
 }
 
+/** A delta is no tree; its changes are what there is to list. */
+static int list_delta(
+    const struct ls_arguments *arguments, struct fsmeta_delta *delta, struct fsmeta_error *error)
+{
+	if (*arguments->path || arguments->depth != UINT32_MAX || arguments->seen_only)
+		return fsmeta_error_set(error, FSMETA_E_USAGE, arguments->operand, "listing",
+		    "it is a delta: its changes are listed whole");
+	return fsmeta_delta_list(
+	    delta, arguments->format, arguments->null_terminated ? FSMETA_OUTPUT_NULL : 0, error);
+}
+
 static int ls(const struct ls_arguments *arguments, struct fsmeta_error *error)
 {
 	struct fsmeta_operand_options operand_options = {
@@ -166,12 +178,20 @@ static int ls(const struct ls_arguments *arguments, struct fsmeta_error *error)
 	struct fsmeta_output *output = NULL;
 	struct fsmeta_operand operand;
 	struct fsmeta_cursor *cursor = NULL;
+	struct fsmeta_delta *delta = NULL;
 	bool unreadable = false;
 	int status;
 
 	status = fsmeta_operand_parse(&operand, arguments->operand, error);
 	if (status >= 0)
-		status = fsmeta_operand_open(&cursor, &operand, &operand_options, error);
+		status =
+		    fsmeta_operand_open_either(&cursor, &delta, &operand, &operand_options, error);
+	if (delta) {
+		status = list_delta(arguments, delta, error);
+		fsmeta_delta_close(delta);
+		fsmeta_operand_release(&operand);
+		return status;
+	}
 	if (status >= 0)
 		status = fsmeta_output_new(&output, stdout, arguments->format,
 		    arguments->null_terminated ? FSMETA_OUTPUT_NULL : 0, cursor->source, error);

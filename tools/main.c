@@ -19,17 +19,18 @@
  *     cursor     entries in canonical order; run tokens; tee; array
  *     change     one difference, and the sink that takes them
  *     stream     FsScanStream: writer, reader, folder (batch, seekable inside)
+ *     delta      what leads from one generation to another: writer, reader
  *   scanner/   the live tree as a cursor
  *     folder     one folder read, sorted and stat'ed into a block
  *     filesystem mounts, UUIDs, source ids;  owners: user and group names
  *     marker     the file in a root that carries its source id
  *     scanner    the walk
  *   db/        FsMetaDb: generations in SQLite
- *     schema row generation reader writer ord verify
+ *     schema row generation reader writer delta ord verify
  *   diff/      two cursors in, changes out
  *     merge change_spool diff
  *   tools/     this program
- *     main command operand hidden progress output summary update; one file a command
+ *     main command operand delta hidden progress output summary update; one file a command
  */
 #include "tools/command.h"
 

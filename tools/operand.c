@@ -132,8 +132,16 @@ static int open_live(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
 	return fsmeta_scan_open(out, operand->path, &scan, error);
 }
 
-static int open_pipe(
-    struct fsmeta_cursor **out, struct fsmeta_operand *operand, struct fsmeta_error *error)
+static int open_descriptor(struct fsmeta_cursor **out, struct fsmeta_delta **delta, int fd,
+    const char *label, struct fsmeta_error *error)
+{
+	return delta ? fsmeta_stream_open_either(out, delta, fd, label, error)
+		     : fsmeta_stream_open_fd(out, fd, label, error);
+}
+
+/** `delta` is NULL where only a tree will do. */
+static int open_pipe(struct fsmeta_cursor **out, struct fsmeta_delta **delta,
+    struct fsmeta_operand *operand, struct fsmeta_error *error)
 {
 	int fd;
 
@@ -144,11 +152,11 @@ static int open_pipe(
 		/* The cursor closes what it reads, and nobody else may lose stdin for that. */
 		fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 		return fd < 0 ? fsmeta_error_set_errno(error, errno, NULL, "reading standard input")
-			      : fsmeta_stream_open_fd(out, fd, "standard input", error);
+			      : open_descriptor(out, delta, fd, "standard input", error);
 	}
 	fd = open(operand->path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? fsmeta_error_set_errno(error, errno, operand->path, "opening the stream")
-		      : fsmeta_stream_open_fd(out, fd, operand->path, error);
+		      : open_descriptor(out, delta, fd, operand->path, error);
 }
 
 static int open_database(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
@@ -181,10 +189,25 @@ int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *opera
 	case FSMETA_OPERAND_STREAM_FILE:
 		return fsmeta_stream_open_file(out, operand->path, error);
 	case FSMETA_OPERAND_STREAM_PIPE:
-		return open_pipe(out, operand, error);
+		return open_pipe(out, NULL, operand, error);
 	case FSMETA_OPERAND_DATABASE:
 		return open_database(out, operand, options, error);
 	}
 	return fsmeta_error_set(
 	    error, FSMETA_E_INTERNAL, operand->text, "opening the operand", "unknown kind");
+}
+
+int fsmeta_operand_open_either(struct fsmeta_cursor **cursor, struct fsmeta_delta **delta,
+    struct fsmeta_operand *operand, const struct fsmeta_operand_options *options,
+    struct fsmeta_error *error)
+{
+	*cursor = NULL;
+	*delta = NULL;
+	if (operand->kind == FSMETA_OPERAND_STREAM_PIPE)
+		return open_pipe(cursor, delta, operand, error);
+	if ((operand->kind == FSMETA_OPERAND_STREAM_FOLDER ||
+		operand->kind == FSMETA_OPERAND_STREAM_FILE) &&
+	    fsmeta_delta_is(operand->path))
+		return fsmeta_delta_open(delta, operand->path, error);
+	return fsmeta_operand_open(cursor, operand, options, error);
 }

@@ -15,6 +15,7 @@
 
 #include "db/db.h"
 #include "format/cursor.h"
+#include "format/delta.h"
 #include "scanner/scanner.h"
 
 enum fsmeta_operand_kind {
@@ -59,6 +60,14 @@ int fsmeta_operand_parse(struct fsmeta_operand *out, const char *text, struct fs
 
 /** Closes and frees what the operand holds; cursors of it must be closed before. */
 void fsmeta_operand_release(struct fsmeta_operand *operand);
+
+/**
+ * The same for what may also be a delta: *cursor or *delta is set.  FSMETA_E_REFUSED
+ * for a delta comes from fsmeta_operand_open() alone.
+ */
+int fsmeta_operand_open_either(struct fsmeta_cursor **cursor, struct fsmeta_delta **delta,
+    struct fsmeta_operand *operand, const struct fsmeta_operand_options *options,
+    struct fsmeta_error *error);
 
 /** Opens a cursor over it; the operand must outlive the cursor. */
 int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *operand,

@@ -61,6 +61,21 @@ void fsmeta_print_stream_summary(const char *path, const struct fsmeta_batch_sou
 	fsmeta_buffer_release(&line);
 }
 
+void fsmeta_print_delta_summary(
+    const char *path, uint64_t since, uint64_t until, const struct fsmeta_delta_summary *summary)
+{
+	struct fsmeta_buffer line;
+
+	fsmeta_buffer_init(&line);
+	fsmeta_buffer_append_format(&line, "generation %" PRIu64 " to %" PRIu64 ": ", since, until);
+	fsmeta_text_append_count(&line, summary->changes);
+	fsmeta_buffer_append_text(&line, summary->changes == 1 ? " record, " : " records, ");
+	fsmeta_text_append_size(&line, summary->file_bytes);
+	fsmeta_note(
+	    strcmp(path, "-") == 0 ? "standard output" : path, "%s", fsmeta_buffer_string(&line));
+	fsmeta_buffer_release(&line);
+}
+
 void fsmeta_print_generation_summary(
     const char *path, const struct fsmeta_db_generation *generation)
 {

@@ -16,6 +16,10 @@
 void fsmeta_print_stream_summary(const char *path, const struct fsmeta_batch_source *source,
     const struct fsmeta_stream_summary *summary, bool timed);
 
+/** "NAME: generation 41 to 43: 12 records, 2.1 KiB", on stderr. */
+void fsmeta_print_delta_summary(
+    const char *path, uint64_t since, uint64_t until, const struct fsmeta_delta_summary *summary);
+
 /** "DB: generation 7: 1,234 entries …; 3 added, 2 removed, 1 modified", on stderr. */
 void fsmeta_print_generation_summary(
     const char *path, const struct fsmeta_db_generation *generation);
