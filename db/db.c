@@ -135,6 +135,7 @@ static int start_reader(struct db_cursor *cursor, uint64_t number,
 {
 	struct fsmeta_reader_options reader_options = {
 	    .generation = number,
+	    .source = &cursor->generation.source,
 	    .field_mask = cursor->generation.source.field_mask,
 	    .seen_only = options && options->seen_only,
 	    .stop = options ? options->stop : NULL,

@@ -69,18 +69,11 @@ struct level {
 	int slot;
 	/** All its files were read. */
 	bool exhausted;
-	/** What is below is carried since then; 0 = seen. */
-	uint64_t unknown_since;
+	/** Whether what is below was seen. */
+	struct fsmeta_carried_below below;
 	/** Where to go on after the slot was taken away; *owned*, NULL = at the beginning. */
 	char *seek;
 	size_t seek_length;
-};
-
-/** An interval of `unknown` that covers the generation. */
-struct unknown_root {
-	int64_t id;
-	uint64_t since;
-	bool whole;
 };
 
 /** The next folder to come. */
@@ -112,8 +105,7 @@ struct fsmeta_reader {
 	/** The shallowest level that holds a slot; all deeper ones do too. */
 	uint32_t first_holder;
 
-	struct unknown_root *unknown;
-	size_t unknown_count;
+	struct fsmeta_carried *carried;
 
 	struct fsmeta_path_stack path;
 	struct fsmeta_entry entry;
@@ -145,70 +137,6 @@ static bool read_name(sqlite3_stmt *statement, int column, const char **name, si
 	*name = sqlite3_column_blob(statement, column);
 	*length = (size_t)sqlite3_column_bytes(statement, column);
 	return *name || !*length;
-}
-
-/* ---- unknown places ----------------------------------------------------- */
-
-static int load_unknown(struct fsmeta_reader *reader, struct fsmeta_error *error)
-{
-	sqlite3_stmt *statement = NULL;
-	size_t capacity = 0;
-	int code = fsmeta_connection_prepare(&statement, reader->connection,
-	    "SELECT root, since, whole FROM unknown"
-	    " WHERE since <= ?1 AND (until IS NULL OR until > ?1) ORDER BY root",
-	    error);
-
-	if (!code)
-		sqlite3_bind_int64(statement, 1, (int64_t)reader->options.generation);
-	while (!code && (code = step(reader, statement, error)) > 0) {
-		code = 0;
-		if (reader->unknown_count == capacity) {
-			struct unknown_root *grown;
-
-			capacity = capacity ? 2 * capacity : 16;
-			grown = reallocarray(reader->unknown, capacity, sizeof(*grown));
-			if (!grown) {
-				code = fsmeta_error_set_memory(error, "reading unknown places");
-				break;
-			}
-			reader->unknown = grown;
-		}
-		reader->unknown[reader->unknown_count++] = (struct unknown_root){
-		    .id = sqlite3_column_int64(statement, 0),
-		    .since = (uint64_t)sqlite3_column_int64(statement, 1),
-		    .whole = sqlite3_column_int(statement, 2) != 0,
-		};
-	}
-	sqlite3_finalize(statement);
-	return code;
-}
-
-static const struct unknown_root *find_unknown(const struct fsmeta_reader *reader, int64_t id)
-{
-	size_t low = 0, high = reader->unknown_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (reader->unknown[middle].id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < reader->unknown_count && reader->unknown[low].id == id ? &reader->unknown[low]
-									    : NULL;
-}
-
-/** Sets the entry's unknown_since; returns what holds below it. */
-static uint64_t judge_unknown(struct fsmeta_reader *reader, uint64_t inherited, int64_t id)
-{
-	const struct unknown_root *root = reader->unknown_count ? find_unknown(reader, id) : NULL;
-	uint64_t below = inherited;
-
-	if (root && (!below || root->since < below))
-		below = root->since;
-	reader->entry.unknown_since = root && root->whole ? below : inherited;
-	return below;
 }
 
 /* ---- slots -------------------------------------------------------------- */
@@ -336,8 +264,8 @@ static struct feed *next_feed(struct slot *slot)
 
 /* ---- levels ------------------------------------------------------------- */
 
-static int push_level(struct fsmeta_reader *reader, int64_t folder, uint64_t unknown_since,
-    struct fsmeta_error *error)
+static int push_level(struct fsmeta_reader *reader, int64_t folder,
+    struct fsmeta_carried_below below, struct fsmeta_error *error)
 {
 	if (reader->level_count == reader->level_capacity) {
 		uint32_t capacity = reader->level_capacity ? 2 * reader->level_capacity : 64;
@@ -349,7 +277,7 @@ static int push_level(struct fsmeta_reader *reader, int64_t folder, uint64_t unk
 		reader->level_capacity = capacity;
 	}
 	reader->levels[reader->level_count++] =
-	    (struct level){.folder = folder, .slot = NO_SLOT, .unknown_since = unknown_since};
+	    (struct level){.folder = folder, .slot = NO_SLOT, .below = below};
 	return acquire_slot(reader, error);
 }
 
@@ -494,6 +422,21 @@ static void finish_entry(
 	entry->id = (uint64_t)id;
 }
 
+/** Sets the entry's unknown_since; *below, for a folder, is what it hands down. */
+static void judge_seen(struct fsmeta_reader *reader, struct fsmeta_carried_below *below)
+{
+	struct fsmeta_entry *entry = &reader->entry;
+	const struct fsmeta_carried_entry judged = {
+	    .path = entry->path,
+	    .length = entry->path_length,
+	    .depth = entry->depth,
+	    .id = (int64_t)entry->id,
+	    .above = entry->depth ? &reader->levels[entry->depth - 1].below : NULL,
+	};
+
+	entry->unknown_since = fsmeta_carried_since(reader->carried, &judged, below);
+}
+
 static int hand_out_file(
     struct fsmeta_reader *reader, struct feed *feed, struct fsmeta_error *error)
 {
@@ -513,8 +456,8 @@ static int hand_out_file(
 		    reader->dictionary, reader->options.field_mask, &reader->entry, error);
 	if (code)
 		return code;
-	judge_unknown(reader, reader->levels[depth - 1].unknown_since, id);
 	finish_entry(reader, depth, length, id);
+	judge_seen(reader, NULL);
 	reader->pending = feed;
 	return 0;
 }
@@ -560,9 +503,7 @@ static int decode_folder(struct fsmeta_reader *reader, struct fsmeta_error *erro
 static int hand_out_folder(struct fsmeta_reader *reader, struct fsmeta_error *error)
 {
 	const struct position *position = &reader->position;
-	uint64_t inherited =
-	    position->depth ? reader->levels[position->depth - 1].unknown_since : 0;
-	uint64_t below;
+	struct fsmeta_carried_below below;
 	int code = 0;
 
 	if (position->folder <= 0)
@@ -576,8 +517,8 @@ static int hand_out_folder(struct fsmeta_reader *reader, struct fsmeta_error *er
 		code = decode_folder(reader, error);
 	if (code)
 		return code;
-	below = judge_unknown(reader, inherited, position->folder);
 	finish_entry(reader, position->depth, position->name_length, position->folder);
+	judge_seen(reader, &below);
 	reader->pending_position = true;
 	reader->rooted = true;
 	return push_level(reader, position->folder, below, error);
@@ -701,7 +642,8 @@ int fsmeta_reader_new(struct fsmeta_reader **out, const struct fsmeta_connection
 	fsmeta_path_stack_init(&reader->path);
 	for (int i = 0; i < POOL_SLOTS; i++)
 		reader->free_slots[reader->free_count++] = POOL_SLOTS - 1 - i;
-	code = load_unknown(reader, error);
+	code = fsmeta_carried_new(
+	    &reader->carried, connection, options->generation, options->source, error);
 	if (!code)
 		code = prepare_positions(reader, error);
 	if (!code)
@@ -728,6 +670,6 @@ void fsmeta_reader_free(struct fsmeta_reader *reader)
 	sqlite3_finalize(reader->folder_past);
 	fsmeta_path_stack_release(&reader->path);
 	free(reader->levels);
-	free(reader->unknown);
+	fsmeta_carried_free(reader->carried);
 	free(reader);
 }

@@ -5,6 +5,7 @@
 #ifndef FSMETA_DB_READER_H
 #define FSMETA_DB_READER_H
 
+#include "db/carried.h"
 #include "db/connection.h"
 #include "db/row.h"
 #include "format/cursor.h"
@@ -15,6 +16,8 @@ struct fsmeta_reader;
 
 struct fsmeta_reader_options {
 	uint64_t generation;
+	/** The generation's, *borrowed*, for what was asked for; NULL = read from its row. */
+	const struct fsmeta_batch_source *source;
 	/** No past versions need to be looked at. */
 	bool newest;
 	/** Fields that this generation has. */

@@ -13,6 +13,10 @@
  * too.  So an open interval whose place is not named is over, with two exceptions:
  * a place that a sub-tree scan was not asked for, and one that lies below another
  * unknown place.  Both are as unknown as before.
+ *
+ * That a sub-tree scan was not asked for a place is not kept here at all, as its
+ * scope says so; carried.c reads both together.  Where an interval ends because it
+ * is covered otherwise, the run of generations goes on all the same.
  */
 #include "db/update.h"
 
@@ -61,6 +65,18 @@ int fsmeta_unknown_note_folder(struct fsmeta_db_update *update, const struct fsm
 	return fsmeta_unknown_note(update, &place, error);
 }
 
+/** Within a sub-tree, or on the way to one. */
+static bool is_asked_for(const struct fsmeta_batch_source *source, const char *path, size_t length)
+{
+	const struct fsmeta_string_list *subtrees = &source->subtrees;
+
+	for (size_t i = 0; i < subtrees->count; i++)
+		if (fsmeta_path_is_within(path, length, subtrees->items[i], subtrees->lengths[i]) ||
+		    fsmeta_path_is_within(subtrees->items[i], subtrees->lengths[i], path, length))
+			return true;
+	return subtrees->count == 0;
+}
+
 /** What a folder on the path hands down, on the first import. */
 struct inherited {
 	uint64_t unknown_since;
@@ -103,7 +119,8 @@ int fsmeta_unknown_adopt(struct fsmeta_db_update *update, const struct fsmeta_en
 		if (above && above->noted) {
 			above->unknown_since = entry->unknown_since;
 			update->unknown.items[above->noted - 1].since = entry->unknown_since;
-		} else {
+		} else if (entry->unknown_since != update->number ||
+			   is_asked_for(update->source, entry->path, entry->path_length)) {
 			code = fsmeta_unknown_note(update, &place, error);
 		}
 	}
@@ -169,15 +186,6 @@ static int prepend(struct fsmeta_buffer *path, const struct fsmeta_buffer *name)
 	return 0;
 }
 
-static bool is_asked_for(const struct fsmeta_batch_source *source, const struct fsmeta_buffer *path)
-{
-	for (size_t i = 0; i < source->subtrees.count; i++)
-		if (fsmeta_path_is_within((const char *)path->data, path->length,
-			source->subtrees.items[i], source->subtrees.lengths[i]))
-			return true;
-	return source->subtrees.count == 0;
-}
-
 /** Whether a place that was not named is unknown all the same: the two exceptions. */
 static int is_still_unknown(
     struct fsmeta_db_update *update, int64_t root, bool *still, struct fsmeta_error *error)
@@ -201,7 +209,7 @@ static int is_still_unknown(
 	}
 	/* 0 is above the root; anything else is dead. */
 	if (!code && folder == 0)
-		*still = !is_asked_for(update->source, &path);
+		*still = !is_asked_for(update->source, (const char *)path.data, path.length);
 done:
 	fsmeta_buffer_release(&path);
 	fsmeta_buffer_release(&name);

@@ -194,6 +194,7 @@ static int check_generation(struct verification *verification,
 {
 	const struct fsmeta_reader_options options = {
 	    .generation = generation->number,
+	    .source = &generation->source,
 	    .newest = generation->number == verification->newest,
 	    .field_mask = generation->source.field_mask,
 	    .stop = verification->stop,

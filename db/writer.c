@@ -14,7 +14,7 @@
  * Totals and the state digest are carried along: what the base had of an entry is
  * subtracted, as it is stored and under the base's mask, what the new state has
  * is added.  Where that is not possible (another mask makes every term another, a
- * moved folder all terms below it) the new state is read once at the end, within
+ * moved folder all terms below it, and a scan of sub-trees carries all the rest) the new state is read once at the end, within
  * the transaction.
  *
  * Moves need care: an arrival may find its place still taken by something that
@@ -772,7 +772,9 @@ static int load_base(struct fsmeta_db_update *update, struct fsmeta_error *error
 	update->totals = newest.source.totals;
 	update->totals.carried = 0;
 	update->digest = newest.source.state_digest;
-	update->recount = update->base_mask != update->source->field_mask;
+	/* What is carried outside of sub-trees is in no table, so it cannot be counted along. */
+	update->recount =
+	    update->base_mask != update->source->field_mask || update->source->subtrees.count;
 	fsmeta_db_generation_release(&newest);
 	if (!code)
 		code = fsmeta_row_load_filesystems(&update->filesystems, update->connection, error);
@@ -889,6 +891,7 @@ static int recount(struct fsmeta_db_update *update, struct fsmeta_error *error)
 {
 	const struct fsmeta_reader_options options = {
 	    .generation = update->number,
+	    .source = update->source,
 	    .newest = true,
 	    .field_mask = update->source->field_mask,
 	};

@@ -30,6 +30,7 @@ enum {
 	PATH_ROOM = 400,
 	/** Folders with longer paths get no more children. */
 	PATH_LONG = 150,
+	SUBTREES_MAX = 3,
 };
 
 static struct fsmeta_error error;
@@ -60,6 +61,9 @@ struct listing {
 	struct node nodes[NODES_MAX];
 	size_t count;
 	uint32_t mask;
+	/** What the scan was asked for; none = everything. */
+	char subtrees[SUBTREES_MAX][PATH_ROOM];
+	size_t subtree_count;
 };
 
 static struct listing history[GENERATIONS + 1];
@@ -67,6 +71,9 @@ static uint64_t random_state;
 static uint64_t next_key;
 /** Id of each key, as the database gave it. */
 static uint64_t ids[100000];
+
+/** What is read was imported from another database. */
+static bool adopted;
 
 static uint64_t random_number(uint64_t limit)
 {
@@ -177,15 +184,29 @@ static bool hides(const struct node *node)
 	return node->excluded || (is_folder(node) && node->now.flags);
 }
 
+static bool is_within(const char *path, const char *folder)
+{
+	return fsmeta_path_is_within(path, strlen(path), folder, strlen(folder));
+}
+
+/** Within a sub-tree that was asked for, or on the way to one. */
+static bool is_asked_for(const struct listing *listing, const char *path)
+{
+	for (size_t i = 0; i < listing->subtree_count; i++)
+		if (is_within(path, listing->subtrees[i]) || is_within(listing->subtrees[i], path))
+			return true;
+	return listing->subtree_count == 0;
+}
+
 /** No part of the listing is hidden from the scan at this path. */
 static bool is_visible(struct listing *listing, const char *path)
 {
+	if (!is_asked_for(listing, path))
+		return false;
 	for (size_t i = 0; i < listing->count; i++) {
 		struct node *node = &listing->nodes[i];
 
-		if (hides(node) &&
-		    (strcmp(node->path, path) == 0 ||
-			fsmeta_path_is_within(path, strlen(path), node->path, strlen(node->path))))
+		if (hides(node) && is_within(path, node->path))
 			return false;
 	}
 	return true;
@@ -558,7 +579,8 @@ static void naive_diff(struct listing *old, struct listing *new, uint64_t number
 	}
 	for (size_t i = 0; i < new->count; i++) {
 		struct node *node = &new->nodes[i];
-		bool hidden = node->excluded;
+		bool asked_for = is_asked_for(new, node->path);
+		bool hidden = node->excluded || !asked_for;
 
 		for (size_t k = 0; k < i; k++)
 			if (hides(&new->nodes[k]) && is_below(node, new->nodes[k].path))
@@ -568,7 +590,8 @@ static void naive_diff(struct listing *old, struct listing *new, uint64_t number
 			struct fsmeta_entry was = masked(&before->stored, before->path, old->mask);
 
 			was.id = ids[node->key];
-			if (node->excluded)
+			/* What was not asked for is carried without a word. */
+			if (node->excluded && asked_for)
 				add_change(FSMETA_CHANGE_UNKNOWN, &was, NULL, 0, 0);
 			node->stored = before->stored;
 			if (!node->unknown_since)
@@ -614,7 +637,12 @@ static void check_entry(const struct node *node, uint32_t mask, const struct fsm
 		    fsmeta_entry_differences(
 			&expected, entry, FSMETA_FIELDS_KNOWN | FSMETA_FIELD_FLAGS, NULL, 0),
 		    entry->fields, expected.fields);
-	assert_int_equal(entry->unknown_since, node->unknown_since);
+	/* One interval is adopted for all that a folder hides, with the since that came first. */
+	if (adopted) {
+		assert_int_equal(!entry->unknown_since, !node->unknown_since);
+	} else {
+		assert_int_equal(entry->unknown_since, node->unknown_since);
+	}
 	if (learn && !ids[node->key])
 		ids[node->key] = entry->id;
 	assert_int_equal(entry->id, ids[node->key]);
@@ -791,6 +819,11 @@ static void write_generation(struct fsmeta_db *db, uint64_t number, enum origin 
 	struct fsmeta_db_update *update;
 
 	describe_scan(&source, number, history[number].mask);
+	for (size_t i = 0; i < history[number].subtree_count; i++)
+		assert_int_equal(
+		    fsmeta_batch_source_add_string(&source, &source.subtrees,
+			history[number].subtrees[i], strlen(history[number].subtrees[i])),
+		    0);
 	naive_diff(&history[number - 1], &history[number], number);
 	if (origin == ORIGIN_MERGE)
 		apply_merge(db, &update, &source, number);
@@ -800,6 +833,24 @@ static void write_generation(struct fsmeta_db *db, uint64_t number, enum origin 
 	assert_int_equal(generation.number, number);
 	fsmeta_db_generation_release(&generation);
 	fsmeta_batch_source_release(&source);
+}
+
+/** Every third scan or so is asked for sub-trees alone, some of which do not exist. */
+static void choose_subtrees(struct listing *listing)
+{
+	listing->subtree_count = random_number(3) ? 0 : 1 + random_number(SUBTREES_MAX);
+	for (size_t i = 0; i < listing->subtree_count; i++) {
+		const struct node *node = &listing->nodes[random_number(listing->count)];
+		const char *name = names[random_number(sizeof(names) / sizeof(names[0]))];
+
+		if (random_number(4) && *node->path)
+			strcpy(listing->subtrees[i], node->path);
+		else if (strlen(node->path) < PATH_LONG)
+			snprintf(listing->subtrees[i], PATH_ROOM, "%s%s%s", node->path,
+			    *node->path ? "/" : "", name);
+		else
+			strcpy(listing->subtrees[i], name);
+	}
 }
 
 static void mutate(struct listing *listing, enum origin origin)
@@ -841,9 +892,39 @@ static void mutate(struct listing *listing, enum origin origin)
 	}
 }
 
+/** The first import of the newest generation into another database makes the same of it. */
+static void check_adoption(struct fsmeta_db *db, const char *path)
+{
+	const struct fsmeta_entry *entry;
+	struct fsmeta_db_update *update;
+	struct fsmeta_cursor *cursor;
+	struct fsmeta_db *other;
+	int code;
+
+	assert_ok(fsmeta_db_cursor(&cursor, db, GENERATIONS, NULL, &error));
+	assert_ok(fsmeta_db_open(&other, path, FSMETA_DB_WRITE, &error));
+	assert_ok(fsmeta_db_update_begin(&update, other, 0, cursor->source, &error));
+	while ((code = fsmeta_cursor_next(cursor, &entry, &error)) > 0) {
+		const struct fsmeta_change change = {.kind = FSMETA_CHANGE_ADDED, .after = entry};
+		struct fsmeta_change_sink *sink = fsmeta_db_update_sink(update);
+
+		assert_ok(sink->change(sink, &change, &error));
+	}
+	assert_ok(code);
+	assert_ok(fsmeta_db_update_commit(update, NULL, &error));
+	fsmeta_cursor_close(cursor);
+	adopted = true;
+	check_generation(other, GENERATIONS, false);
+	adopted = false;
+	assert_ok(fsmeta_db_verify(other, NULL, &error));
+	fsmeta_db_close(other);
+	assert_int_equal(unlink(path), 0);
+}
+
 static void run_history(const char *path, uint64_t seed, enum origin origin)
 {
 	struct fsmeta_db *db;
+	char other[80];
 
 	random_state = seed * 0x9e3779b97f4a7c15 + 1;
 	next_key = 1;
@@ -855,6 +936,7 @@ static void run_history(const char *path, uint64_t seed, enum origin origin)
 		history[number] = history[number - 1];
 		if (number == 1)
 			insert(&history[1], "", FSMETA_TYPE_FOLDER);
+		choose_subtrees(&history[number]);
 		mutate(&history[number], origin);
 		settle_keys(&history[number - 1], &history[number]);
 		if (random_number(8) == 0)
@@ -869,6 +951,8 @@ static void run_history(const char *path, uint64_t seed, enum origin origin)
 	for (uint64_t old = 1; old <= GENERATIONS; old++)
 		check_generation(db, old, false);
 	assert_ok(fsmeta_db_verify(db, NULL, &error));
+	snprintf(other, sizeof(other), "%s-other", path);
+	check_adoption(db, other);
 	fsmeta_db_close(db);
 }
 
