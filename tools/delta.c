@@ -467,7 +467,8 @@ static int list_section(struct fsmeta_delta *delta, const struct fsmeta_delta_se
 
 	if (!(output_flags & FSMETA_OUTPUT_NULL) || format == FSMETA_OUTPUT_JSONL)
 		print_section(section, format);
-	code = fsmeta_output_new(&output, stdout, format, output_flags, section->source, error);
+	code = fsmeta_output_new(&output, stdout, format, output_flags | FSMETA_OUTPUT_NEWER_ONLY,
+	    section->source, error);
 	if (code)
 		return code;
 	sink = fsmeta_output_change_sink(output, section->source);

@@ -46,6 +46,7 @@ int fsmeta_output_new(struct fsmeta_output **out, FILE *stream, enum fsmeta_outp
 		return fsmeta_error_set_memory(error, action);
 	output->stream = stream;
 	output->writer = choose_writer(format, flags);
+	output->newer_only = flags & FSMETA_OUTPUT_NEWER_ONLY;
 	output->shows_inside = output->writer->shows_inside || flags & FSMETA_OUTPUT_ALL;
 	output->newer = source;
 	output->flush_bytes = descriptor >= 0 && isatty(descriptor) ? 1 : FLUSH_BYTES;

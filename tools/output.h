@@ -61,6 +61,11 @@ enum fsmeta_output_flag {
 	FSMETA_OUTPUT_NULL = 1 << 0,
 	/** Text of changes: also each descendant of an added or removed folder. */
 	FSMETA_OUTPUT_ALL = 1 << 1,
+	/**
+	 * Of changes nothing is known but what the newer side is, as in a delta: no
+	 * older values, and no totals of folders.
+	 */
+	FSMETA_OUTPUT_NEWER_ONLY = 1 << 2,
 };
 
 struct fsmeta_output;

@@ -244,9 +244,11 @@ static int json_entry(struct fsmeta_output *output, const struct fsmeta_entry *e
 	return 0;
 }
 
-static void put_json_totals(struct fsmeta_buffer *out, const struct fsmeta_change *change)
+static void put_json_totals(struct fsmeta_output *output, const struct fsmeta_change *change)
 {
-	if (fsmeta_change_entry(change)->type != FSMETA_TYPE_FOLDER)
+	struct fsmeta_buffer *out = &output->lines;
+
+	if (output->newer_only || fsmeta_change_entry(change)->type != FSMETA_TYPE_FOLDER)
 		return;
 	put_json_number(out, ",\"entries\":", change->entries);
 	put_json_number(out, ",\"bytes\":", change->bytes);
@@ -292,7 +294,8 @@ static int append_json_side(
 static int append_json_differences(struct fsmeta_output *output, const struct fsmeta_change *change)
 {
 	put_json_field_names(&output->lines, change->fields);
-	if (append_json_side(output, ",\"old\":", change->before, change->fields))
+	if (!output->newer_only &&
+	    append_json_side(output, ",\"old\":", change->before, change->fields))
 		return FSMETA_E_MEMORY;
 	return append_json_side(output, ",\"new\":", change->after, change->fields);
 }
@@ -311,7 +314,7 @@ static int append_json_moved(struct fsmeta_output *output, const struct fsmeta_c
 	if (append_json_path(&output->lines, "path", change->after) ||
 	    append_json_path(&output->lines, "old_path", change->before))
 		return FSMETA_E_MEMORY;
-	put_json_totals(&output->lines, change);
+	put_json_totals(output, change);
 	return change->fields ? append_json_differences(output, change) : 0;
 }
 
@@ -323,7 +326,7 @@ static int append_json_unseen(struct fsmeta_output *output, const struct fsmeta_
 	if (append_json_path(&output->lines, "path", entry) ||
 	    append_json_flags(&output->lines, entry))
 		return FSMETA_E_MEMORY;
-	put_json_totals(&output->lines, change);
+	put_json_totals(output, change);
 	return 0;
 }
 
@@ -350,7 +353,7 @@ static int append_json_kind(struct fsmeta_output *output, const struct fsmeta_ch
 		return 0;
 	}
 	if (!failed)
-		put_json_totals(&output->lines, change);
+		put_json_totals(output, change);
 	return failed;
 }
 

@@ -49,6 +49,8 @@ struct fsmeta_output {
 	FILE *stream;
 	const struct fsmeta_output_writer *writer;
 	bool shows_inside;
+	/** The older side's values and totals are not known. */
+	bool newer_only;
 	const struct fsmeta_batch_source *newer;
 	const struct fsmeta_batch_source *older;
 	/** Lines not written yet. */

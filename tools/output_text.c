@@ -210,7 +210,7 @@ static int append_text_amount(struct fsmeta_output *output, const struct fsmeta_
 	struct fsmeta_buffer *out = &output->lines;
 	int failed = 0;
 
-	if (entry->type == FSMETA_TYPE_FOLDER) {
+	if (entry->type == FSMETA_TYPE_FOLDER && !output->newer_only) {
 		failed |= append_totals(out, change);
 	} else if (entry->type == FSMETA_TYPE_SYMLINK && entry->fields & FSMETA_FIELD_TARGET) {
 		failed |= fsmeta_buffer_append_text(out, "link to ");
@@ -355,12 +355,14 @@ static int append_text_differences(
 			continue;
 		failed |= fsmeta_buffer_append_text(&output->lines, separator);
 		failed |= fsmeta_buffer_append_text(&output->lines, name);
+		separator = ", ";
+		if (output->newer_only)
+			continue;
 		if (field & both)
 			failed |= append_field_values(output, change, field);
 		else
 			failed |= fsmeta_buffer_append_text(&output->lines,
 			    field & change->after->fields ? " now known" : " no longer known");
-		separator = ", ";
 	}
 	return failed;
 }

@@ -8,6 +8,7 @@
 #include "format/stream.h"
 #include "scanner/scanner.h"
 #include "tools/command.h"
+#include "tools/delta.h"
 #include "tools/hidden.h"
 #include "tools/progress.h"
 #include "tools/summary.h"
@@ -15,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@
 
 enum option_key {
 	OPTION_DB = 0x100,
+	OPTION_DELTA,
 	OPTION_FIELDS,
 	OPTION_SOURCE_ID,
 	OPTION_CROSS_FILESYSTEMS,
@@ -39,6 +42,8 @@ struct scan_arguments {
 	const char *folder;
 	const char *output;
 	const char *db;
+	/** Where to write what leads to the new generation, NULL = nowhere. */
+	const char *delta;
 	/** As the scanner takes them; *owned*. */
 	char **subtrees;
 	/** *Owned*, the texts are the command line's. */
@@ -52,6 +57,9 @@ struct scan_arguments {
 static const struct argp_option options[] = {
     {"output", 'o', "STREAM", 0, "Write a FsScanStream folder; - for standard output", 1},
     {"db", OPTION_DB, "DB", 0, "Keep the scan as the next generation of this FsMetaDb", 1},
+    {"delta", OPTION_DELTA, "STREAM", 0,
+	"With --db: write what leads from the newest generation to this one; - for standard output",
+	1},
     {"subtree", OPTION_SUBTREE, "PATH", 0,
 	"Look only at PATH, relative to DIR, and at what is below it (repeatable); what lies "
 	"outside "
@@ -157,6 +165,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case 'o':
 		arguments->output = text;
 		return 0;
+	case OPTION_DELTA:
+		arguments->delta = text;
+		return 0;
 	case OPTION_DB:
 		arguments->db = text;
 		return 0;
@@ -210,6 +221,12 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 			    "where to? -o STREAM writes a stream, --db DB keeps a generation "
 			    "(fsmeta ls %s only lists)",
 			    arguments->folder);
+		if (arguments->delta && !arguments->db)
+			argp_error(state, "--delta needs --db: it leads from one generation of a "
+					  "database to the next");
+		if (arguments->delta && arguments->output &&
+		    strcmp(arguments->delta, arguments->output) == 0)
+			argp_error(state, "-o and --delta cannot write to the same place");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -270,6 +287,42 @@ static int commit_stream(void *payload, struct fsmeta_error *error)
 	return output ? fsmeta_stream_output_commit(output, &state->stream, error) : 0;
 }
 
+/** A delta has something to start from, or none is begun. */
+static int check_delta_base(struct scan_state *state, struct fsmeta_error *error)
+{
+	uint64_t newest;
+	int status = fsmeta_db_newest(state->db, &newest, error);
+
+	if (status < 0 || newest)
+		return status;
+	return fsmeta_error_set(error, FSMETA_E_REFUSED, state->arguments->db, "writing a delta",
+	    "there is no generation to start from yet; -o writes the whole scan");
+}
+
+/**
+ * The delta is made from the two generations once the new one is in, so that it is
+ * what export --since writes.  Where it fails, that can be asked for it again.
+ */
+static int write_delta(struct scan_state *state, struct fsmeta_error *error)
+{
+	const struct scan_arguments *arguments = state->arguments;
+	struct fsmeta_delta_summary summary;
+	uint64_t base = state->generation.base, number = state->generation.number;
+	int status =
+	    fsmeta_delta_export(state->db, base, number, arguments->delta, &summary, error);
+
+	if (status < 0) {
+		fsmeta_note(arguments->db,
+		    "note: generation %" PRIu64 " is in; export --since %" PRIu64
+		    " writes its delta",
+		    number, base);
+		return status;
+	}
+	if (!arguments->quiet)
+		fsmeta_print_delta_summary(arguments->delta, base, number, &summary);
+	return 0;
+}
+
 static int open_outputs(struct scan_state *state, struct fsmeta_error *error)
 {
 	const struct scan_arguments *arguments = state->arguments;
@@ -281,6 +334,10 @@ static int open_outputs(struct scan_state *state, struct fsmeta_error *error)
 		status = fsmeta_hide_output(&state->hidden, arguments->db, true, error);
 	if (status >= 0 && arguments->db)
 		status = fsmeta_db_open(&state->db, arguments->db, FSMETA_DB_WRITE, error);
+	if (status >= 0 && arguments->delta && strcmp(arguments->delta, "-") != 0)
+		status = fsmeta_hide_output(&state->hidden, arguments->delta, false, error);
+	if (status >= 0 && arguments->delta)
+		status = check_delta_base(state, error);
 	return status;
 }
 
@@ -393,9 +450,11 @@ int fsmeta_command_scan(int argc, char **argv)
 		print_summary(&state);
 		status =
 		    state.cursor->source->unreadable.total ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
-	} else {
-		status = fsmeta_report(&error);
 	}
+	if (status >= 0 && arguments.delta && write_delta(&state, &error) < 0)
+		status = -1;
+	if (status < 0)
+		status = fsmeta_report(&error);
 	if (state.has_generation)
 		fsmeta_db_generation_release(&state.generation);
 	fsmeta_stream_output_abort(state.output);

@@ -210,6 +210,33 @@ def test_refusals(user, history):
     assert answers(user, other, 4) == answers(user, database, 4)
 
 
+def test_scan_writes_it_too(fsmeta, scratch):
+    """What scan --delta writes is what export --since writes."""
+    root = os.path.join(scratch, "tree")
+    database, delta, again = (os.path.join(scratch, name) for name in ("a.db", "delta", "again"))
+    other = os.path.join(scratch, "b.db")
+    write(os.path.join(root, "folder", "file"), 1)
+    scan = ("scan", root, "--db", database, "--source-id", "scan", "-q")
+    assert b"no generation to start from" in fsmeta.refused(*scan, "--delta", delta).err
+    assert not os.path.exists(database) and not os.path.exists(delta)
+    fsmeta.run("scan", root, "-o", delta, "--delta", delta, code=64)
+    fsmeta.run(*scan)
+    first_generation(fsmeta, database, other)
+    write(os.path.join(root, "folder", "file"), 5)
+    write(os.path.join(root, "new"), 3)
+    fsmeta.run(*scan, "--delta", delta)
+    fsmeta.run("export", database, "--since", "1", "-o", again, "-q")
+    for name in ("entries.fss", "source.json"):
+        with open(os.path.join(delta, name), "rb") as one, open(os.path.join(again, name), "rb") as two:
+            assert one.read() == two.read()
+    listing = fsmeta.run("ls", delta).out.decode()
+    assert listing.startswith("generation 1 \u2192 2\n")
+    assert "M  folder/file  (size, mtime, ctime" in listing
+    assert "A  new  (3 B)\n" in listing
+    fsmeta.run("import", other, delta, "-q")
+    assert_alike(fsmeta, database, other, (1, 2))
+
+
 def test_nothing_to_send(user, history):
     _, database = history
     assert b"no generation after 10" in user.refused("export", database, "--since", "10").err
