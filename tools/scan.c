@@ -393,6 +393,7 @@ static void print_summary(const struct scan_state *state)
 
 	if (arguments->quiet)
 		return;
+	fsmeta_print_unreadable(state->cursor->source);
 	if (arguments->output)
 		fsmeta_print_stream_summary(
 		    arguments->output, state->cursor->source, &state->stream, true);

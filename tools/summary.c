@@ -8,6 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	/** Unreadable places that are named one by one. */
+	UNREADABLE_SHOWN = 10,
+};
+
 static void append_totals(struct fsmeta_buffer *line, const struct fsmeta_totals *totals)
 {
 	fsmeta_text_append_count(line, totals->entries);
@@ -102,6 +107,22 @@ void fsmeta_print_generation_summary(
 	append_partial(&line, &generation->source);
 	fsmeta_note(path, "%s", fsmeta_buffer_string(&line));
 	fsmeta_buffer_release(&line);
+}
+
+void fsmeta_print_unreadable(const struct fsmeta_batch_source *source)
+{
+	const struct fsmeta_scope_list *list = &source->unreadable;
+	size_t shown = list->count < UNREADABLE_SHOWN ? list->count : UNREADABLE_SHOWN;
+	size_t i;
+
+	for (i = 0; i < shown; i++) {
+		const struct fsmeta_scope_root *root = &list->roots[i];
+
+		fsmeta_note(root->path_length ? root->path : ".", "scanning: %s",
+		    strerrordesc_np(root->error) ? strerrordesc_np(root->error) : "cannot be read");
+	}
+	if (list->total > shown)
+		fsmeta_note(NULL, "and %" PRIu64 " more could not be read", list->total - shown);
 }
 
 bool fsmeta_percent_parse(double *out, const char *text)

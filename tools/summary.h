@@ -24,6 +24,12 @@ void fsmeta_print_delta_summary(
 void fsmeta_print_generation_summary(
     const char *path, const struct fsmeta_db_generation *generation);
 
+/**
+ * A line for each of the first places that could not be read, and how many more there
+ * are, on stderr.
+ */
+void fsmeta_print_unreadable(const struct fsmeta_batch_source *source);
+
 /** Reads "50", "50%", "0.5%": 0 to 100; false on anything else. */
 bool fsmeta_percent_parse(double *out, const char *text);
 
