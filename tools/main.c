@@ -26,9 +26,17 @@
  *     marker     the file in a root that carries its source id
  *     scanner    the walk
  *   db/        FsMetaDb: generations in SQLite
- *     schema row generation reader writer delta ord verify
+ *     connection SQLite opened and its errors told;  newfile: a first import on the side
+ *     schema     tables, indexes, views, as a stranger reads them
+ *     row        an entry as a row;  generation: the generations and their BatchSource
+ *     reader     a generation in canonical order;  carried: what its scan did not look at
+ *     writer     changes into a new generation;  delta: changes from another database
+ *     places     where folders stand;  ord: labels that keep them in order
+ *     unknown    places that could not be looked into, and since when
+ *     verify     is all of it true?
  *   diff/      two cursors in, changes out
- *     merge change_spool diff
+ *     merge      two sorted sequences side by side
+ *     change_spool what it finds, until all is known;  diff: both together
  *   tools/     this program
  *     main command operand delta hidden progress output summary update; one file a command
  */
