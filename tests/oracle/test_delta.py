@@ -71,11 +71,10 @@ def lock(root, number):
 
 
 @pytest.fixture(scope="module")
-def history(user, tmp_path_factory):
+def history(user, module_scratch):
     """A database of ten generations, with its tree as it was last."""
-    scratch = str(tmp_path_factory.mktemp("delta"))
-    for folder in (scratch, os.path.dirname(scratch), os.path.dirname(os.path.dirname(scratch))):
-        os.chmod(folder, 0o777)
+    scratch = module_scratch
+    os.chmod(scratch, 0o777)
     root = os.path.join(scratch, "tree")
     database = os.path.join(scratch, "a.db")
     make_tree(root)
