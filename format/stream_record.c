@@ -190,8 +190,9 @@ int fsmeta_header_pack_delta(struct fsmeta_buffer *out, uint64_t base_generation
     uint64_t generation, struct fsmeta_error *error)
 {
 	static char signature[] = FSMETA_STREAM_SIGNATURE;
-	Fsmeta__V1__Header message = FSMETA__V1__HEADER__INIT;
+	Fsmeta__V1__Header message;
 
+	fsmeta__v1__header__init(&message);
 	message.signature = signature;
 	message.format_version = FSMETA_FORMAT_VERSION;
 	message.content = FSMETA__V1__CONTENT__CONTENT_DELTA;
