@@ -8,6 +8,11 @@
  * 128-bit token.  Two runs of the same kind with equal tokens, offered by two
  * cursors that stand at the same place, have equal content; the merge then steps
  * over both unread.  A cursor that knows nothing offers none, and is compared.
+ *
+ * Equal content does not say that all of it was seen.  A batch may hold a folder that
+ * could not be listed and end inside it; who steps over one would not know that what
+ * comes next lies there, so the merge steps over no batch while the newer side has
+ * unreadable places.
  */
 #ifndef FSMETA_FORMAT_CURSOR_H
 #define FSMETA_FORMAT_CURSOR_H

@@ -133,9 +133,6 @@ int fsmeta_stream_open_either(struct fsmeta_cursor **tree, struct fsmeta_delta *
 /** NULL is allowed. */
 void fsmeta_delta_close(struct fsmeta_delta *delta);
 
-/** For messages: what the delta was called.  *Borrowed*. */
-const char *fsmeta_delta_label(const struct fsmeta_delta *delta);
-
 /** From where to where it leads, sections, changes, bytes.  *Borrowed*. */
 struct fsmeta_delta_facts {
 	uint64_t base_generation;

@@ -705,11 +705,6 @@ void fsmeta_delta_close(struct fsmeta_delta *delta)
 	free(delta);
 }
 
-const char *fsmeta_delta_label(const struct fsmeta_delta *delta)
-{
-	return delta->input.label;
-}
-
 struct fsmeta_delta_facts fsmeta_delta_get_facts(const struct fsmeta_delta *delta)
 {
 	return delta->facts;

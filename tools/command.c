@@ -105,19 +105,6 @@ void fsmeta_arguments(const struct argp *argp, int argc, char **argv, void *inpu
 	}
 }
 
-int fsmeta_usage(const char *command, const char *format, ...)
-{
-	char text[1024];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	fsmeta_note(NULL, "%s: %s", command, text);
-	fprintf(stderr, "Try 'fsmeta %s --help' for more.\n", command);
-	return FSMETA_EXIT_USAGE;
-}
-
 int fsmeta_flush_output(struct fsmeta_error *error)
 {
 	if (fflush(stdout) != 0 || ferror(stdout))

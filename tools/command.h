@@ -71,13 +71,6 @@ void fsmeta_note(const char *path, const char *format, ...) __attribute__((forma
  */
 void fsmeta_arguments(const struct argp *argp, int argc, char **argv, void *input);
 
-/**
- * Usage error found after parsing: prints it with a pointer to --help; returns
- * FSMETA_EXIT_USAGE.
- */
-int fsmeta_usage(const char *command, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
 /** Flushes stdout and turns a failure of it into an error. */
 int fsmeta_flush_output(struct fsmeta_error *error);
 
