@@ -59,7 +59,6 @@ static int judge_header(
     const unsigned char *header, size_t got, const char *path, struct fsmeta_error *error)
 {
 	static const char action[] = "opening the database";
-	uint32_t version;
 
 	if (got < HEADER_BYTES || memcmp(header, "SQLite format 3", 16) != 0)
 		return fsmeta_error_set(
@@ -67,15 +66,8 @@ static int judge_header(
 	if (read_big_endian(header + HEADER_APPLICATION_ID_AT) != FSMETA_DB_APPLICATION_ID)
 		return fsmeta_error_set(error, FSMETA_E_FOREIGN, path, action,
 		    "this is a SQLite database of another application");
-	version = read_big_endian(header + HEADER_USER_VERSION_AT);
-	if (version > FSMETA_DB_SCHEMA_VERSION)
-		return fsmeta_error_set(error, FSMETA_E_UNSUPPORTED, path, action,
-		    "its schema is version %u, this fsmeta knows up to version %d", version,
-		    FSMETA_DB_SCHEMA_VERSION);
-	if (version < 1)
-		return fsmeta_error_set(
-		    error, FSMETA_E_CORRUPT, path, action, "its schema has no version");
-	return 0;
+	return fsmeta_schema_judge_version(
+	    read_big_endian(header + HEADER_USER_VERSION_AT), path, error);
 }
 
 int fsmeta_connection_probe(const char *path, bool *wal, struct fsmeta_error *error)
@@ -395,7 +387,9 @@ int fsmeta_connection_open(struct fsmeta_connection *out, const char *path,
 	const char *text = NULL;
 	int flags, result, code;
 
-	*out = (struct fsmeta_connection){.path = path, .action = "opening the database"};
+	*out = (struct fsmeta_connection){.path = path,
+	    .action = "opening the database",
+	    .schema_version = FSMETA_DB_SCHEMA_VERSION};
 	code = plan_opening(out, kind, &flags, error);
 	if (!code)
 		code = append_uri(&uri, path, out->immutable ? "?immutable=1" : "");

@@ -28,6 +28,12 @@ struct fsmeta_connection {
 	/** What fails is about this while it is set; constant text. */
 	const char *action;
 	/**
+	 * PRAGMA user_version when it was opened.  A writer may have migrated the file
+	 * since, so what this version has is there, and perhaps more: there is no table
+	 * `change` to be read below 2.
+	 */
+	int schema_version;
+	/**
 	 * Opened without locks, because neither -wal nor -shm can be made there;
 	 * `identity` tells whether somebody else wrote meanwhile.
 	 */

@@ -10,7 +10,7 @@ enum {
 	/** "FSMD", PRAGMA application_id. */
 	FSMETA_DB_APPLICATION_ID = 0x46534d44,
 	/** PRAGMA user_version. */
-	FSMETA_DB_SCHEMA_VERSION = 1,
+	FSMETA_DB_SCHEMA_VERSION = 2,
 	FSMETA_DB_PAGE_BYTES = 4096,
 };
 
@@ -22,9 +22,20 @@ int fsmeta_schema_create_indexes(
     const struct fsmeta_connection *connection, struct fsmeta_error *error);
 
 /**
- * Compares tables and indexes with what create makes, text for text, so that a
- * crafted file cannot put something else in their place.  FSMETA_E_CORRUPT.
+ * Within a transaction: adds the tables that came after `version`, makes the views
+ * anew, and sets the version.  Filling the tables is for migrate.c.
  */
-int fsmeta_schema_check(const struct fsmeta_connection *connection, struct fsmeta_error *error);
+int fsmeta_schema_upgrade(
+    const struct fsmeta_connection *connection, int version, struct fsmeta_error *error);
+
+/** Whether we know this version: 0, FSMETA_E_UNSUPPORTED (newer) or FSMETA_E_CORRUPT (none). */
+int fsmeta_schema_judge_version(int64_t version, const char *path, struct fsmeta_error *error);
+
+/**
+ * Reads connection->schema_version, and compares tables and indexes with what create
+ * makes in that version, text for text, so that a crafted file cannot put something
+ * else in their place.  FSMETA_E_CORRUPT, FSMETA_E_UNSUPPORTED.
+ */
+int fsmeta_schema_check(struct fsmeta_connection *connection, struct fsmeta_error *error);
 
 #endif

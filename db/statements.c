@@ -62,6 +62,9 @@ static const char *const texts[STATEMENT_COUNT] = {
 				    " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [STATEMENT_INSERT_FILESYSTEM] =
 	"INSERT INTO filesystem (id, uuid, type, label) VALUES (?1, ?2, ?3, ?4)",
+    /* What goes and what comes may do so at one place. */
+    [STATEMENT_INSERT_CHANGE] =
+	"INSERT OR IGNORE INTO change (generation, folder, name) VALUES (?1, ?2, ?3)",
 };
 
 int fsmeta_update_statement(struct fsmeta_db_update *update, enum fsmeta_statement which,

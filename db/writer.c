@@ -11,17 +11,20 @@
  *                 a folder and those below it get new positions, file rows stay
  *     unreadable, unknown   an interval, see unknown.c
  *
+ * and all but the last leave a row of `change`, which says where to look.
+ *
  * Totals and the state digest are carried along: what the base had of an entry is
  * subtracted, as it is stored and under the base's mask, what the new state has
  * is added.  Where that is not possible (another mask makes every term another, a
- * moved folder all terms below it, and a scan of sub-trees carries all the rest) the new state is read once at the end, within
- * the transaction.
+ * moved folder all terms below it, and a scan of sub-trees carries all the rest) the
+ * new state is read once at the end, within the transaction.
  *
  * Moves need care: an arrival may find its place still taken by something that
  * moves on later in the sequence (a and b change names).  What stands there is
  * put away, file rows into the past, positions ended, and remembered; its own
  * change then finds it there.
  */
+#include "db/migrate.h"
 #include "db/reader.h"
 #include "db/update.h"
 
@@ -340,6 +343,45 @@ static int find_stored(struct fsmeta_db_update *update, struct fsmeta_walk *walk
 	return code || !id ? code : select_folder(update, id, place, out, error);
 }
 
+/* ---- table change ---------------------------------------------------------------- */
+
+static int note_change(struct fsmeta_db_update *update, int64_t folder, const char *name,
+    size_t length, struct fsmeta_error *error)
+{
+	const int64_t values[] = {(int64_t)update->number, folder};
+	sqlite3_stmt *statement;
+	int code = fsmeta_update_statement_integers(
+	    update, STATEMENT_INSERT_CHANGE, &statement, values, 2, error);
+
+	if (code)
+		return code;
+	sqlite3_bind_blob64(statement, 3, length ? name : "", length, SQLITE_STATIC);
+	return fsmeta_connection_run(update->connection, statement, error);
+}
+
+/** Something about the folder itself differs from the base: metadata, position, existence. */
+static int note_folder(struct fsmeta_db_update *update, int64_t id, struct fsmeta_error *error)
+{
+	return note_change(update, id, "", 0, error);
+}
+
+/** `parent` holds something else at the entry's name than it did in the base. */
+static int note_file(struct fsmeta_db_update *update, int64_t parent,
+    const struct fsmeta_entry *entry, struct fsmeta_error *error)
+{
+	return note_change(update, parent, entry->name, entry->name_length, error);
+}
+
+/** An entry that arrives: what a new folder comes with has no row of its own. */
+static int note_arrival(struct fsmeta_db_update *update, int64_t parent, int64_t id,
+    const struct fsmeta_entry *entry, struct fsmeta_error *error)
+{
+	if (!update->base || parent >= update->first_id)
+		return 0;
+	return entry->type == FSMETA_TYPE_FOLDER ? note_folder(update, id, error)
+						 : note_file(update, parent, entry, error);
+}
+
 /* ---- what was put away for a later move ---------------------------------------------- */
 
 static int displaced_add(struct fsmeta_db_update *update, int64_t id, struct fsmeta_error *error)
@@ -463,6 +505,8 @@ static int apply_added(
 		code = write_file(update, STATEMENT_INSERT_FILE, parent, id, entry, error);
 	}
 	if (!code)
+		code = note_arrival(update, parent, id, entry, error);
+	if (!code)
 		code = note_unknown(update, entry, id, error);
 	update->added++;
 	return code ? code : count_new(update, entry, error);
@@ -516,9 +560,12 @@ static int apply_removed(
 	/* A delta does not tell what was below it. */
 	if (update->section && before->type == FSMETA_TYPE_FOLDER)
 		update->recount = true;
-	if (before->type == FSMETA_TYPE_FOLDER)
-		return fsmeta_places_remove(update, stored.id, before->depth, error);
-	return put_away ? 0 : end_file(update, stored.parent, before, error);
+	if (before->type == FSMETA_TYPE_FOLDER) {
+		code = note_folder(update, stored.id, error);
+		return code ? code : fsmeta_places_remove(update, stored.id, before->depth, error);
+	}
+	code = note_file(update, stored.parent, before, error);
+	return code || put_away ? code : end_file(update, stored.parent, before, error);
 }
 
 /** Who sends a delta knows the ids; a scan does not. */
@@ -539,16 +586,18 @@ static int replace_row(struct fsmeta_db_update *update, const struct stored *sto
     const struct fsmeta_entry *after, struct fsmeta_error *error)
 {
 	bool keep = stored->since < (int64_t)update->number;
-	int code = 0;
+	int code;
 
 	if (after->type == FSMETA_TYPE_FOLDER) {
-		if (keep)
+		code = note_folder(update, stored->id, error);
+		if (!code && keep)
 			code = keep_folder(update, stored->id, error);
 		return code ? code
 			    : write_folder(
 				  update, STATEMENT_REPLACE_FOLDER, stored->id, after, error);
 	}
-	if (keep)
+	code = note_file(update, stored->parent, after, error);
+	if (!code && keep)
 		code = run_file(update, STATEMENT_KEEP_FILE, stored->parent, after, error);
 	return code ? code
 		    : write_file(
@@ -585,10 +634,14 @@ static int move_file(struct fsmeta_db_update *update, const struct fsmeta_entry 
 
 	if (!code)
 		code = discount_old(update, &stored.entry, error);
+	if (!code)
+		code = note_file(update, stored.parent, before, error);
 	if (!code && !put_away)
 		code = end_file(update, stored.parent, before, error);
 	if (!code)
 		code = find_destination(update, after, &to, error);
+	if (!code)
+		code = note_file(update, to, after, error);
 	if (!code)
 		code = write_file(update, STATEMENT_INSERT_FILE, to, stored.id, after, error);
 	return code ? code : count_new(update, after, error);
@@ -609,6 +662,8 @@ static int move_folder(
 	update->recount = true;
 	update->moved_folders = true;
 	code = find_leaving(update, before, &stored, &put_away, error);
+	if (!code)
+		code = note_folder(update, stored.id, error);
 	if (!code && !put_away)
 		code = fsmeta_places_end(update, stored.id, before->depth, error);
 	if (!code)
@@ -797,20 +852,23 @@ static int load_base(struct fsmeta_db_update *update, struct fsmeta_error *error
 static int begin_existing(struct fsmeta_db_update *update, struct fsmeta_error *error)
 {
 	uint64_t newest;
-	int code;
+	int code = 0;
 
 	update->connection = &update->db->connection;
 	update->connection->action = action;
-	if (update->section)
-		return load_base(update, error);
-	code = fsmeta_connection_execute(update->connection, "BEGIN IMMEDIATE", error);
+	if (!update->section) {
+		code = fsmeta_connection_execute(update->connection, "BEGIN IMMEDIATE", error);
+		if (!code)
+			code = fsmeta_generation_newest(&newest, update->connection, error);
+		if (!code && newest != update->base)
+			code = fsmeta_error_set(error, FSMETA_E_BUSY, update->db->path, action,
+			    "generation %" PRIu64
+			    " came in meanwhile; the changes are against %" PRIu64,
+			    newest, update->base);
+	}
 	if (!code)
-		code = fsmeta_generation_newest(&newest, update->connection, error);
-	if (!code && newest != update->base)
-		code = fsmeta_error_set(error, FSMETA_E_BUSY, update->db->path, action,
-		    "generation %" PRIu64 " came in meanwhile; the changes are against %" PRIu64,
-		    newest, update->base);
-	return code ? code : load_base(update, error);
+		code = load_base(update, error);
+	return code ? code : fsmeta_migrate(update->connection, error);
 }
 
 static void begin_first(struct fsmeta_db_update *update)

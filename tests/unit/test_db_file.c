@@ -84,9 +84,9 @@ static void test_foreign(void **state)
 	unlink(path);
 	make_database(path, 1, 1);
 	assert_true(fsmeta_db_is_database(path));
-	execute_sql("PRAGMA user_version=2");
+	execute_sql("PRAGMA user_version=3");
 	assert_int_equal(open_code(FSMETA_DB_READ), FSMETA_E_UNSUPPORTED);
-	assert_non_null(strstr(error.reason, "version 2"));
+	assert_non_null(strstr(error.reason, "version 3"));
 	assert_true(fsmeta_db_is_database(path));
 }
 
