@@ -93,6 +93,14 @@ void fsmeta_path_stack_truncate(struct fsmeta_path_stack *stack, uint32_t depth)
  */
 int fsmeta_path_stack_push(struct fsmeta_path_stack *stack, const char *name, size_t length);
 
+/**
+ * Replaces the last component, of which there is one, by its own first `prefix` bytes
+ * (which it has) and `length` others: the step from one sibling to the next.  Codes
+ * and conditions as push.
+ */
+int fsmeta_path_stack_replace_end(
+    struct fsmeta_path_stack *stack, size_t prefix, const char *suffix, size_t length);
+
 /** Replaces the content by a valid path.  Codes as push; a failure leaves the root. */
 int fsmeta_path_stack_set(struct fsmeta_path_stack *stack, const char *path, size_t length);
 

@@ -5,16 +5,23 @@
  * batch to batch, with a budget, so that a hostile message cannot ask for more
  * than any true one needs.  Everything that can be judged for a column as a whole
  * is judged there: lengths, sums, no '/' and no NUL among the bytes of names.
- * next() then takes one value from each column:
+ * The values are then taken column by column, a block of entries at a time, so that
+ * each loop reads one column in order and has no choices to make:
  *
- *     columns      level  type  name_prefix …  size  mtime …
- *                    │                                        index
- *     running      path stack, last name, last mtime, last inode, last id
- *     sparse       position of the next exception in each
+ *     columns      size  mtime  owner  inode …       (as protobuf-c unpacked them)
+ *                   │      │      │      │
+ *     rows         [ 0 ][ 1 ][ 2 ] … [ BLOCK - 1 ]   entries, but for their paths
+ *                    │
+ *     next()         └── + place and name ──► entry
  *
- * and judges what only shows entry by entry: order, levels, dictionary indices,
- * nanoseconds.  Names are compared from the shared prefix on, since what is shared
- * is equal by construction.
+ * Few columns have a value for some entries only: what is missing, flags, the target
+ * of a link.  They are laid over the rows of a block afterwards, and wiped off when
+ * the rows are used again.
+ *
+ * Place and name are next()'s work, since only the path stack knows where the walk
+ * stands.  The name before is the last one on that stack, so a sibling costs the
+ * bytes in which it differs: they are written over the end of the path, and the first
+ * of them tells that it comes behind.  All else takes the long way round.
  *
  * Between batches the path stack stays, so the first entry of a batch goes through
  * the same checks as every other: its base path must be a folder that is still
@@ -32,7 +39,17 @@
 enum {
 	NANOSECONDS_PER_SECOND = 1000000000,
 	ALLOCATION_UNIT_BYTES = 4096,
+	/** Rows that are filled at once: as many as stay in the first-level cache. */
+	BLOCK = 64,
 };
+
+/** What a column that was left out holds. */
+static const uint32_t narrow_zeros[BLOCK];
+static const int64_t wide_zeros[BLOCK];
+#define ONES_8 1, 1, 1, 1, 1, 1, 1, 1
+#define ONES_64 ONES_8, ONES_8, ONES_8, ONES_8, ONES_8, ONES_8, ONES_8, ONES_8
+static const uint32_t narrow_ones[BLOCK] = {ONES_64};
+static const uint64_t wide_ones[BLOCK] = {ONES_64};
 
 /** A walk over one sparse column: index of the next entry that it speaks of. */
 struct sparse {
@@ -59,7 +76,16 @@ struct fsmeta_batch_reader {
 	struct fsmeta_unpack unpack;
 	/** The batch in hand, in the arena; NULL for none. */
 	const Fsmeta__V1__Batch *batch;
+	/** The entry that next() will yield; those in front of block_end are in `rows`. */
 	uint32_t index;
+	uint32_t block_begin;
+	uint32_t block_end;
+	/** Place and name of the rows: columns from block_begin on. */
+	const uint32_t *level;
+	const uint32_t *name_prefix;
+	const uint32_t *name_suffix;
+	/** Rows hold values that only few entries have, and must be wiped before their next use. */
+	bool rows_are_marked;
 	uint64_t first_ordinal;
 	/** The source's index for each of the batch's file systems, in the arena. */
 	uint32_t *devices;
@@ -80,8 +106,6 @@ struct fsmeta_batch_reader {
 	struct sparse unknown_since;
 
 	/** What the next entry's values are differences to. */
-	char name[FSMETA_NAME_MAX_BYTES];
-	size_t name_length;
 	int64_t mtime_seconds;
 	uint64_t inode;
 	uint64_t id;
@@ -91,8 +115,10 @@ struct fsmeta_batch_reader {
 	bool yielded_any;
 	bool detached;
 	enum fsmeta_type last_type;
+	/** A name that does not replace the one before, put together. */
+	char name[FSMETA_NAME_MAX_BYTES];
 
-	struct fsmeta_entry entry;
+	struct fsmeta_entry rows[BLOCK];
 };
 
 static int corrupt(struct fsmeta_error *error, const char *reason)
@@ -169,6 +195,9 @@ static const char *judge_columns(
 	if (batch->n_owner_mode == 0 || batch->n_owner_mode > batch->count ||
 	    batch->n_owner_uid != batch->n_owner_mode || batch->n_owner_gid != batch->n_owner_mode)
 		return "the dictionary of owners is damaged";
+	for (size_t i = 0; i < batch->n_owner_mode; i++)
+		if (batch->owner_mode[i] & ~07777U)
+			return "a mode is out of range";
 	if (batch->n_filesystems > batch->count)
 		return "there are too many file systems";
 	if (batch->n_missing != batch->n_missing_gap || batch->n_flags != batch->n_flags_gap ||
@@ -272,6 +301,8 @@ static void begin_walk(
 {
 	reader->batch = batch;
 	reader->index = 0;
+	reader->block_begin = 0;
+	reader->block_end = 0;
 	reader->first_ordinal = first_ordinal;
 	reader->names_at = 0;
 	reader->targets_at = 0;
@@ -286,10 +317,18 @@ static void begin_walk(
 	sparse_begin(&reader->missing, batch->missing_gap, batch->n_missing_gap);
 	sparse_begin(&reader->flags, batch->flags_gap, batch->n_flags_gap);
 	sparse_begin(&reader->unknown_since, batch->unknown_since_gap, batch->n_unknown_since_gap);
-	reader->name_length = 0;
 	reader->mtime_seconds = 0;
 	reader->inode = 0;
 	reader->id = 0;
+}
+
+/** No batch in hand. */
+static void drop_batch(struct fsmeta_batch_reader *reader)
+{
+	reader->batch = NULL;
+	reader->index = 0;
+	reader->block_begin = 0;
+	reader->block_end = 0;
 }
 
 int fsmeta_batch_reader_load(struct fsmeta_batch_reader *reader, const unsigned char *bytes,
@@ -299,7 +338,7 @@ int fsmeta_batch_reader_load(struct fsmeta_batch_reader *reader, const unsigned 
 	const char *wrong;
 	int code;
 
-	reader->batch = NULL;
+	drop_batch(reader);
 	if (size > FSMETA_BATCH_MAX_BYTES)
 		return fsmeta_error_set(error, FSMETA_E_LIMIT, NULL, "reading a batch",
 		    "%zu bytes are beyond the limit of %d", size, FSMETA_BATCH_MAX_BYTES);
@@ -352,12 +391,59 @@ static int attach(uint32_t *level, struct fsmeta_batch_reader *reader, struct fs
 	return 0;
 }
 
+/** NULL, or what is wrong with a name by itself; its bytes were judged as a column. */
+static const char *judge_name(const char *name, size_t length)
+{
+	if (length == 0 || length > FSMETA_NAME_MAX_BYTES)
+		return "a name's length is out of range";
+	if (name[0] == '.' && (length == 1 || (length == 2 && name[1] == '.')))
+		return "a name is \".\" or \"..\"";
+	return NULL;
+}
+
+static int place_failed(int code, struct fsmeta_error *error)
+{
+	if (code == FSMETA_E_LIMIT)
+		return fsmeta_error_set(
+		    error, code, NULL, "reading a batch", "a path is too long or too deep");
+	return fsmeta_error_set_memory(error, "reading a batch");
+}
+
+/** The name of the entry before, in this batch; empty for the root and before the first. */
+static const char *name_before(const struct fsmeta_batch_reader *reader, size_t *length)
+{
+	*length = 0;
+	if (!reader->index || !reader->path.depth)
+		return "";
+	return fsmeta_path_stack_name(&reader->path, reader->path.depth, length);
+}
+
+/** Puts the next name together in reader->name; NULL or what is wrong with it. */
+static const char *next_name(struct fsmeta_batch_reader *reader, size_t *length)
+{
+	uint32_t row = reader->index - reader->block_begin;
+	size_t prefix = reader->name_prefix[row];
+	size_t suffix = reader->name_suffix[row];
+	size_t before_length;
+	const char *before = name_before(reader, &before_length);
+
+	if (prefix > before_length)
+		return "a name's prefix is longer than the name before";
+	*length = prefix + suffix;
+	if (*length > FSMETA_NAME_MAX_BYTES)
+		return judge_name(before, *length);
+	memcpy(reader->name, before, prefix);
+	if (suffix)
+		memcpy(reader->name + prefix, reader->batch->names.data + reader->names_at, suffix);
+	reader->names_at += suffix;
+	return judge_name(reader->name, *length);
+}
+
+/** Level of the next entry against the one before, which may be of another batch. */
 static int next_level(
     uint32_t *level, struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
 {
-	const Fsmeta__V1__Batch *batch = reader->batch;
-
-	*level = batch->n_level ? batch->level[reader->index] : 1;
+	*level = reader->level[reader->index - reader->block_begin];
 	if (reader->index)
 		return 0;
 	if (*level != 1)
@@ -365,38 +451,18 @@ static int next_level(
 	return reader->detached ? attach(level, reader, error) : connect(level, reader, error);
 }
 
-/** Puts the next name into reader->name; NULL or what is wrong with it. */
-static const char *next_name(struct fsmeta_batch_reader *reader)
-{
-	const Fsmeta__V1__Batch *batch = reader->batch;
-	size_t prefix = batch->n_name_prefix ? batch->name_prefix[reader->index] : 0;
-	size_t suffix = batch->n_name_suffix ? batch->name_suffix[reader->index] : 0;
-	size_t length = prefix + suffix;
-
-	if (prefix > reader->name_length)
-		return "a name's prefix is longer than the name before";
-	if (length == 0 || length > FSMETA_NAME_MAX_BYTES)
-		return "a name's length is out of range";
-	memcpy(reader->name + prefix, batch->names.data + reader->names_at, suffix);
-	reader->names_at += suffix;
-	reader->name_length = length;
-	if (reader->name[0] == '.' && (length == 1 || (length == 2 && reader->name[1] == '.')))
-		return "a name is \".\" or \"..\"";
-	return NULL;
-}
-
-/** Steps the path stack to the next entry, checking level and order. */
-static int step_place(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
+/** Steps the path stack to the next entry wherever that is, checking level and order. */
+static int step_anywhere(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
 {
 	const char *wrong, *before;
-	size_t before_length;
+	size_t before_length, length;
 	uint32_t level, depth;
 	int code;
 
 	code = next_level(&level, reader, error);
 	if (code)
 		return code;
-	wrong = next_name(reader);
+	wrong = next_name(reader, &length);
 	if (wrong)
 		return corrupt(error, wrong);
 	if (level == 0) {
@@ -407,16 +473,53 @@ static int step_place(struct fsmeta_batch_reader *reader, struct fsmeta_error *e
 			return corrupt(error, "a level leads out of the tree");
 		depth = reader->path.depth + 1 - level;
 		before = fsmeta_path_stack_name(&reader->path, depth, &before_length);
-		if (fsmeta_name_compare(reader->name, reader->name_length, before, before_length) <=
-		    0)
+		if (fsmeta_name_compare(reader->name, length, before, before_length) <= 0)
 			return corrupt(error, "an entry is out of canonical order");
 		fsmeta_path_stack_truncate(&reader->path, depth - 1);
 	}
-	code = fsmeta_path_stack_push(&reader->path, reader->name, reader->name_length);
-	if (code == FSMETA_E_LIMIT)
-		return fsmeta_error_set(
-		    error, code, NULL, "reading a batch", "a path is too long or too deep");
-	return code ? fsmeta_error_set_memory(error, "reading a batch") : 0;
+	code = fsmeta_path_stack_push(&reader->path, reader->name, length);
+	return code ? place_failed(code, error) : 0;
+}
+
+/**
+ * Steps the path stack to a sibling of the entry before: what the names share stays
+ * where it is, and the first byte behind it nearly always decides the order.
+ */
+static inline int step_sibling(
+    struct fsmeta_batch_reader *reader, uint32_t row, struct fsmeta_error *error)
+{
+	struct fsmeta_path_stack *path = &reader->path;
+	size_t start = path->starts[path->depth - 1];
+	size_t before_length = path->path.length - start;
+	size_t prefix = reader->name_prefix[row];
+	size_t length = reader->name_suffix[row];
+	const char *suffix = (const char *)reader->batch->names.data + reader->names_at;
+	const char *before = (const char *)path->path.data + start;
+	const char *wrong;
+	int code;
+
+	if (prefix > before_length)
+		return corrupt(error, "a name's prefix is longer than the name before");
+	/* The suffix may be no pointer at all where all are empty. */
+	if (!length ||
+	    (prefix < before_length && (unsigned char)suffix[0] <= (unsigned char)before[prefix] &&
+		fsmeta_name_compare(suffix, length, before + prefix, before_length - prefix) <= 0))
+		return corrupt(error, "an entry is out of canonical order");
+	code = fsmeta_path_stack_replace_end(path, prefix, suffix, length);
+	if (code)
+		return place_failed(code, error);
+	reader->names_at += length;
+	wrong = judge_name((const char *)path->path.data + start, prefix + length);
+	return wrong ? corrupt(error, wrong) : 0;
+}
+
+static inline int step_place(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
+{
+	uint32_t row = reader->index - reader->block_begin;
+
+	if (reader->index && reader->level[row] == 1 && reader->path.depth)
+		return step_sibling(reader, row, error);
+	return step_anywhere(reader, error);
 }
 
 static int step_root(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
@@ -435,138 +538,296 @@ static int step_root(struct fsmeta_batch_reader *reader, struct fsmeta_error *er
 	return 0;
 }
 
-/* ---- values ----------------------------------------------------------- */
+/* ---- values, a block of rows at a time -------------------------------- */
 
-static int take_exceptions(
-    struct fsmeta_batch_reader *reader, struct fsmeta_entry *entry, struct fsmeta_error *error)
+/** A dense column from the block on, or what stands for it where it was left out. */
+#define DENSE(reader, member, otherwise)                                               \
+	((reader)->batch->n_##member ? (reader)->batch->member + (reader)->block_begin \
+				     : (otherwise))
+
+static uint32_t block_count(const struct fsmeta_batch_reader *reader)
+{
+	return reader->block_end - reader->block_begin;
+}
+
+/** Wipes off what only few entries have; everything else is set for every row. */
+static void unmark_rows(struct fsmeta_batch_reader *reader)
+{
+	if (!reader->rows_are_marked)
+		return;
+	for (uint32_t row = 0; row < BLOCK; row++) {
+		struct fsmeta_entry *entry = &reader->rows[row];
+
+		entry->flags = 0;
+		entry->error = 0;
+		entry->unknown_since = 0;
+		entry->target = NULL;
+		entry->target_length = 0;
+		entry->rdev_major = 0;
+		entry->rdev_minor = 0;
+		entry->hash_algorithm = FSMETA_HASH_NONE;
+		memset(entry->hash, 0, sizeof(entry->hash));
+	}
+	reader->rows_are_marked = false;
+}
+
+/** Types, and with them which fields there are. */
+static int take_types(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
+{
+	const uint32_t *types = DENSE(reader, type, narrow_ones);
+	uint32_t count = block_count(reader);
+
+	for (uint32_t row = 0; row < count; row++) {
+		uint32_t type = types[row];
+
+		if (type < FSMETA_TYPE_FILE || type > FSMETA_TYPE_CHAR)
+			return corrupt(error, "a type is not known");
+		reader->rows[row].type = (enum fsmeta_type)type;
+		reader->rows[row].fields = reader->expected[type];
+	}
+	return 0;
+}
+
+/** Values of a column of planes, from the block on. */
+static void take_planes(
+    uint64_t values[BLOCK], const struct fsmeta_batch_reader *reader, const struct planes *planes)
+{
+	const unsigned char *at = planes->bytes + (planes->count ? reader->block_begin : 0);
+	uint32_t count = block_count(reader);
+
+	memset(values, 0, count * sizeof(*values));
+	for (uint32_t plane = 0; plane < planes->count; plane++) {
+		for (uint32_t row = 0; row < count; row++)
+			values[row] |= (uint64_t)at[row] << (8 * plane);
+		at += reader->batch->count;
+	}
+}
+
+/** The same for nanoseconds; false where one cannot be. */
+static bool take_nanoseconds(
+    uint64_t values[BLOCK], const struct fsmeta_batch_reader *reader, const struct planes *planes)
+{
+	uint64_t largest = 0;
+
+	take_planes(values, reader, planes);
+	for (uint32_t row = 0; row < block_count(reader); row++)
+		largest = values[row] > largest ? values[row] : largest;
+	return largest < NANOSECONDS_PER_SECOND;
+}
+
+/** Times that are differences to mtime, which all rows have by now. */
+static struct fsmeta_time other_time(
+    struct fsmeta_time mtime, int64_t seconds, uint64_t nanoseconds)
+{
+	struct fsmeta_time time = {
+	    .seconds = (int64_t)((uint64_t)mtime.seconds + (uint64_t)seconds),
+	    .nanoseconds = mtime.nanoseconds + (uint32_t)nanoseconds,
+	};
+
+	if (time.nanoseconds >= NANOSECONDS_PER_SECOND)
+		time.nanoseconds -= NANOSECONDS_PER_SECOND;
+	return time;
+}
+
+static int take_times(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
+{
+	uint32_t count = block_count(reader);
+	struct fsmeta_entry *rows = reader->rows;
+	uint64_t nanoseconds[BLOCK];
+	const int64_t *seconds = DENSE(reader, mtime_seconds, wide_zeros);
+	uint64_t sum = (uint64_t)reader->mtime_seconds;
+	bool valid = take_nanoseconds(nanoseconds, reader, &reader->mtime_nanoseconds);
+
+	for (uint32_t row = 0; row < count; row++) {
+		sum += (uint64_t)seconds[row];
+		rows[row].mtime = (struct fsmeta_time){(int64_t)sum, (uint32_t)nanoseconds[row]};
+	}
+	reader->mtime_seconds = (int64_t)sum;
+	if (reader->field_mask & FSMETA_FIELD_CTIME) {
+		seconds = DENSE(reader, ctime_seconds, wide_zeros);
+		valid &= take_nanoseconds(nanoseconds, reader, &reader->ctime_nanoseconds);
+		for (uint32_t row = 0; row < count; row++)
+			rows[row].ctime =
+			    other_time(rows[row].mtime, seconds[row], nanoseconds[row]);
+	}
+	if (reader->field_mask & FSMETA_FIELD_BTIME) {
+		seconds = DENSE(reader, btime_seconds, wide_zeros);
+		valid &= take_nanoseconds(nanoseconds, reader, &reader->btime_nanoseconds);
+		for (uint32_t row = 0; row < count; row++)
+			rows[row].btime =
+			    other_time(rows[row].mtime, seconds[row], nanoseconds[row]);
+	}
+	if (!(reader->field_mask & FSMETA_FIELD_MTIME))
+		for (uint32_t row = 0; row < count; row++)
+			rows[row].mtime = (struct fsmeta_time){0, 0};
+	return valid ? 0 : corrupt(error, "nanoseconds are out of range");
+}
+
+static int take_owners(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
 {
 	const Fsmeta__V1__Batch *batch = reader->batch;
-	uint32_t index = reader->index;
-	bool ordered = true;
+	const uint32_t *owners = DENSE(reader, owner, narrow_zeros);
+	uint32_t with_mode = reader->field_mask & FSMETA_FIELD_MODE ? UINT32_MAX : 0;
+	uint32_t with_uid = reader->field_mask & FSMETA_FIELD_UID ? UINT32_MAX : 0;
+	uint32_t with_gid = reader->field_mask & FSMETA_FIELD_GID ? UINT32_MAX : 0;
 
-	if (reader->missing.next == index) {
+	for (uint32_t row = 0; row < block_count(reader); row++) {
+		uint32_t owner = owners[row];
+
+		if (owner >= batch->n_owner_mode)
+			return corrupt(error, "an owner is not in the dictionary");
+		reader->rows[row].mode = batch->owner_mode[owner] & with_mode;
+		reader->rows[row].uid = batch->owner_uid[owner] & with_uid;
+		reader->rows[row].gid = batch->owner_gid[owner] & with_gid;
+	}
+	return 0;
+}
+
+static uint64_t implied_allocation(uint64_t size)
+{
+	return (size + (ALLOCATION_UNIT_BYTES - 1)) & ~(uint64_t)(ALLOCATION_UNIT_BYTES - 1);
+}
+
+/** Size, and allocated bytes, which are a difference to it. */
+static void take_sizes(struct fsmeta_batch_reader *reader)
+{
+	uint32_t count = block_count(reader);
+	struct fsmeta_entry *rows = reader->rows;
+	uint64_t sizes[BLOCK];
+
+	take_planes(sizes, reader, &reader->size);
+	if (reader->field_mask & FSMETA_FIELD_SIZE)
+		for (uint32_t row = 0; row < count; row++)
+			rows[row].size = sizes[row];
+	if (reader->field_mask & FSMETA_FIELD_ALLOCATED) {
+		const int64_t *allocated = DENSE(reader, allocated, wide_zeros);
+
+		for (uint32_t row = 0; row < count; row++)
+			rows[row].allocated =
+			    implied_allocation(sizes[row]) + (uint64_t)allocated[row];
+	}
+}
+
+static void take_numbers(struct fsmeta_batch_reader *reader)
+{
+	uint32_t count = block_count(reader);
+	struct fsmeta_entry *rows = reader->rows;
+
+	if (reader->field_mask & FSMETA_FIELD_INODE) {
+		const int64_t *inodes = DENSE(reader, inode, wide_zeros);
+
+		for (uint32_t row = 0; row < count; row++) {
+			reader->inode += (uint64_t)inodes[row];
+			rows[row].inode = reader->inode;
+		}
+	}
+	if (reader->field_mask & FSMETA_FIELD_NLINK) {
+		const uint64_t *nlinks = DENSE(reader, nlink, wide_ones);
+
+		for (uint32_t row = 0; row < count; row++)
+			rows[row].nlink = nlinks[row];
+	}
+}
+
+static void take_ids(struct fsmeta_batch_reader *reader)
+{
+	uint32_t count = block_count(reader);
+	struct fsmeta_entry *rows = reader->rows;
+
+	if (reader->id_kind == FSMETA_IDS_STABLE) {
+		const int64_t *ids = DENSE(reader, id, wide_zeros);
+
+		for (uint32_t row = 0; row < count; row++) {
+			reader->id += (uint64_t)ids[row];
+			rows[row].id = reader->id;
+		}
+	} else {
+		for (uint32_t row = 0; row < count; row++)
+			rows[row].id = reader->first_ordinal + reader->block_begin + row;
+	}
+}
+
+/* ---- values that few entries have -------------------------------------- */
+
+/** Takes fields off an entry: absent is zero. */
+static void take_off(struct fsmeta_entry *entry, uint32_t missing)
+{
+	const struct fsmeta_time unknown = {0, 0};
+
+	entry->fields &= ~missing;
+	if (missing & FSMETA_FIELD_SIZE)
+		entry->size = 0;
+	if (missing & FSMETA_FIELD_MTIME)
+		entry->mtime = unknown;
+	if (missing & FSMETA_FIELD_CTIME)
+		entry->ctime = unknown;
+	if (missing & FSMETA_FIELD_BTIME)
+		entry->btime = unknown;
+	if (missing & FSMETA_FIELD_MODE)
+		entry->mode = 0;
+	if (missing & FSMETA_FIELD_UID)
+		entry->uid = 0;
+	if (missing & FSMETA_FIELD_GID)
+		entry->gid = 0;
+	if (missing & FSMETA_FIELD_INODE)
+		entry->inode = 0;
+	if (missing & FSMETA_FIELD_NLINK)
+		entry->nlink = 0;
+	if (missing & FSMETA_FIELD_ALLOCATED)
+		entry->allocated = 0;
+}
+
+/** The row that an exception within the block speaks of; NULL where there is none. */
+static struct fsmeta_entry *next_exception(
+    struct fsmeta_batch_reader *reader, const struct sparse *sparse)
+{
+	/* What lies in front of the block was never used up, which end_batch() tells. */
+	if (sparse->next < reader->block_begin || sparse->next >= reader->block_end)
+		return NULL;
+	reader->rows_are_marked = true;
+	return &reader->rows[sparse->next - reader->block_begin];
+}
+
+static int disorder(struct fsmeta_error *error)
+{
+	return corrupt(error, "a sparse column is out of order");
+}
+
+static int take_exceptions(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
+{
+	const Fsmeta__V1__Batch *batch = reader->batch;
+	struct fsmeta_entry *entry;
+
+	while ((entry = next_exception(reader, &reader->missing))) {
 		uint32_t missing = batch->missing[reader->missing.at];
 
 		if (missing & ~entry->fields)
 			return corrupt(error, "a field is missing that was not promised");
-		entry->fields &= ~missing;
-		ordered &= sparse_advance(&reader->missing);
+		take_off(entry, missing);
+		if (!sparse_advance(&reader->missing))
+			return disorder(error);
 	}
-	if (reader->flags.next == index) {
+	while ((entry = next_exception(reader, &reader->flags))) {
 		uint32_t errno_value = batch->n_error ? batch->error[reader->flags.at] : 0;
 
 		if (errno_value > FSMETA_ERRNO_MAX)
 			return corrupt(error, "an errno is out of range");
 		entry->flags = batch->flags[reader->flags.at];
 		entry->error = (int)errno_value;
-		ordered &= sparse_advance(&reader->flags);
+		if (!sparse_advance(&reader->flags))
+			return disorder(error);
 	}
-	if (reader->unknown_since.next == index) {
+	while ((entry = next_exception(reader, &reader->unknown_since))) {
 		entry->unknown_since = batch->unknown_since[reader->unknown_since.at];
-		ordered &= sparse_advance(&reader->unknown_since);
+		if (!sparse_advance(&reader->unknown_since))
+			return disorder(error);
 	}
-	return ordered ? 0 : corrupt(error, "a sparse column is out of order");
+	return 0;
 }
 
-/** The value of a dense column, or its default. */
-#define DENSE(batch, member, index, default_value) \
+/** The value of a partial column, or its default. */
+#define PARTIAL(batch, member, index, default_value) \
 	((batch)->n_##member ? (batch)->member[index] : (default_value))
-
-static inline uint64_t take_planes(const struct planes *planes, uint32_t index, uint32_t stride)
-{
-	uint64_t value = 0;
-	size_t at = index;
-
-	for (uint32_t plane = 0; plane < planes->count; plane++, at += stride)
-		value |= (uint64_t)planes->bytes[at] << (8 * plane);
-	return value;
-}
-
-/** A time as difference to mtime; false where the difference cannot be one. */
-static bool take_other_time(
-    struct fsmeta_time *out, struct fsmeta_time mtime, int64_t seconds, uint64_t nanoseconds)
-{
-	out->seconds = (int64_t)((uint64_t)mtime.seconds + (uint64_t)seconds);
-	out->nanoseconds = mtime.nanoseconds + (uint32_t)nanoseconds;
-	if (out->nanoseconds >= NANOSECONDS_PER_SECOND)
-		out->nanoseconds -= NANOSECONDS_PER_SECOND;
-	return nanoseconds < NANOSECONDS_PER_SECOND;
-}
-
-static int take_times(
-    struct fsmeta_batch_reader *reader, struct fsmeta_entry *entry, struct fsmeta_error *error)
-{
-	const Fsmeta__V1__Batch *batch = reader->batch;
-	uint32_t index = reader->index;
-	const struct fsmeta_time unknown = {0, 0};
-	struct fsmeta_time mtime, ctime, btime;
-	bool valid;
-
-	reader->mtime_seconds = (int64_t)((uint64_t)reader->mtime_seconds +
-					  (uint64_t)DENSE(batch, mtime_seconds, index, 0));
-	mtime.seconds = reader->mtime_seconds;
-	mtime.nanoseconds = (uint32_t)take_planes(&reader->mtime_nanoseconds, index, batch->count);
-	valid = mtime.nanoseconds < NANOSECONDS_PER_SECOND;
-	valid &= take_other_time(&ctime, mtime, DENSE(batch, ctime_seconds, index, 0),
-	    take_planes(&reader->ctime_nanoseconds, index, batch->count));
-	valid &= take_other_time(&btime, mtime, DENSE(batch, btime_seconds, index, 0),
-	    take_planes(&reader->btime_nanoseconds, index, batch->count));
-	if (!valid)
-		return corrupt(error, "nanoseconds are out of range");
-	entry->mtime = entry->fields & FSMETA_FIELD_MTIME ? mtime : unknown;
-	entry->ctime = entry->fields & FSMETA_FIELD_CTIME ? ctime : unknown;
-	entry->btime = entry->fields & FSMETA_FIELD_BTIME ? btime : unknown;
-	return 0;
-}
-
-static int take_owner(
-    struct fsmeta_batch_reader *reader, struct fsmeta_entry *entry, struct fsmeta_error *error)
-{
-	const Fsmeta__V1__Batch *batch = reader->batch;
-	uint32_t owner = DENSE(batch, owner, reader->index, 0);
-
-	if (owner >= batch->n_owner_mode)
-		return corrupt(error, "an owner is not in the dictionary");
-	if (batch->owner_mode[owner] & ~07777U)
-		return corrupt(error, "a mode is out of range");
-	entry->mode = entry->fields & FSMETA_FIELD_MODE ? batch->owner_mode[owner] : 0;
-	entry->uid = entry->fields & FSMETA_FIELD_UID ? batch->owner_uid[owner] : 0;
-	entry->gid = entry->fields & FSMETA_FIELD_GID ? batch->owner_gid[owner] : 0;
-	return 0;
-}
-
-static int take_numbers(
-    struct fsmeta_batch_reader *reader, struct fsmeta_entry *entry, struct fsmeta_error *error)
-{
-	const Fsmeta__V1__Batch *batch = reader->batch;
-	uint32_t index = reader->index;
-	uint64_t size = take_planes(&reader->size, index, batch->count);
-
-	reader->inode += (uint64_t)DENSE(batch, inode, index, 0);
-	entry->size = entry->fields & FSMETA_FIELD_SIZE ? size : 0;
-	entry->inode = entry->fields & FSMETA_FIELD_INODE ? reader->inode : 0;
-	entry->nlink = entry->fields & FSMETA_FIELD_NLINK ? DENSE(batch, nlink, index, 1) : 0;
-	entry->allocated = 0;
-	if (entry->fields & FSMETA_FIELD_ALLOCATED)
-		entry->allocated = ((size + (ALLOCATION_UNIT_BYTES - 1)) &
-				       ~(uint64_t)(ALLOCATION_UNIT_BYTES - 1)) +
-				   (uint64_t)DENSE(batch, allocated, index, 0);
-	entry->device = FSMETA_DEVICE_NONE;
-	if (entry->fields & FSMETA_FIELD_DEVICE) {
-		uint32_t device = DENSE(batch, device, index, 0);
-
-		if (device >= batch->n_filesystems)
-			return corrupt(error, "a file system is not in the dictionary");
-		entry->device = reader->devices[device];
-	}
-	if (reader->id_kind == FSMETA_IDS_STABLE) {
-		reader->id += (uint64_t)DENSE(batch, id, index, 0);
-		entry->id = reader->id;
-	} else {
-		entry->id = reader->first_ordinal + index;
-	}
-	return 0;
-}
 
 static int take_target(
     struct fsmeta_batch_reader *reader, struct fsmeta_entry *entry, struct fsmeta_error *error)
@@ -599,8 +860,8 @@ static int take_rdev(
 	if ((batch->n_rdev_major && index >= batch->n_rdev_major) ||
 	    (batch->n_rdev_minor && index >= batch->n_rdev_minor))
 		return corrupt(error, "there are fewer device numbers than devices");
-	entry->rdev_major = DENSE(batch, rdev_major, index, 0);
-	entry->rdev_minor = DENSE(batch, rdev_minor, index, 0);
+	entry->rdev_major = PARTIAL(batch, rdev_major, index, 0);
+	entry->rdev_minor = PARTIAL(batch, rdev_minor, index, 0);
 	return 0;
 }
 
@@ -614,7 +875,7 @@ static int take_hash(
 
 	if (batch->n_hash_algorithm && index >= batch->n_hash_algorithm)
 		return corrupt(error, "there are fewer hashes than entries with one");
-	algorithm = DENSE(batch, hash_algorithm, index, FSMETA_HASH_XXH3);
+	algorithm = PARTIAL(batch, hash_algorithm, index, FSMETA_HASH_XXH3);
 	if (algorithm != FSMETA_HASH_XXH3 && algorithm != FSMETA_HASH_SHA256)
 		return corrupt(error, "a hash algorithm is not known");
 	entry->hash_algorithm = (enum fsmeta_hash_algorithm)algorithm;
@@ -626,40 +887,67 @@ static int take_hash(
 	return 0;
 }
 
-/** Forgets what only few entries have; everything else is set for every entry. */
-static inline void clear_exceptions(struct fsmeta_entry *entry)
+/** Behind the exceptions: an entry that lacks its device has no say in what stands there. */
+static int take_devices(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
 {
-	entry->flags = 0;
-	entry->error = 0;
-	entry->unknown_since = 0;
-	entry->target = NULL;
-	entry->target_length = 0;
-	entry->rdev_major = 0;
-	entry->rdev_minor = 0;
-	if (entry->hash_algorithm != FSMETA_HASH_NONE) {
-		entry->hash_algorithm = FSMETA_HASH_NONE;
-		memset(entry->hash, 0, sizeof(entry->hash));
+	const uint32_t *devices = DENSE(reader, device, narrow_zeros);
+
+	if (!(reader->field_mask & FSMETA_FIELD_DEVICE))
+		return 0;
+	for (uint32_t row = 0; row < block_count(reader); row++) {
+		struct fsmeta_entry *entry = &reader->rows[row];
+
+		entry->device = FSMETA_DEVICE_NONE;
+		if (!(entry->fields & FSMETA_FIELD_DEVICE))
+			continue;
+		if (devices[row] >= reader->batch->n_filesystems)
+			return corrupt(error, "a file system is not in the dictionary");
+		entry->device = reader->devices[devices[row]];
 	}
+	return 0;
 }
 
-static int take_values(
-    struct fsmeta_batch_reader *reader, struct fsmeta_entry *entry, struct fsmeta_error *error)
+/** Targets, device numbers and hashes, for those rows that have them. */
+static int take_particulars(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
 {
-	int code = take_exceptions(reader, entry, error);
+	const uint32_t particular = FSMETA_FIELD_TARGET | FSMETA_FIELD_RDEV | FSMETA_FIELD_HASH;
+	int code = 0;
 
-	if (!code)
-		code = take_times(reader, entry, error);
-	if (!code)
-		code = take_owner(reader, entry, error);
-	if (!code)
-		code = take_numbers(reader, entry, error);
-	if (!code && entry->fields & FSMETA_FIELD_TARGET)
-		code = take_target(reader, entry, error);
-	if (!code && entry->fields & FSMETA_FIELD_RDEV)
-		code = take_rdev(reader, entry, error);
-	if (!code && entry->fields & FSMETA_FIELD_HASH)
-		code = take_hash(reader, entry, error);
+	for (uint32_t row = 0; row < block_count(reader) && !code; row++) {
+		struct fsmeta_entry *entry = &reader->rows[row];
+
+		if (!(entry->fields & particular))
+			continue;
+		reader->rows_are_marked = true;
+		if (entry->fields & FSMETA_FIELD_TARGET)
+			code = take_target(reader, entry, error);
+		if (!code && entry->fields & FSMETA_FIELD_RDEV)
+			code = take_rdev(reader, entry, error);
+		if (!code && entry->fields & FSMETA_FIELD_HASH)
+			code = take_hash(reader, entry, error);
+	}
 	return code;
+}
+
+static int take_values(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
+{
+	int code;
+
+	unmark_rows(reader);
+	code = take_types(reader, error);
+	if (!code)
+		code = take_times(reader, error);
+	if (!code)
+		code = take_owners(reader, error);
+	if (code)
+		return code;
+	take_sizes(reader);
+	take_numbers(reader);
+	take_ids(reader);
+	code = take_exceptions(reader, error);
+	if (!code)
+		code = take_devices(reader, error);
+	return code ? code : take_particulars(reader, error);
 }
 
 /* ---- walking ---------------------------------------------------------- */
@@ -669,7 +957,7 @@ static int end_batch(struct fsmeta_batch_reader *reader, struct fsmeta_error *er
 {
 	const Fsmeta__V1__Batch *batch = reader->batch;
 
-	reader->batch = NULL;
+	drop_batch(reader);
 	if ((batch->n_target_length && reader->target_index != batch->n_target_length) ||
 	    (batch->n_rdev_major && reader->rdev_index != batch->n_rdev_major) ||
 	    (batch->n_rdev_minor && reader->rdev_index != batch->n_rdev_minor) ||
@@ -680,60 +968,58 @@ static int end_batch(struct fsmeta_batch_reader *reader, struct fsmeta_error *er
 	return 0;
 }
 
-static int next_type(
-    enum fsmeta_type *type, struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
+/** Fills the rows with the next entries: 1, 0 where there are none, or a code. */
+static int next_block(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
 {
-	uint32_t value = DENSE(reader->batch, type, reader->index, FSMETA_TYPE_FILE);
+	uint32_t left;
+	int code;
 
-	if (value < FSMETA_TYPE_FILE || value > FSMETA_TYPE_CHAR)
-		return corrupt(error, "a type is not known");
-	*type = (enum fsmeta_type)value;
-	return 0;
+	if (!reader->batch)
+		return 0;
+	left = reader->batch->count - reader->index;
+	if (!left)
+		return end_batch(reader, error);
+	reader->block_begin = reader->index;
+	reader->block_end = reader->index + (left < BLOCK ? left : BLOCK);
+	reader->level = DENSE(reader, level, narrow_ones);
+	reader->name_prefix = DENSE(reader, name_prefix, narrow_zeros);
+	reader->name_suffix = DENSE(reader, name_suffix, narrow_zeros);
+	code = take_values(reader, error);
+	return code ? code : 1;
 }
 
-static void set_place(struct fsmeta_batch_reader *reader, struct fsmeta_entry *entry)
+static inline void set_place(const struct fsmeta_path_stack *path, struct fsmeta_entry *entry)
 {
-	const struct fsmeta_path_stack *path = &reader->path;
+	size_t start = path->depth ? path->starts[path->depth - 1] : 0;
 
-	entry->path = fsmeta_path_stack_path(path, &entry->path_length);
+	entry->path = path->path.data ? (const char *)path->path.data : "";
+	entry->path_length = path->path.length;
 	entry->depth = path->depth;
-	entry->name = entry->path;
-	entry->name_length = 0;
-	if (path->depth) {
-		entry->name += path->starts[path->depth - 1];
-		entry->name_length = entry->path_length - path->starts[path->depth - 1];
-	}
+	entry->name = entry->path + start;
+	entry->name_length = entry->path_length - start;
 }
 
 int fsmeta_batch_reader_next(
     struct fsmeta_batch_reader *reader, const struct fsmeta_entry **out, struct fsmeta_error *error)
 {
-	struct fsmeta_entry *entry = &reader->entry;
-	enum fsmeta_type type;
+	struct fsmeta_entry *entry;
 	int code;
 
-	if (!reader->batch)
-		return 0;
-	if (reader->index == reader->batch->count)
-		return end_batch(reader, error);
-	code = next_type(&type, reader, error);
-	if (code)
-		return code;
-	if (reader->batch->root && reader->index == 0)
+	if (reader->index == reader->block_end) {
+		code = next_block(reader, error);
+		if (code != 1)
+			return code;
+	}
+	if (reader->index == 0 && reader->batch->root)
 		code = step_root(reader, error);
 	else
 		code = step_place(reader, error);
 	if (code)
 		return code;
-	clear_exceptions(entry);
-	entry->type = type;
-	entry->fields = reader->expected[type];
-	set_place(reader, entry);
-	code = take_values(reader, entry, error);
-	if (code)
-		return code;
+	entry = &reader->rows[reader->index - reader->block_begin];
+	set_place(&reader->path, entry);
 	reader->index++;
-	reader->last_type = type;
+	reader->last_type = entry->type;
 	reader->yielded_any = true;
 	*out = entry;
 	return 1;
@@ -741,7 +1027,7 @@ int fsmeta_batch_reader_next(
 
 void fsmeta_batch_reader_detach(struct fsmeta_batch_reader *reader)
 {
-	reader->batch = NULL;
+	drop_batch(reader);
 	reader->detached = true;
 	reader->yielded_any = true;
 }
@@ -766,7 +1052,7 @@ uint32_t fsmeta_batch_reader_next_depth(const struct fsmeta_batch_reader *reader
 					 batch->base_path.len) +
 					 1;
 	/* A level that leads out of the tree is next()'s to report. */
-	return reader->path.depth + 1 - DENSE(batch, level, reader->index, 1);
+	return reader->path.depth + 1 - (batch->n_level ? batch->level[reader->index] : 1);
 }
 
 const char *fsmeta_batch_reader_path(const struct fsmeta_batch_reader *reader, size_t *length)
@@ -790,6 +1076,8 @@ int fsmeta_batch_reader_new(struct fsmeta_batch_reader **out, struct fsmeta_batc
 	reader->table_grows = table_grows;
 	for (int type = FSMETA_TYPE_FILE; type <= FSMETA_TYPE_CHAR; type++)
 		reader->expected[type] = field_mask & fsmeta_fields_of_type((enum fsmeta_type)type);
+	for (uint32_t row = 0; row < BLOCK; row++)
+		reader->rows[row].device = FSMETA_DEVICE_NONE;
 	fsmeta_unpack_init(&reader->unpack);
 	fsmeta_path_stack_init(&reader->path);
 	return 0;

@@ -66,7 +66,9 @@ struct stream_cursor {
 	struct fsmeta_digest digest;
 	bool batch_open;
 
-	/** Indexed: stands on the batch in hand. */
+	/** Indexed: no entry of the batch in hand was yielded; its first path is `first_path`. */
+	bool at_first;
+	/** Indexed: stands on the batch to be loaded next. */
 	struct fsmeta_trailer_walk walk;
 	/** Indexed: where the next batch's frame begins. */
 	uint64_t next_offset;
@@ -374,6 +376,7 @@ static int advance_indexed(struct stream_cursor *stream, struct fsmeta_error *er
 	if (fsmeta_buffer_append(
 		&stream->first_path, stream->walk.path.data, stream->walk.path.length))
 		return fsmeta_error_set_memory(error, "reading a stream");
+	stream->at_first = true;
 	code = load_batch(stream, &record, error);
 	if (code)
 		return code;
@@ -390,6 +393,7 @@ static int check_first_path(
 {
 	const struct fsmeta_buffer *path = &stream->first_path;
 
+	stream->at_first = false;
 	if (entry->path_length != path->length ||
 	    (path->length && memcmp(entry->path, path->data, path->length)))
 		return corrupt_at(stream, stream->input.frame_offset, "reading a batch",
@@ -398,13 +402,6 @@ static int check_first_path(
 }
 
 /* ---- the cursor ------------------------------------------------------- */
-
-/** True for the entry that next() has just made the first of its batch. */
-static bool is_first_of_batch(const struct stream_cursor *stream)
-{
-	return fsmeta_batch_reader_left(stream->batch) + 1 ==
-	       fsmeta_batch_reader_count(stream->batch);
-}
 
 /** The next entry within the batch in hand: 1, 0 behind its last, or a code. */
 static int next_in_batch(
@@ -418,11 +415,9 @@ static int next_in_batch(
 		return 0;
 	if (!stream->indexed)
 		code = note_entry(stream, *entry, error);
-	else if (is_first_of_batch(stream))
+	else if (stream->at_first)
 		code = check_first_path(stream, *entry, error);
-	else
-		code = 0;
-	return code ? code : 1;
+	return code < 0 ? code : 1;
 }
 
 /** Loads the next batch: 1, 0 at the end, or a code. */

@@ -191,6 +191,14 @@ static void test_stack(void **state)
 	assert_stack(&stack, "cam1");
 	assert_int_equal(fsmeta_path_stack_set(&stack, "x/yy/z", 6), 0);
 	assert_stack(&stack, "x/yy/z");
+	assert_int_equal(fsmeta_path_stack_replace_end(&stack, 1, "1.rf1i", 6), 0);
+	assert_stack(&stack, "x/yy/z1.rf1i");
+	assert_int_equal(fsmeta_path_stack_replace_end(&stack, 0, "a", 1), 0);
+	assert_stack(&stack, "x/yy/a");
+	assert_int_equal(
+	    fsmeta_path_stack_replace_end(&stack, 1, "b", (size_t)FSMETA_PATH_MAX_BYTES - 5),
+	    FSMETA_E_LIMIT);
+	assert_stack(&stack, "x/yy/a");
 	assert_int_equal(fsmeta_path_stack_set(&stack, "", 0), 0);
 	assert_stack(&stack, "");
 	fsmeta_path_stack_release(&stack);
