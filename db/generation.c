@@ -6,6 +6,7 @@
  * Where both say the same thing the columns count.  The table of file systems is
  * the database's own, because entries' devices are indices into that one.
  */
+#include "db/identity.h"
 #include "db/internal.h"
 #include "db/row.h"
 
@@ -113,7 +114,6 @@ static int load_source(struct fsmeta_db_generation *out, const struct fsmeta_con
 static int load_row(struct fsmeta_db_generation *out, const struct fsmeta_connection *connection,
     sqlite3_stmt *statement, struct fsmeta_error *error)
 {
-	char *source_id = NULL;
 	int64_t number = sqlite3_column_int64(statement, COLUMN_NUMBER);
 	int code;
 
@@ -130,11 +130,7 @@ static int load_row(struct fsmeta_db_generation *out, const struct fsmeta_connec
 	if (!code)
 		code = fsmeta_row_load_filesystems(&out->source, connection, error);
 	if (!code)
-		code = fsmeta_generation_source_id(&source_id, connection, error);
-	if (!code && source_id &&
-	    fsmeta_batch_source_set(&out->source, &out->source.source_id, source_id))
-		code = fsmeta_error_set_memory(error, "reading a generation");
-	free(source_id);
+		code = fsmeta_identity_load(&out->source, connection, error);
 	if (code)
 		fsmeta_db_generation_release(out);
 	return code;
@@ -174,28 +170,6 @@ int fsmeta_generation_newest(
 	    &newest, connection, "SELECT max(number) FROM generation WHERE pruned = 0", 0, error);
 
 	*number = newest > 0 ? (uint64_t)newest : 0;
-	return code;
-}
-
-int fsmeta_generation_source_id(
-    char **out, const struct fsmeta_connection *connection, struct fsmeta_error *error)
-{
-	sqlite3_stmt *statement = NULL;
-	int code = fsmeta_connection_prepare(
-	    &statement, connection, "SELECT value FROM source WHERE name = 'source_id'", error);
-
-	*out = NULL;
-	if (!code)
-		code = fsmeta_connection_step(connection, statement, error);
-	if (code > 0) {
-		const char *text = (const char *)sqlite3_column_text(statement, 0);
-
-		code = 0;
-		*out = text ? strdup(text) : NULL;
-		if (text && !*out)
-			code = fsmeta_error_set_memory(error, "reading the source's id");
-	}
-	sqlite3_finalize(statement);
 	return code;
 }
 

@@ -32,8 +32,4 @@ int fsmeta_generation_store(const struct fsmeta_connection *connection,
 int fsmeta_generation_newest(
     uint64_t *number, const struct fsmeta_connection *connection, struct fsmeta_error *error);
 
-/** The source's stable id; *out is *new* (free()), NULL where there is none. */
-int fsmeta_generation_source_id(
-    char **out, const struct fsmeta_connection *connection, struct fsmeta_error *error);
-
 #endif

@@ -25,6 +25,7 @@
  * change then finds it there.
  */
 #include "db/migrate.h"
+#include "db/identity.h"
 #include "db/reader.h"
 #include "db/update.h"
 
@@ -33,7 +34,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 static const char action[] = "writing a generation";
 
@@ -764,37 +764,6 @@ struct fsmeta_change_sink *fsmeta_db_update_sink(struct fsmeta_db_update *update
 /* ---- begin
  * ------------------------------------------------------------------------------------------ */
 
-/** The scan is of the same source as the database. */
-static int check_source_id(struct fsmeta_db_update *update, struct fsmeta_error *error)
-{
-	const char *offered = update->source->source_id;
-	sqlite3_stmt *statement = NULL;
-	char *own = NULL;
-	int64_t made_up, known = 0;
-	int code = fsmeta_generation_source_id(&own, update->connection, error);
-
-	if (!code)
-		code = fsmeta_connection_integer(&made_up, update->connection,
-		    "SELECT value FROM source WHERE name = 'made_up'", 0, error);
-	if (!code)
-		code = fsmeta_connection_prepare(&statement, update->connection,
-		    "SELECT 1 FROM source_alias WHERE id = ?1", error);
-	if (!code && offered) {
-		sqlite3_bind_text(statement, 1, offered, -1, SQLITE_STATIC);
-		code = fsmeta_connection_step(update->connection, statement, error);
-		known = code > 0;
-		code = code < 0 ? code : 0;
-	}
-	sqlite3_finalize(statement);
-	if (!code && !known && (offered ? !own || strcmp(offered, own) != 0 : !made_up))
-		code = fsmeta_error_set(error, FSMETA_E_REFUSED, update->db->path, action,
-		    "this is the database of source \"%s\", the scan is of %s%s%s", own ? own : "?",
-		    offered ? "\"" : "a source without an id", offered ? offered : "",
-		    offered ? "\"" : "");
-	free(own);
-	return code;
-}
-
 static int check_base(struct fsmeta_db_update *update, const struct fsmeta_db_generation *newest,
     struct fsmeta_error *error)
 {
@@ -820,7 +789,7 @@ static int load_base(struct fsmeta_db_update *update, struct fsmeta_error *error
 
 	if (code)
 		return code;
-	code = check_source_id(update, error);
+	code = fsmeta_identity_check(update->connection, update->source, error);
 	if (!code && !update->section)
 		code = check_base(update, &newest, error);
 	update->base_mask = newest.source.field_mask;
@@ -996,26 +965,6 @@ static int set_property(struct fsmeta_db_update *update, const char *name, int64
 	return code;
 }
 
-/** The source's id, or one that is made up where it has none. */
-static int store_source_id(struct fsmeta_db_update *update, struct fsmeta_error *error)
-{
-	const char *id = update->source->source_id;
-	unsigned char random[16];
-	char made_up[64];
-	int code;
-
-	if (!id) {
-		char *end = made_up + sprintf(made_up, "made-up:");
-
-		if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-			return fsmeta_error_set_errno(error, errno, NULL, "making up a source id");
-		for (size_t i = 0; i < sizeof(random); i++)
-			end += sprintf(end, "%02x", random[i]);
-	}
-	code = set_property(update, "source_id", 0, id ? id : made_up, error);
-	return code ? code : set_property(update, "made_up", !id, NULL, error);
-}
-
 /** Ids that came from outside must be what ours are by making. */
 static int check_adopted_ids(struct fsmeta_db_update *update, struct fsmeta_error *error)
 {
@@ -1117,8 +1066,8 @@ int fsmeta_update_finish(struct fsmeta_db_update *update, struct fsmeta_error *e
 		    "%zu entries were moved away and did not arrive", update->displaced_count);
 	if (!update->base && update->adopts_ids)
 		code = check_adopted_ids(update, error);
-	if (!code && !update->base)
-		code = store_source_id(update, error);
+	if (!code)
+		code = fsmeta_identity_store(update->connection, update->source, error);
 	if (!code)
 		code = settle_totals(update, error);
 	if (!code && update->section)

@@ -144,6 +144,20 @@ int fsmeta_batch_source_add_string(struct fsmeta_batch_source *source,
 	return 0;
 }
 
+int fsmeta_batch_source_add_alias(struct fsmeta_batch_source *source, const char *alias)
+{
+	struct fsmeta_string_list *list = &source->source_aliases;
+
+	if (source->source_id && strcmp(source->source_id, alias) == 0)
+		return 0;
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->items[i], alias) == 0)
+			return 0;
+	if (list->count >= FSMETA_SOURCE_ALIASES_MAX)
+		return FSMETA_E_LIMIT;
+	return fsmeta_batch_source_add_string(source, list, alias, strlen(alias));
+}
+
 /** Index of the first name whose id is not below `id`. */
 static size_t find_owner(const struct fsmeta_owner_name *names, size_t count, uint32_t id)
 {
@@ -309,8 +323,9 @@ static bool own_all(struct fsmeta_batch_source *out)
 	for (size_t i = 0; i < FSMETA_COUNT_OF(texts); i++)
 		if (!own_text(arena, texts[i]))
 			return false;
-	return own_filesystems(out) && own_string_list(arena, &out->subtrees) &&
-	       own_string_list(arena, &out->excludes) && own_scope_list(arena, &out->not_entered) &&
+	return own_filesystems(out) && own_string_list(arena, &out->source_aliases) &&
+	       own_string_list(arena, &out->subtrees) && own_string_list(arena, &out->excludes) &&
+	       own_scope_list(arena, &out->not_entered) &&
 	       own_scope_list(arena, &out->unreadable) &&
 	       own_names(arena, &out->owners, out->owner_count, &out->owner_capacity) &&
 	       own_names(arena, &out->groups, out->group_count, &out->group_capacity);

@@ -28,6 +28,8 @@ enum {
 	FSMETA_FILESYSTEMS_MAX = 65536,
 	/** Most owner names, and most group names, that are kept. */
 	FSMETA_OWNERS_MAX = 65536,
+	/** Most other ids of a source. */
+	FSMETA_SOURCE_ALIASES_MAX = 1000,
 };
 
 /** One file system of a scan.  Its index in the table is `device` of entries. */
@@ -121,8 +123,10 @@ struct fsmeta_batch_source {
 	const char *mount_point;
 	/** Path of the root below the mount point, "" = the mount point itself; raw bytes. */
 	const char *root_path;
-	/** Stable name of the source; see docs/batchsource.md. */
+	/** Stable name of the source; see docs/source-identity.md. */
 	const char *source_id;
+	/** Other names under which the same source is known, in any order. */
+	struct fsmeta_string_list source_aliases;
 
 	/** The table moves when it grows: keep indices, not pointers. */
 	struct fsmeta_filesystem *filesystems;
@@ -229,9 +233,16 @@ int fsmeta_batch_source_add_filesystem(struct fsmeta_batch_source *source, const
 int fsmeta_batch_source_add_root(struct fsmeta_batch_source *source, struct fsmeta_scope_list *list,
     const char *path, size_t path_length, int error_number);
 
-/** Appends to `subtrees` or `excludes`. */
+/** Appends to `subtrees`, `excludes` or `source_aliases`. */
 int fsmeta_batch_source_add_string(struct fsmeta_batch_source *source,
     struct fsmeta_string_list *list, const char *bytes, size_t length);
+
+/**
+ * Notes another name of the source; one that it has already, as its id or as an
+ * alias, is ignored.  0, FSMETA_E_MEMORY, or FSMETA_E_LIMIT beyond
+ * FSMETA_SOURCE_ALIASES_MAX.
+ */
+int fsmeta_batch_source_add_alias(struct fsmeta_batch_source *source, const char *alias);
 
 /**
  * Notes the name of a uid (is_group false) or gid; a second note of it, and any

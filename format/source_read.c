@@ -454,13 +454,44 @@ static int read_machine(struct object *object, void *into)
 	return code ? code : take_text(object, "id", &out->machine_id);
 }
 
+/** Where a string list is read to, and the key of its strings. */
+struct string_list_target {
+	struct fsmeta_string_list *list;
+	const char *key;
+	bool are_paths;
+};
+
+static int read_string(struct object *element, void *into)
+{
+	const struct string_list_target *target = into;
+	const char *bytes = NULL;
+	size_t length = 0;
+	int code;
+
+	if (target->are_paths)
+		code = take_path(element, target->key, true, &bytes, &length);
+	else
+		code = take_bytes(element, target->key, &bytes, &length);
+	if (code)
+		return code;
+	if (!bytes)
+		return wrong(element, FSMETA_E_CORRUPT, target->key, "missing");
+	if (fsmeta_batch_source_add_string(element->reader->out, target->list, bytes, length))
+		return memory_failure(element->reader);
+	return 0;
+}
+
 static int read_source(struct object *object, void *into)
 {
 	struct fsmeta_batch_source *out = object->reader->out;
 	size_t length;
+	struct string_list_target aliases = {&out->source_aliases, "id", false};
 	int code = take_text(object, "id", &out->source_id);
 
 	(void)into;
+	if (!code)
+		code = take_array(object, "aliases", "source.aliases", FSMETA_SOURCE_ALIASES_MAX,
+		    read_string, &aliases);
 	if (!code)
 		code = take_text(object, "mount_point", &out->mount_point);
 	if (!code)
@@ -494,33 +525,6 @@ static int read_scan(struct object *object, void *into)
 	if (!code)
 		code = take_bool(object, "quick", &out->quick);
 	return code;
-}
-
-/** Where a string list is read to, and the key of its strings. */
-struct string_list_target {
-	struct fsmeta_string_list *list;
-	const char *key;
-	bool are_paths;
-};
-
-static int read_string(struct object *element, void *into)
-{
-	const struct string_list_target *target = into;
-	const char *bytes = NULL;
-	size_t length = 0;
-	int code;
-
-	if (target->are_paths)
-		code = take_path(element, target->key, true, &bytes, &length);
-	else
-		code = take_bytes(element, target->key, &bytes, &length);
-	if (code)
-		return code;
-	if (!bytes)
-		return wrong(element, FSMETA_E_CORRUPT, target->key, "missing");
-	if (fsmeta_batch_source_add_string(element->reader->out, target->list, bytes, length))
-		return memory_failure(element->reader);
-	return 0;
 }
 
 static int read_root(struct object *element, void *into)

@@ -249,11 +249,28 @@ static void put_machine(struct writer *writer, json_t *top)
 	put_object(writer, top, "machine", object, false);
 }
 
+static void put_strings(struct writer *writer, json_t *parent, const char *key,
+    const struct fsmeta_string_list *list, const char *item_key, const char *place)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < list->count; i++) {
+		json_t *object = json_object();
+
+		put_bytes(writer, object, item_key, list->items[i], list->lengths[i]);
+		append(writer, array, object);
+	}
+	put_array(writer, parent, key, array, place);
+}
+
 static void put_source(struct writer *writer, json_t *top)
 {
 	json_t *object = json_object();
 
 	put_text(writer, object, "id", writer->source->source_id);
+	if (writer->source->source_aliases.count)
+		put_strings(writer, object, "aliases", &writer->source->source_aliases, "id",
+		    "source.aliases");
 	put_text(writer, object, "mount_point", writer->source->mount_point);
 	put_text(writer, object, "root_path", writer->source->root_path);
 	put_unknown(writer, object, "source");
@@ -306,20 +323,6 @@ static void put_fields(struct writer *writer, json_t *top)
 		if (writer->source->field_mask & FSMETA_FIELDS_KNOWN & field)
 			append(writer, array, json_string(fsmeta_field_name(field)));
 	put(writer, top, "fields", array);
-}
-
-static void put_strings(struct writer *writer, json_t *parent, const char *key,
-    const struct fsmeta_string_list *list, const char *item_key, const char *place)
-{
-	json_t *array = json_array();
-
-	for (size_t i = 0; i < list->count; i++) {
-		json_t *object = json_object();
-
-		put_bytes(writer, object, item_key, list->items[i], list->lengths[i]);
-		append(writer, array, object);
-	}
-	put_array(writer, parent, key, array, place);
 }
 
 /** "error": a name, or the number where it has none; nothing for 0. */

@@ -422,21 +422,46 @@ static const char *path_below(const char *path, const char *folder)
 }
 
 /** "fs:UUID:PATH" with PATH = the mount's root within its file system + path below it. */
-static int source_id_from_filesystem(
-    struct fsmeta_batch_source *source, const char *uuid, const char *mount_root)
+static int name_in_filesystem(struct fsmeta_buffer *out, const struct fsmeta_batch_source *source,
+    const char *uuid, const char *mount_root)
 {
-	struct fsmeta_buffer text = {0};
-	const char *id;
 	int code;
 
 	mount_root += strspn(mount_root, "/");
-	code = fsmeta_buffer_append_format(&text, "fs:%s:%s", uuid, mount_root);
+	code = fsmeta_buffer_append_format(out, "fs:%s:%s", uuid, mount_root);
 	if (code == 0 && *mount_root && *source->root_path)
-		code = fsmeta_buffer_append_byte(&text, '/');
+		code = fsmeta_buffer_append_byte(out, '/');
+	return code ? code : fsmeta_buffer_append_text(out, source->root_path);
+}
+
+/**
+ * What the place itself gives as a name: an id, or an alias of the id that the tree has.
+ * A file system without a UUID gives "host:MACHINE:PATH", which is good for no id, since
+ * another may be mounted there tomorrow, but tells that a tree was given an id since.
+ */
+static int name_by_place(
+    struct fsmeta_batch_source *source, const char *uuid, struct libmnt_fs *mount, const char *path)
+{
+	const char *mount_root = mount ? mnt_fs_get_root(mount) : NULL;
+	bool is_id = *uuid && source->root_path && mount_root;
+	struct fsmeta_buffer text = {0};
+	const char *name = NULL;
+	int code = 0;
+
+	if (is_id)
+		code = name_in_filesystem(&text, source, uuid, mount_root);
+	else if (!*uuid && source->machine_id && path)
+		code = fsmeta_buffer_append_format(&text, "host:%s:%s", source->machine_id, path);
+	else
+		return 0;
 	if (code == 0)
-		code = fsmeta_buffer_append_text(&text, source->root_path);
-	id = code == 0 ? fsmeta_buffer_string(&text) : NULL;
-	code = id ? fsmeta_batch_source_set(source, &source->source_id, id) : FSMETA_E_MEMORY;
+		name = fsmeta_buffer_string(&text);
+	if (!name)
+		code = FSMETA_E_MEMORY;
+	else if (is_id && !source->source_id)
+		code = fsmeta_batch_source_set(source, &source->source_id, name);
+	else
+		code = fsmeta_batch_source_add_alias(source, name);
 	fsmeta_buffer_release(&text);
 	return code;
 }
@@ -509,7 +534,6 @@ int fsmeta_filesystem_describe_root(struct fsmeta_filesystem_table *table, int r
 	const struct fsmeta_filesystem_facts *facts;
 	const struct fsmeta_filesystem *entry;
 	struct libmnt_fs *mount;
-	const char *mount_root;
 	char *path = path_of_descriptor(root_fd);
 	int code = fsmeta_filesystem_find(table, root, root_fd, "", &facts, error);
 
@@ -519,13 +543,14 @@ int fsmeta_filesystem_describe_root(struct fsmeta_filesystem_table *table, int r
 	entry = &source->filesystems[facts->index];
 	source->path_case = path_case_of(type_by_name(entry->type), root_fd);
 	code = describe_mount(source, mount, path);
-	if (code == 0 && options->source_id)
+	if (code == 0 && options->source_id) {
+		/* What is told counts alone. */
 		code = fsmeta_batch_source_set(source, &source->source_id, options->source_id);
-	else if (code == 0)
+	} else if (code == 0) {
 		code = source_id_from_marker(source, root_fd, entry->uuid, options, error);
-	mount_root = mount ? mnt_fs_get_root(mount) : NULL;
-	if (code == 0 && !source->source_id && entry->uuid[0] && source->root_path && mount_root)
-		code = source_id_from_filesystem(source, entry->uuid, mount_root);
+		if (code == 0)
+			code = name_by_place(source, entry->uuid, mount, path);
+	}
 	if (code == FSMETA_E_MEMORY)
 		code = fsmeta_error_set_memory(error, "describing the source");
 out:

@@ -48,7 +48,8 @@ int fsmeta_filesystem_find(struct fsmeta_filesystem_table *table,
  * it, case rule, and source id.  The latter is that of the options, else the one in
  * the root's marker file, else "fs:UUID:PATH", PATH being the root's path within
  * that file system ("" for the whole of it; the same through every bind mount),
- * else it stays unknown.
+ * else it stays unknown.  Where the id is not told by the options, what the place
+ * would give is an alias (docs/source-identity.md).  The machine must be known before.
  * 0, FSMETA_E_MEMORY, or FSMETA_E_REFUSED where the marker came with a copy.
  */
 int fsmeta_filesystem_describe_root(struct fsmeta_filesystem_table *table, int root_fd,

@@ -31,14 +31,16 @@
  *     row        an entry as a row;  generation: the generations and their BatchSource
  *     reader     a generation in canonical order;  carried: what its scan did not look at
  *     writer     changes into a new generation;  delta: changes from another database
+ *     identity   whose scans a database takes, and under which names
  *     places     where folders stand;  ord: labels that keep them in order
  *     unknown    places that could not be looked into, and since when
  *     verify     is all of it true?
+ *     prune      generations taken out, and the space they had
  *   diff/      two cursors in, changes out
  *     merge      two sorted sequences side by side
  *     change_spool what it finds, until all is known;  diff: both together
  *   tools/     this program
- *     main command operand delta hidden progress output summary update; one file a command
+ *     main command operand delta hidden keep progress output summary update; one file a command
  */
 #include "tools/command.h"
 
@@ -53,6 +55,7 @@ static const struct fsmeta_command commands[] = {
     {"log", "list the generations of a database", fsmeta_command_log},
     {"ls", "list a tree, a stream or a generation", fsmeta_command_ls},
     {"check", "verify a stream or a database", fsmeta_command_check},
+    {"prune", "remove generations from a database that are not to be kept", fsmeta_command_prune},
     {"init", "give a folder an identity that it carries with it", fsmeta_command_init},
 };
 

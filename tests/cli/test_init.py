@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sqlite3
 import subprocess
 
 import oracle
@@ -128,6 +129,84 @@ def test_scan_follows_the_identity_not_the_place(fsmeta, tree, scratch):
     fsmeta.run("scan", moved, "--db", database)
     fsmeta.run("init", moved, "--force")
     fsmeta.refused("scan", moved, "--db", database)
+
+
+def aliases(database):
+    connection = sqlite3.connect(database)
+    try:
+        return {row[0] for row in connection.execute("SELECT id FROM source_alias")}
+    finally:
+        connection.close()
+
+
+def numbers(fsmeta, database):
+    lines = fsmeta.run("log", "--format=jsonl", database).out.splitlines()
+    return sorted(json.loads(line)["generation"] for line in lines)
+
+
+def test_init_after_the_first_scan_changes_nothing(fsmeta, tree, scratch):
+    """The database goes on under the tree's old name, and knows the new one."""
+    database, other = os.path.join(scratch, "tree.db"), os.path.join(scratch, "other.db")
+    fsmeta.run("scan", tree, "--db", database)
+    fsmeta.run("export", database, "-o", other + ".1", "-q")
+    fsmeta.run("import", other, other + ".1", "-q")
+    first = source_of(fsmeta, tree, scratch)["source"]
+    given = identity(fsmeta.run("init", tree))
+    now = source_of(fsmeta, tree, scratch)["source"]
+    assert now["id"] == given
+    place = first.get("id") or first["aliases"][0]["id"]
+    assert now["aliases"] == [{"id": place}]
+    fsmeta.run("scan", tree, "--db", database)
+    assert given in aliases(database)
+
+    # The marker is lost again: nothing changes either.
+    marker_text = read_bytes(os.path.join(tree, MARKER))
+    os.unlink(os.path.join(tree, MARKER))
+    fsmeta.run("scan", tree, "--db", database)
+    assert numbers(fsmeta, database) == [1, 2, 3]
+
+    # A delta takes the names along: where it was imported, the marker alone will do.
+    delta = fsmeta.run("export", database, "--since", "1", "-o", "-", "-q").out
+    fsmeta.run("import", other, "-", "-q", data=delta)
+    assert aliases(other) == aliases(database)
+    moved = os.path.join(scratch, "moved")
+    os.rename(tree, moved)
+    with open(os.path.join(moved, MARKER), "wb") as file:
+        file.write(marker_text)
+    fsmeta.run("scan", moved, "--db", other)
+    assert numbers(fsmeta, other) == [1, 2, 3, 4]
+
+
+def test_a_stream_tells_of_the_init(fsmeta, tree, scratch):
+    """The same on a machine that gets streams only."""
+    database, stream = os.path.join(scratch, "nas.db"), os.path.join(scratch, "stream")
+    fsmeta.run("scan", tree, "-o", stream)
+    fsmeta.run("import", database, stream)
+    given = identity(fsmeta.run("init", tree))
+    fsmeta.run("scan", tree, "-o", stream)
+    fsmeta.run("import", database, stream)
+    assert given in aliases(database)
+    # And the other way: a full export of it is taken by who knows any of the names.
+    full = os.path.join(scratch, "full")
+    fsmeta.run("export", database, "-o", full, "-q")
+    keys = json.loads(read_bytes(os.path.join(full, "source.json")))["source"]
+    assert given in {alias["id"] for alias in keys["aliases"]}
+
+
+def test_two_that_claim_one_place(fsmeta, tree, scratch):
+    """A tree that was given another identity is another source, where it lies notwithstanding."""
+    database = os.path.join(scratch, "tree.db")
+    fsmeta.run("scan", tree, "--db", database)
+    one = identity(fsmeta.run("init", tree))
+    fsmeta.run("scan", tree, "--db", database)
+    other = identity(fsmeta.run("init", "--force", tree))
+    result = fsmeta.refused("scan", tree, "--db", database)
+    for part in (one, other, "both claim"):
+        assert part.encode() in result.err, repr(result)
+    assert other not in aliases(database)
+    # What is told counts alone, and says what it is to be taken for.
+    assert b"is of" in fsmeta.refused("scan", tree, "--db", database, "--source-id=third").err
+    fsmeta.run("scan", tree, "--db", database, f"--source-id={one}")
 
 
 def test_scanning_never_writes_into_the_tree(fsmeta, tree, scratch):

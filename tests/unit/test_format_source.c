@@ -67,6 +67,7 @@ static void assert_same_source(
 	assert_same_text(a->mount_point, b->mount_point);
 	assert_same_text(a->root_path, b->root_path);
 	assert_same_text(a->source_id, b->source_id);
+	assert_same_strings(&a->source_aliases, &b->source_aliases);
 	assert_int_equal(a->filesystem_count, b->filesystem_count);
 	for (size_t i = 0; i < a->filesystem_count; i++) {
 		assert_string_equal(a->filesystems[i].uuid, b->filesystems[i].uuid);
@@ -231,6 +232,7 @@ static void add_random_lists(struct fsmeta_batch_source *source, unsigned *seed)
 		random_text(seed, b);
 		assert_int_equal(
 		    fsmeta_batch_source_add_string(source, &source->excludes, b, strlen(b)), 0);
+		assert_int_equal(fsmeta_batch_source_add_alias(source, b), 0);
 		random_path(seed, a);
 		assert_int_equal(
 		    fsmeta_batch_source_add_root(source, &source->not_entered, a, strlen(a), 0), 0);
