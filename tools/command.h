@@ -45,6 +45,7 @@ int fsmeta_command_diff(int argc, char **argv);
 int fsmeta_command_log(int argc, char **argv);
 int fsmeta_command_ls(int argc, char **argv);
 int fsmeta_command_check(int argc, char **argv);
+int fsmeta_command_prune(int argc, char **argv);
 
 /** Number of the signal that asked us to stop, 0 while none did. */
 extern volatile sig_atomic_t fsmeta_stop_signal;
