@@ -27,6 +27,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "db/reader.h"
 #include "db/schema.h"
 
 #include <errno.h>
@@ -407,6 +408,8 @@ int fsmeta_connection_open(struct fsmeta_connection *out, const char *path,
 	}
 	sqlite3_busy_timeout(out->handle, BUSY_TIMEOUT_MS);
 	code = configure(out, kind, error);
+	if (!code)
+		code = fsmeta_reader_register(out, error);
 	if (!code && kind != FSMETA_CONNECTION_BUILD)
 		code = fsmeta_schema_check(out, error);
 	if (!code && kind == FSMETA_CONNECTION_WRITE)

@@ -29,29 +29,56 @@
  * read, and seeks there when it is its turn again.  A chain of 5,000 folders costs
  * 5,000 small structs.
  *
+ * A row is not asked for its columns one by one: each sqlite3_column_…() takes a
+ * mutex, looks for errors and copies flags, and with fourteen columns a row that took
+ * longer than the reading.  The statements are
+ *
+ *     SELECT fsmeta_file(feed, name, id, …) FROM file WHERE parent = … ORDER BY name
+ *
+ * and fsmeta_file() is ours: called once for each row with all the values at hand, it
+ * decodes them into the feed.
+ *
  * A file may be damaged or crafted.  Order is checked where names meet the path
  * stack: whatever was last read at this depth in this folder must come before.
  */
 #include "db/reader.h"
 
+#include "base/memory.h"
 #include "base/path.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+static const char action[] = "reading the database";
+/** What a bound pointer to a feed is called. */
+static const char feed_pointer[] = "fsmeta_feed";
+/** A damage that is none. */
+static const char out_of_memory[] = "out of memory";
+
 enum {
 	POOL_SLOTS = 32,
 	NO_SLOT = -1,
+	/** The feed, name and id before the columns of a row. */
+	TAKE_FILE_ARGUMENTS = 3 + FSMETA_ROW_COLUMN_COUNT + FSMETA_ROW_CONTENT_COLUMN_COUNT,
 	/** Entries between two looks at the stop flag. */
 	STOP_INTERVAL = 1024,
 };
 
 /** A source of files of one folder: live rows or past ones. */
 struct feed {
+	struct fsmeta_reader *reader;
 	sqlite3_stmt *statement;
 	/** Stands on a row that was not handed out. */
 	bool has_row;
+	/** The row, as take_file() got it; all but path and what follows from it. */
+	struct fsmeta_entry entry;
+	/** What is wrong with the row, NULL = nothing. */
+	const char *damage;
+	size_t name_length;
+	char name[FSMETA_NAME_MAX_BYTES];
+	/** Holds entry.target. */
+	struct fsmeta_buffer target;
 };
 
 /** Statements that a level has borrowed. */
@@ -108,6 +135,7 @@ struct fsmeta_reader {
 	struct fsmeta_carried *carried;
 
 	struct fsmeta_path_stack path;
+	/** Of a folder; a file's is its feed's. */
 	struct fsmeta_entry entry;
 	/** Whose row was handed out last and is to be stepped over. */
 	struct feed *pending;
@@ -141,32 +169,105 @@ static bool read_name(sqlite3_stmt *statement, int column, const char **name, si
 
 /* ---- slots -------------------------------------------------------------- */
 
-#define LIVE_FILES                                                        \
-	"SELECT name, id, " FSMETA_ROW_COLUMNS FSMETA_ROW_CONTENT_COLUMNS \
-	" FROM file WHERE parent = ?1 AND name >= ?2"
+/** Takes over a row; what is wrong with it is told when it would be handed out. */
+static const char *take_row(struct feed *feed, sqlite3_value **columns)
+{
+	const struct fsmeta_reader *reader = feed->reader;
+	struct fsmeta_entry *entry = &feed->entry;
+	const char *name = sqlite3_value_blob(columns[0]);
+	int length = sqlite3_value_bytes(columns[0]);
+	int64_t id = sqlite3_value_int64(columns[1]);
+
+	feed->name_length = 0;
+	if (!name || length > FSMETA_NAME_MAX_BYTES ||
+	    sqlite3_value_type(columns[0]) != SQLITE_BLOB)
+		return "a name is not valid";
+	memcpy(feed->name, name, (size_t)length);
+	feed->name_length = (size_t)length;
+	if (id <= 0)
+		return "a file has no id";
+	entry->id = (uint64_t)id;
+	if (!fsmeta_row_decode_values(
+		columns + 2, true, reader->dictionary, reader->options.field_mask, entry))
+		return "the metadata of an entry is damaged";
+	if (!entry->target_length)
+		return NULL;
+	fsmeta_buffer_clear(&feed->target);
+	if (fsmeta_buffer_append(&feed->target, entry->target, entry->target_length))
+		return out_of_memory;
+	entry->target = (const char *)feed->target.data;
+	return NULL;
+}
+
+/**
+ * fsmeta_file(feed, name, id, columns …): an SQL function that hands a row over.  Its
+ * arguments are the values themselves, where asking a statement for each of its
+ * columns takes a mutex, a look for errors and a copy of flags every time.
+ */
+static void take_file(sqlite3_context *context, int count, sqlite3_value **values)
+{
+	struct feed *feed = sqlite3_value_pointer(values[0], feed_pointer);
+
+	if (feed && count == TAKE_FILE_ARGUMENTS)
+		feed->damage = take_row(feed, values + 1);
+	else
+		sqlite3_result_error(context, "only fsmeta can call this", -1);
+}
+
+int fsmeta_reader_register(const struct fsmeta_connection *connection, struct fsmeta_error *error)
+{
+	int result =
+	    sqlite3_create_function_v2(connection->handle, "fsmeta_file", TAKE_FILE_ARGUMENTS,
+		SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, take_file, NULL, NULL, NULL);
+
+	return result == SQLITE_OK ? 0 : fsmeta_connection_fail(connection, result, error);
+}
+
+static int prepare_feed(struct fsmeta_reader *reader, struct feed *feed, const char *table,
+    const char *condition, struct fsmeta_error *error)
+{
+	/* A column that nothing is wanted of need not be read. */
+	const char *hash = reader->options.field_mask & FSMETA_FIELD_HASH ? "hash" : "NULL";
+	char *sql = sqlite3_mprintf("SELECT fsmeta_file(?3, name, id, " FSMETA_ROW_COLUMNS
+				    ", target, %s) FROM %s WHERE parent = ?1 AND name >= ?2%s"
+				    " ORDER BY name",
+	    hash, table, condition);
+	int code;
+
+	if (!sql)
+		return fsmeta_error_set_memory(error, action);
+	feed->reader = reader;
+	code = fsmeta_connection_prepare(&feed->statement, reader->connection, sql, error);
+	sqlite3_free(sql);
+	if (code)
+		return code;
+	sqlite3_bind_pointer(feed->statement, 3, feed, feed_pointer, NULL);
+	if (*condition)
+		sqlite3_bind_int64(feed->statement, 4, (int64_t)reader->options.generation);
+	return 0;
+}
 
 static int prepare_slot(struct fsmeta_reader *reader, struct slot *slot, struct fsmeta_error *error)
 {
-	static const char live_newest[] = LIVE_FILES " ORDER BY name";
-	static const char live[] = LIVE_FILES " AND since <= ?3 ORDER BY name";
-	static const char past[] =
-	    "SELECT name, id, " FSMETA_ROW_COLUMNS FSMETA_ROW_CONTENT_COLUMNS
-	    " FROM file_past WHERE parent = ?1 AND name >= ?2 AND since <= ?3 AND until > ?3"
-	    " ORDER BY name";
-	int64_t generation = (int64_t)reader->options.generation;
+	bool newest = reader->options.newest;
 	int code;
 
 	if (slot->live.statement)
 		return 0;
-	code = fsmeta_connection_prepare(&slot->live.statement, reader->connection,
-	    reader->options.newest ? live_newest : live, error);
-	if (code || reader->options.newest)
-		return code;
-	sqlite3_bind_int64(slot->live.statement, 3, generation);
-	code = fsmeta_connection_prepare(&slot->past.statement, reader->connection, past, error);
-	if (!code)
-		sqlite3_bind_int64(slot->past.statement, 3, generation);
+	code = prepare_feed(reader, &slot->live, "file", newest ? "" : " AND since <= ?4", error);
+	if (!code && !newest)
+		code = prepare_feed(
+		    reader, &slot->past, "file_past", " AND since <= ?4 AND until > ?4", error);
 	return code;
+}
+
+/** The feed's next row: its first, or the one behind. */
+static int step_feed(struct fsmeta_reader *reader, struct feed *feed, struct fsmeta_error *error)
+{
+	int code = step(reader, feed->statement, error);
+
+	feed->has_row = code > 0;
+	return code < 0 ? code : 0;
 }
 
 static struct feed *next_feed(struct slot *slot);
@@ -182,17 +283,11 @@ static int steal_slot(struct fsmeta_reader *reader, struct fsmeta_error *error)
 	victim->seek = NULL;
 	victim->exhausted = !feed;
 	if (feed) {
-		const char *name;
-		size_t length;
-
-		if (!read_name(feed->statement, 0, &name, &length))
-			return corrupt(reader, error, "a file has no name");
-		victim->seek = malloc(length + 1);
+		victim->seek = malloc(feed->name_length + 1);
 		if (!victim->seek)
-			return fsmeta_error_set_memory(error, "reading files");
-		if (length)
-			memcpy(victim->seek, name, length);
-		victim->seek_length = length;
+			return fsmeta_error_set_memory(error, action);
+		memcpy(victim->seek, feed->name, feed->name_length);
+		victim->seek_length = feed->name_length;
 	}
 	reader->free_slots[reader->free_count++] = victim->slot;
 	victim->slot = NO_SLOT;
@@ -203,18 +298,14 @@ static int steal_slot(struct fsmeta_reader *reader, struct fsmeta_error *error)
 static int start_feed(struct fsmeta_reader *reader, struct feed *feed, const struct level *level,
     struct fsmeta_error *error)
 {
-	int code;
-
 	feed->has_row = false;
 	if (!feed->statement)
 		return 0;
 	sqlite3_reset(feed->statement);
 	sqlite3_bind_int64(feed->statement, 1, level->folder);
 	sqlite3_bind_blob64(feed->statement, 2, level->seek ? level->seek : "",
-	    level->seek ? level->seek_length : 0, SQLITE_TRANSIENT);
-	code = step(reader, feed->statement, error);
-	feed->has_row = code > 0;
-	return code < 0 ? code : 0;
+	    level->seek ? level->seek_length : 0, SQLITE_STATIC);
+	return step_feed(reader, feed, error);
 }
 
 /** Gives the deepest level a slot that stands on its next file. */
@@ -246,20 +337,17 @@ static int acquire_slot(struct fsmeta_reader *reader, struct fsmeta_error *error
 /** The feed with the smaller name, NULL where both are at their end. */
 static struct feed *next_feed(struct slot *slot)
 {
-	const char *live, *past;
-	size_t live_length, past_length;
+	struct feed *live = &slot->live, *past = &slot->past;
 
-	if (!slot->past.has_row)
-		return slot->live.has_row ? &slot->live : NULL;
-	if (!slot->live.has_row)
-		return &slot->past;
+	if (!past->has_row)
+		return live->has_row ? live : NULL;
+	if (!live->has_row)
+		return past;
 	/* A name that is none sorts first, and is met by whoever reads it. */
-	if (!read_name(slot->live.statement, 0, &live, &live_length))
-		return &slot->live;
-	if (!read_name(slot->past.statement, 0, &past, &past_length))
-		return &slot->past;
-	return fsmeta_name_compare(live, live_length, past, past_length) <= 0 ? &slot->live
-									      : &slot->past;
+	return fsmeta_name_compare(live->name, live->name_length, past->name, past->name_length) <=
+		       0
+		   ? live
+		   : past;
 }
 
 /* ---- levels ------------------------------------------------------------- */
@@ -272,7 +360,7 @@ static int push_level(struct fsmeta_reader *reader, int64_t folder,
 		struct level *grown = reallocarray(reader->levels, capacity, sizeof(*grown));
 
 		if (!grown)
-			return fsmeta_error_set_memory(error, "reading folders");
+			return fsmeta_error_set_memory(error, action);
 		reader->levels = grown;
 		reader->level_capacity = capacity;
 	}
@@ -410,22 +498,20 @@ static int enter_name(struct fsmeta_reader *reader, uint32_t depth, const char *
 	return code ? corrupt(reader, error, "a path is too long") : 0;
 }
 
+/** Sets what follows from the path. */
 static void finish_entry(
-    struct fsmeta_reader *reader, uint32_t depth, size_t name_length, int64_t id)
+    struct fsmeta_reader *reader, struct fsmeta_entry *entry, uint32_t depth, size_t name_length)
 {
-	struct fsmeta_entry *entry = &reader->entry;
-
 	entry->path = fsmeta_path_stack_path(&reader->path, &entry->path_length);
 	entry->name_length = name_length;
 	entry->name = entry->path + (entry->path_length - name_length);
 	entry->depth = depth;
-	entry->id = (uint64_t)id;
 }
 
 /** Sets the entry's unknown_since; *below, for a folder, is what it hands down. */
-static void judge_seen(struct fsmeta_reader *reader, struct fsmeta_carried_below *below)
+static void judge_seen(
+    struct fsmeta_reader *reader, struct fsmeta_entry *entry, struct fsmeta_carried_below *below)
 {
-	struct fsmeta_entry *entry = &reader->entry;
 	const struct fsmeta_carried_entry judged = {
 	    .path = entry->path,
 	    .length = entry->path_length,
@@ -437,28 +523,23 @@ static void judge_seen(struct fsmeta_reader *reader, struct fsmeta_carried_below
 	entry->unknown_since = fsmeta_carried_since(reader->carried, &judged, below);
 }
 
-static int hand_out_file(
-    struct fsmeta_reader *reader, struct feed *feed, struct fsmeta_error *error)
+static int hand_out_file(struct fsmeta_reader *reader, struct feed *feed,
+    const struct fsmeta_entry **out, struct fsmeta_error *error)
 {
 	uint32_t depth = reader->level_count;
-	int64_t id = sqlite3_column_int64(feed->statement, 1);
-	const char *name;
-	size_t length;
 	int code;
 
-	if (id <= 0)
-		return corrupt(reader, error, "a file has no id");
-	if (!read_name(feed->statement, 0, &name, &length))
-		return corrupt(reader, error, "a file has no name");
-	code = enter_name(reader, depth, name, length, error);
-	if (!code)
-		code = fsmeta_row_decode(reader->connection, feed->statement, 2, true,
-		    reader->dictionary, reader->options.field_mask, &reader->entry, error);
+	if (feed->damage == out_of_memory)
+		return fsmeta_error_set_memory(error, action);
+	if (feed->damage)
+		return corrupt(reader, error, feed->damage);
+	code = enter_name(reader, depth, feed->name, feed->name_length, error);
 	if (code)
 		return code;
-	finish_entry(reader, depth, length, id);
-	judge_seen(reader, NULL);
+	finish_entry(reader, &feed->entry, depth, feed->name_length);
+	judge_seen(reader, &feed->entry, NULL);
 	reader->pending = feed;
+	*out = &feed->entry;
 	return 0;
 }
 
@@ -500,7 +581,8 @@ static int decode_folder(struct fsmeta_reader *reader, struct fsmeta_error *erro
 	    reader->dictionary, reader->options.field_mask, &reader->entry, error);
 }
 
-static int hand_out_folder(struct fsmeta_reader *reader, struct fsmeta_error *error)
+static int hand_out_folder(
+    struct fsmeta_reader *reader, const struct fsmeta_entry **out, struct fsmeta_error *error)
 {
 	const struct position *position = &reader->position;
 	struct fsmeta_carried_below below;
@@ -517,8 +599,10 @@ static int hand_out_folder(struct fsmeta_reader *reader, struct fsmeta_error *er
 		code = decode_folder(reader, error);
 	if (code)
 		return code;
-	finish_entry(reader, position->depth, position->name_length, position->folder);
-	judge_seen(reader, &below);
+	reader->entry.id = (uint64_t)position->folder;
+	finish_entry(reader, &reader->entry, position->depth, position->name_length);
+	judge_seen(reader, &reader->entry, &below);
+	*out = &reader->entry;
 	reader->pending_position = true;
 	reader->rooted = true;
 	return push_level(reader, position->folder, below, error);
@@ -530,8 +614,7 @@ static int leave_pending(struct fsmeta_reader *reader, struct fsmeta_error *erro
 	int code = 0;
 
 	if (reader->pending) {
-		code = step(reader, reader->pending->statement, error);
-		reader->pending->has_row = code > 0;
+		code = step_feed(reader, reader->pending, error);
 		reader->pending = NULL;
 	} else if (reader->pending_position) {
 		reader->pending_position = false;
@@ -546,8 +629,8 @@ static int check_stop(struct fsmeta_reader *reader, struct fsmeta_error *error)
 		return 0;
 	reader->until_stop = STOP_INTERVAL;
 	if (reader->options.stop && *reader->options.stop)
-		return fsmeta_error_set(error, FSMETA_E_STOPPED, reader->connection->path,
-		    "reading the database", "stopped");
+		return fsmeta_error_set(
+		    error, FSMETA_E_STOPPED, reader->connection->path, action, "stopped");
 	return 0;
 }
 
@@ -555,17 +638,15 @@ static int check_stop(struct fsmeta_reader *reader, struct fsmeta_error *error)
 static bool file_is_next(const struct fsmeta_reader *reader, const struct feed *feed)
 {
 	const struct position *position = &reader->position;
-	const char *name;
-	size_t length;
 
-	if (!position->has_row || position->depth < reader->level_count)
-		return true;
-	return !read_name(feed->statement, 0, &name, &length) ||
-	       fsmeta_name_compare(name, length, position->name, position->name_length) < 0;
+	return !position->has_row || position->depth < reader->level_count ||
+	       fsmeta_name_compare(
+		   feed->name, feed->name_length, position->name, position->name_length) < 0;
 }
 
-/** One step of the merge.  1 an entry was handed out, 0 the end. */
-static int merge(struct fsmeta_reader *reader, struct fsmeta_error *error)
+/** One step of the merge.  1 with *entry, 0 at the end. */
+static int merge(
+    struct fsmeta_reader *reader, const struct fsmeta_entry **entry, struct fsmeta_error *error)
 {
 	for (;;) {
 		const struct position *position = &reader->position;
@@ -577,11 +658,11 @@ static int merge(struct fsmeta_reader *reader, struct fsmeta_error *error)
 		if (code)
 			return code;
 		if (feed && file_is_next(reader, feed)) {
-			code = hand_out_file(reader, feed, error);
+			code = hand_out_file(reader, feed, entry, error);
 			return code ? code : 1;
 		}
 		if (position->has_row && position->depth == reader->level_count) {
-			code = hand_out_folder(reader, error);
+			code = hand_out_folder(reader, entry, error);
 			return code ? code : 1;
 		}
 		if (!reader->level_count)
@@ -595,18 +676,18 @@ int fsmeta_reader_next(
 {
 	int code;
 
+	*entry = NULL;
 	if (reader->failed)
-		return fsmeta_error_set(error, FSMETA_E_INTERNAL, reader->connection->path,
-		    "reading the database", "reading went on after a failure");
+		return fsmeta_error_set(error, FSMETA_E_INTERNAL, reader->connection->path, action,
+		    "reading went on after a failure");
 	do {
 		code = check_stop(reader, error);
 		if (!code)
 			code = leave_pending(reader, error);
 		if (!code)
-			code = merge(reader, error);
-	} while (code > 0 && reader->options.seen_only && reader->entry.unknown_since);
+			code = merge(reader, entry, error);
+	} while (code > 0 && reader->options.seen_only && (*entry)->unknown_since);
 	reader->failed = code < 0;
-	*entry = code > 0 ? &reader->entry : NULL;
 	return code;
 }
 
@@ -615,8 +696,8 @@ int fsmeta_reader_skip(struct fsmeta_reader *reader, uint32_t depth, struct fsme
 	int code;
 
 	if (reader->failed || !depth)
-		return fsmeta_error_set(error, FSMETA_E_INTERNAL, reader->connection->path,
-		    "reading the database", "nothing can be skipped here");
+		return fsmeta_error_set(error, FSMETA_E_INTERNAL, reader->connection->path, action,
+		    "nothing can be skipped here");
 	code = leave_pending(reader, error);
 	while (reader->level_count >= depth)
 		pop_level(reader);
@@ -635,7 +716,7 @@ int fsmeta_reader_new(struct fsmeta_reader **out, const struct fsmeta_connection
 
 	*out = NULL;
 	if (!reader)
-		return fsmeta_error_set_memory(error, "reading the database");
+		return fsmeta_error_set_memory(error, action);
 	reader->connection = connection;
 	reader->dictionary = dictionary;
 	reader->options = *options;
@@ -656,6 +737,12 @@ int fsmeta_reader_new(struct fsmeta_reader **out, const struct fsmeta_connection
 	return code;
 }
 
+static void release_feed(struct feed *feed)
+{
+	sqlite3_finalize(feed->statement);
+	fsmeta_buffer_release(&feed->target);
+}
+
 void fsmeta_reader_free(struct fsmeta_reader *reader)
 {
 	if (!reader)
@@ -663,8 +750,8 @@ void fsmeta_reader_free(struct fsmeta_reader *reader)
 	while (reader->level_count)
 		pop_level(reader);
 	for (int i = 0; i < POOL_SLOTS; i++) {
-		sqlite3_finalize(reader->slots[i].live.statement);
-		sqlite3_finalize(reader->slots[i].past.statement);
+		release_feed(&reader->slots[i].live);
+		release_feed(&reader->slots[i].past);
 	}
 	sqlite3_finalize(reader->positions);
 	sqlite3_finalize(reader->folder_past);

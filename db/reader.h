@@ -26,6 +26,9 @@ struct fsmeta_reader_options {
 	const volatile sig_atomic_t *stop;
 };
 
+/** Gives a new connection the SQL function that readers stand on. */
+int fsmeta_reader_register(const struct fsmeta_connection *connection, struct fsmeta_error *error);
+
 /**
  * A reader of one generation.  All that is handed in is *borrowed* until free.
  * Runs within whatever transaction the connection is in.

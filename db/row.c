@@ -43,6 +43,21 @@ enum {
 	    FSMETA_FLAG_UNREADABLE | FSMETA_FLAG_OTHER_FILESYSTEM | FSMETA_FLAG_CHANGED_WHILE_READ,
 };
 
+/** The shared columns, and those of content behind them, as FSMETA_ROW_COLUMNS has them. */
+enum row_column {
+	COLUMN_ATTRIBUTES,
+	COLUMN_SIZE,
+	COLUMN_MTIME,
+	COLUMN_CTIME,
+	COLUMN_BTIME,
+	COLUMN_INODE,
+	COLUMN_NLINK,
+	COLUMN_ALLOCATED,
+	COLUMN_EXTRA,
+	COLUMN_TARGET,
+	COLUMN_HASH,
+};
+
 /* ---- the dictionary ---------------------------------------------------- */
 
 void fsmeta_dictionary_release(struct fsmeta_dictionary *dictionary)
@@ -516,11 +531,10 @@ static bool apply_extra(
 	return apply_exact(entry, key, value);
 }
 
-static bool decode_extra(
-    sqlite3_stmt *statement, int column, uint32_t mask, struct fsmeta_entry *entry)
+static bool decode_extra(sqlite3_value *column, uint32_t mask, struct fsmeta_entry *entry)
 {
-	const char *text = (const char *)sqlite3_column_text(statement, column);
-	int length = sqlite3_column_bytes(statement, column);
+	const char *text = (const char *)sqlite3_value_text(column);
+	int length = sqlite3_value_bytes(column);
 	json_t *object, *value;
 	const char *key;
 	bool good;
@@ -554,15 +568,15 @@ static void decode_attributes(
  * crafted file has there instead reads as some number, and is then as wrong as any
  * other number; only what reads as 0 is looked at twice, for it is mostly NULL.
  */
-static inline bool read_integer(sqlite3_stmt *statement, int column, bool *known, int64_t *value)
+static inline bool read_integer(sqlite3_value *column, bool *known, int64_t *value)
 {
 	int type;
 
-	*value = sqlite3_column_int64(statement, column);
+	*value = sqlite3_value_int64(column);
 	*known = true;
 	if (__builtin_expect(*value != 0, 1))
 		return true;
-	type = sqlite3_column_type(statement, column);
+	type = sqlite3_value_type(column);
 	*known = type != SQLITE_NULL;
 	return type == SQLITE_INTEGER || type == SQLITE_NULL;
 }
@@ -578,20 +592,19 @@ static inline void set_time(struct fsmeta_entry *entry, struct fsmeta_time *time
 	}
 }
 
-static bool decode_times(
-    sqlite3_stmt *statement, int first, uint32_t mask, struct fsmeta_entry *entry)
+static bool decode_times(sqlite3_value **columns, uint32_t mask, struct fsmeta_entry *entry)
 {
 	int64_t value, base = 0;
 	bool known;
 
-	if (!read_integer(statement, first, &known, &base))
+	if (!read_integer(columns[COLUMN_MTIME], &known, &base))
 		return false;
 	set_time(entry, &entry->mtime, FSMETA_FIELD_MTIME, known, base, mask);
-	if (!read_integer(statement, first + 1, &known, &value) ||
+	if (!read_integer(columns[COLUMN_CTIME], &known, &value) ||
 	    __builtin_add_overflow(base, value, &base))
 		return false;
 	set_time(entry, &entry->ctime, FSMETA_FIELD_CTIME, known, base, mask);
-	if (!read_integer(statement, first + 2, &known, &value) ||
+	if (!read_integer(columns[COLUMN_BTIME], &known, &value) ||
 	    __builtin_add_overflow(base, value, &base))
 		return false;
 	set_time(entry, &entry->btime, FSMETA_FIELD_BTIME, known, base, mask);
@@ -607,22 +620,21 @@ static inline uint64_t take(
 	return value;
 }
 
-static bool decode_numbers(
-    sqlite3_stmt *statement, int first, uint32_t mask, struct fsmeta_entry *entry)
+static bool decode_numbers(sqlite3_value **columns, uint32_t mask, struct fsmeta_entry *entry)
 {
 	int64_t size, value;
 	bool known;
 
-	if (!read_integer(statement, first + 1, &known, &size) || size < 0)
+	if (!read_integer(columns[COLUMN_SIZE], &known, &size) || size < 0)
 		return false;
 	entry->size = take(entry, FSMETA_FIELD_SIZE, known, (uint64_t)size, mask);
-	if (!read_integer(statement, first + 5, &known, &value))
+	if (!read_integer(columns[COLUMN_INODE], &known, &value))
 		return false;
 	entry->inode = take(entry, FSMETA_FIELD_INODE, known, (uint64_t)value, mask);
-	if (!read_integer(statement, first + 6, &known, &value) || value < 0)
+	if (!read_integer(columns[COLUMN_NLINK], &known, &value) || value < 0)
 		return false;
 	entry->nlink = take(entry, FSMETA_FIELD_NLINK, known, (uint64_t)value, mask);
-	if (!read_integer(statement, first + 7, &known, &value))
+	if (!read_integer(columns[COLUMN_ALLOCATED], &known, &value))
 		return false;
 	if (known && size <= INT64_MAX - BLOCK_BYTES &&
 	    (__builtin_add_overflow(
@@ -633,34 +645,36 @@ static bool decode_numbers(
 	return true;
 }
 
-static bool decode_hash(sqlite3_stmt *statement, int column, struct fsmeta_entry *entry)
+static bool decode_hash(sqlite3_value *column, struct fsmeta_entry *entry)
 {
-	const void *bytes = sqlite3_column_blob(statement, column);
-	int length = sqlite3_column_bytes(statement, column);
+	int type = sqlite3_value_type(column);
+	int length;
 
+	if (type == SQLITE_NULL)
+		return true;
+	length = sqlite3_value_bytes(column);
+	if (type != SQLITE_BLOB)
+		return false;
 	if (length == 16)
 		entry->hash_algorithm = FSMETA_HASH_XXH3;
 	else if (length == 32)
 		entry->hash_algorithm = FSMETA_HASH_SHA256;
 	else
 		return false;
-	memcpy(entry->hash, bytes, (size_t)length);
+	memcpy(entry->hash, sqlite3_value_blob(column), (size_t)length);
 	entry->fields |= FSMETA_FIELD_HASH;
 	return true;
 }
 
-static bool decode_target(
-    sqlite3_stmt *statement, int column, uint32_t mask, struct fsmeta_entry *entry)
+static bool decode_target(sqlite3_value *column, struct fsmeta_entry *entry)
 {
-	int type, length;
+	int type = sqlite3_value_type(column);
+	int length;
 
-	if (entry->type != FSMETA_TYPE_SYMLINK || !(mask & FSMETA_FIELD_TARGET))
-		return true;
-	type = sqlite3_column_type(statement, column);
 	if (type == SQLITE_NULL)
 		return true;
-	entry->target = sqlite3_column_blob(statement, column);
-	length = sqlite3_column_bytes(statement, column);
+	entry->target = sqlite3_value_blob(column);
+	length = sqlite3_value_bytes(column);
 	if (type != SQLITE_BLOB || length > FSMETA_TARGET_MAX_BYTES)
 		return false;
 	if (!length)
@@ -671,19 +685,13 @@ static bool decode_target(
 }
 
 /** Both are asked for only where the type can have them: most rows are spared the calls. */
-static bool decode_content(
-    sqlite3_stmt *statement, int first, uint32_t mask, struct fsmeta_entry *entry)
+static bool decode_content(sqlite3_value **columns, uint32_t mask, struct fsmeta_entry *entry)
 {
-	int type;
-
-	if (!decode_target(statement, first, mask, entry))
-		return false;
-	if (entry->type != FSMETA_TYPE_FILE || !(mask & FSMETA_FIELD_HASH))
-		return true;
-	type = sqlite3_column_type(statement, first + 1);
-	if (type == SQLITE_NULL)
-		return true;
-	return type == SQLITE_BLOB && decode_hash(statement, first + 1, entry);
+	if (entry->type == FSMETA_TYPE_SYMLINK && mask & FSMETA_FIELD_TARGET)
+		return decode_target(columns[COLUMN_TARGET], entry);
+	if (entry->type == FSMETA_TYPE_FILE && mask & FSMETA_FIELD_HASH)
+		return decode_hash(columns[COLUMN_HASH], entry);
+	return true;
 }
 
 static void clear_content(struct fsmeta_entry *entry)
@@ -696,30 +704,37 @@ static void clear_content(struct fsmeta_entry *entry)
 	memset(entry->hash, 0, sizeof(entry->hash));
 }
 
-int fsmeta_row_decode(const struct fsmeta_connection *connection, sqlite3_stmt *statement,
-    int first, bool content, const struct fsmeta_dictionary *dictionary, uint32_t mask,
-    struct fsmeta_entry *entry, struct fsmeta_error *error)
+bool fsmeta_row_decode_values(sqlite3_value **columns, bool content,
+    const struct fsmeta_dictionary *dictionary, uint32_t mask, struct fsmeta_entry *entry)
 {
-	int64_t attributes = sqlite3_column_int64(statement, first);
-	bool good = attributes >= 0 && attributes < dictionary->count;
+	int64_t attributes = sqlite3_value_int64(columns[COLUMN_ATTRIBUTES]);
 
 	entry->flags = 0;
 	entry->error = 0;
 	entry->rdev_major = 0;
 	entry->rdev_minor = 0;
-	if (good) {
-		decode_attributes(&dictionary->items[attributes], mask, entry);
-		good = (entry->type == FSMETA_TYPE_FOLDER) == !content &&
-		       decode_times(statement, first + 2, mask, entry) &&
-		       decode_numbers(statement, first, mask, entry);
-	}
 	clear_content(entry);
-	if (content)
-		good = good && decode_content(statement, first + 9, mask, entry);
-	if (good && sqlite3_column_type(statement, first + 8) != SQLITE_NULL)
-		good = decode_extra(statement, first + 8, mask, entry);
-	if (!good)
-		return fsmeta_connection_corrupt(
-		    connection, error, "the metadata of an entry is damaged");
-	return 0;
+	if (attributes < 0 || attributes >= dictionary->count)
+		return false;
+	decode_attributes(&dictionary->items[attributes], mask, entry);
+	return (entry->type == FSMETA_TYPE_FOLDER) == !content &&
+	       decode_times(columns, mask, entry) && decode_numbers(columns, mask, entry) &&
+	       (!content || decode_content(columns, mask, entry)) &&
+	       (sqlite3_value_type(columns[COLUMN_EXTRA]) == SQLITE_NULL ||
+		   decode_extra(columns[COLUMN_EXTRA], mask, entry));
+}
+
+int fsmeta_row_decode(const struct fsmeta_connection *connection, sqlite3_stmt *statement,
+    int first, bool content, const struct fsmeta_dictionary *dictionary, uint32_t mask,
+    struct fsmeta_entry *entry, struct fsmeta_error *error)
+{
+	sqlite3_value *columns[FSMETA_ROW_COLUMN_COUNT + FSMETA_ROW_CONTENT_COLUMN_COUNT];
+	int count = FSMETA_ROW_COLUMN_COUNT + (content ? FSMETA_ROW_CONTENT_COLUMN_COUNT : 0);
+
+	/* Connections are ours alone, so no value needs a mutex to protect it. */
+	for (int i = 0; i < count; i++)
+		columns[i] = sqlite3_column_value(statement, first + i);
+	if (fsmeta_row_decode_values(columns, content, dictionary, mask, entry))
+		return 0;
+	return fsmeta_connection_corrupt(connection, error, "the metadata of an entry is damaged");
 }

@@ -66,10 +66,17 @@ int fsmeta_row_bind(sqlite3_stmt *statement, int first, const struct fsmeta_entr
     uint32_t attributes, bool content, struct fsmeta_error *error);
 
 /**
- * Fills type, fields, flags, error and metadata of `entry` from the shared
- * columns from result column `first` on; only fields in `mask`.  Path, id and
- * unknown_since are left alone.  target is *borrowed* from the statement.
- * FSMETA_E_CORRUPT for what no writer of ours can have written.
+ * Fills type, fields, flags, error and metadata of `entry` from the shared columns,
+ * in `columns`; only fields in `mask`.  Path, id and unknown_since are left alone.
+ * target is *borrowed* from its column.  False for what no writer of ours can have
+ * written.
+ */
+bool fsmeta_row_decode_values(sqlite3_value **columns, bool content,
+    const struct fsmeta_dictionary *dictionary, uint32_t mask, struct fsmeta_entry *entry);
+
+/**
+ * The same from result column `first` of a statement's row on.  FSMETA_E_CORRUPT
+ * where it is damaged.
  */
 int fsmeta_row_decode(const struct fsmeta_connection *connection, sqlite3_stmt *statement,
     int first, bool content, const struct fsmeta_dictionary *dictionary, uint32_t mask,
