@@ -34,6 +34,7 @@
  *     identity   whose scans a database takes, and under which names
  *     places     where folders stand;  ord: labels that keep them in order
  *     unknown    places that could not be looked into, and since when
+ *     history    every state of what ever stood at a path
  *     verify     is all of it true?
  *     prune      generations taken out, and the space they had
  *   diff/      two cursors in, changes out
@@ -53,6 +54,7 @@ static const struct fsmeta_command commands[] = {
     {"export", "write a database generation or another tree as a stream", fsmeta_command_export},
     {"diff", "tell what changed between two trees, streams or generations", fsmeta_command_diff},
     {"log", "list the generations of a database", fsmeta_command_log},
+    {"history", "tell what happened to a path in all generations", fsmeta_command_history},
     {"ls", "list a tree, a stream or a generation", fsmeta_command_ls},
     {"check", "verify a stream or a database", fsmeta_command_check},
     {"prune", "remove generations from a database that are not to be kept", fsmeta_command_prune},

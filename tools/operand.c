@@ -1,5 +1,6 @@
 #include "tools/operand.h"
 
+#include "base/path.h"
 #include "format/stream.h"
 #include "tools/command.h"
 
@@ -110,6 +111,21 @@ int fsmeta_operand_parse(struct fsmeta_operand *out, const char *text, struct fs
 	return 0;
 }
 
+const char *fsmeta_operand_inner_path(char *text)
+{
+	size_t length;
+
+	while (text[0] == '.' && text[1] == '/')
+		for (text += 2; *text == '/'; text++)
+			;
+	length = strlen(text);
+	while (length && text[length - 1] == '/')
+		text[--length] = '\0';
+	if (strcmp(text, ".") == 0)
+		return "";
+	return fsmeta_path_is_valid(text, length) ? text : NULL;
+}
+
 void fsmeta_operand_release(struct fsmeta_operand *operand)
 {
 	fsmeta_db_close(operand->db);
@@ -175,6 +191,23 @@ static int open_database(struct fsmeta_cursor **out, struct fsmeta_operand *oper
 	if (status < 0)
 		return status;
 	return fsmeta_db_cursor(out, operand->db, operand->number, &cursor_options, error);
+}
+
+int fsmeta_operand_open_database(
+    struct fsmeta_operand *out, const char *text, struct fsmeta_error *error)
+{
+	static const char action[] = "reading the operand";
+	int status = fsmeta_operand_parse(out, text, error);
+
+	if (status < 0)
+		return status;
+	if (out->kind != FSMETA_OPERAND_DATABASE)
+		return fsmeta_error_set(
+		    error, FSMETA_E_USAGE, out->path, action, "only a database has generations");
+	if (out->generation)
+		return fsmeta_error_set(error, FSMETA_E_USAGE, out->path, action,
+		    "all generations are asked for, and '@%s' names one", out->generation);
+	return fsmeta_db_open(&out->db, out->path, FSMETA_DB_READ, error);
 }
 
 int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *operand,

@@ -58,8 +58,22 @@ struct fsmeta_operand_options {
  */
 int fsmeta_operand_parse(struct fsmeta_operand *out, const char *text, struct fsmeta_error *error);
 
+/**
+ * A path within a source as a person types it: "./a/b/" is "a/b", "." is "".  Changes
+ * `text` and points into it; NULL where it is no path of that kind ("../x", "/x").
+ */
+const char *fsmeta_operand_inner_path(char *text);
+
 /** Closes and frees what the operand holds; cursors of it must be closed before. */
 void fsmeta_operand_release(struct fsmeta_operand *operand);
+
+/**
+ * Parses and opens, for reading, what has to be a database as a whole: `out` gets its
+ * db.  FSMETA_E_USAGE for anything else and where a generation is named.  Release `out` in
+ * any case.
+ */
+int fsmeta_operand_open_database(
+    struct fsmeta_operand *out, const char *text, struct fsmeta_error *error);
 
 /**
  * The same for what may also be a delta: *cursor or *delta is set.  FSMETA_E_REFUSED

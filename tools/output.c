@@ -47,6 +47,7 @@ int fsmeta_output_new(struct fsmeta_output **out, FILE *stream, enum fsmeta_outp
 	output->stream = stream;
 	output->writer = choose_writer(format, flags);
 	output->newer_only = flags & FSMETA_OUTPUT_NEWER_ONLY;
+	output->dated = flags & FSMETA_OUTPUT_DATED;
 	output->shows_inside = output->writer->shows_inside || flags & FSMETA_OUTPUT_ALL;
 	output->newer = source;
 	output->flush_bytes = descriptor >= 0 && isatty(descriptor) ? 1 : FLUSH_BYTES;
@@ -105,18 +106,68 @@ static bool is_shown(const struct fsmeta_output *output, const struct fsmeta_cha
 	return output->shows_inside || !(change->flags & FSMETA_CHANGE_INSIDE);
 }
 
+/** Makes room for a line, which begins with its context. */
+static int begin_line(struct fsmeta_output *output)
+{
+	const char *before = output->context.before;
+
+	if (before && !output->writer->is_json && fsmeta_buffer_append_text(&output->lines, before))
+		return FSMETA_E_MEMORY;
+	return fsmeta_buffer_reserve(&output->lines, FSMETA_LINE_FIXED_BYTES);
+}
+
+/** Puts the context's keys behind the brace at `start`, or its end in front of the line's. */
+static int add_context(struct fsmeta_output *output, size_t start)
+{
+	struct fsmeta_buffer *lines = &output->lines;
+	const char *text = output->writer->is_json ? output->context.json : output->context.after;
+	size_t at = output->writer->is_json ? start + 1 : lines->length - 1;
+	size_t length = text ? strlen(text) : 0;
+
+	if (fsmeta_buffer_reserve(lines, length))
+		return FSMETA_E_MEMORY;
+	memmove(lines->data + at + length, lines->data + at, lines->length - at);
+	if (length)
+		memcpy(lines->data + at, text, length);
+	lines->length += length;
+	return 0;
+}
+
 static int take_change(
     struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
 {
 	struct fsmeta_output *output = (struct fsmeta_output *)sink;
+	size_t start;
 	int failed;
 
 	if (!is_shown(output, change))
 		return 0;
-	failed = fsmeta_buffer_reserve(&output->lines, FSMETA_LINE_FIXED_BYTES);
+	start = output->lines.length;
+	failed = begin_line(output);
 	if (!failed)
 		failed = output->writer->change(output, change);
+	if (!failed)
+		failed = add_context(output, start);
 	return line_is_done(output, failed, error);
+}
+
+int fsmeta_output_known(struct fsmeta_output *output, const struct fsmeta_entry *entry,
+    uint64_t unknown_since, struct fsmeta_error *error)
+{
+	size_t start = output->lines.length;
+	int failed = begin_line(output);
+
+	if (!failed)
+		failed = output->writer->known(output, entry, unknown_since);
+	if (!failed)
+		failed = add_context(output, start);
+	return line_is_done(output, failed, error);
+}
+
+void fsmeta_output_set_context(
+    struct fsmeta_output *output, const struct fsmeta_output_context *context)
+{
+	output->context = *context;
 }
 
 struct fsmeta_change_sink *fsmeta_output_change_sink(

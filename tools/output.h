@@ -14,6 +14,7 @@
  *     !  corrupted: the content differs, size and time of modification do not
  *     U  unreadable: what is below is not known, nothing of it is reported removed
  *     ?  unknown: the newer side did not look here; likewise
+ *     K  known: in a history, looked at again after it was unreadable or unknown
  *
  *     A  cam2/  (1,000 entries, 12 GiB)
  *     D  cam1/1700000000_video.rf1p  (1.2 GiB)
@@ -36,6 +37,7 @@
  *                 was modified as well fields old new
  *     unreadable  kind type path error other_filesystem, of a folder entries bytes
  *     unknown     likewise
+ *     known       kind type path unknown_since
  *
  * id only where ids are stable; dev is an index into the source's table of file
  * systems; other_filesystem and changed_while_read are true or not there.
@@ -66,6 +68,17 @@ enum fsmeta_output_flag {
 	 * older values, and no totals of folders.
 	 */
 	FSMETA_OUTPUT_NEWER_ONLY = 1 << 2,
+	/** Text of what was added or removed: also when it was modified last. */
+	FSMETA_OUTPUT_DATED = 1 << 3,
+};
+
+/** What lines say besides, NULL = nothing.  All is *borrowed*. */
+struct fsmeta_output_context {
+	/** In front of a line and at its end, if it is no JSON. */
+	const char *before;
+	const char *after;
+	/** Keys in front of all others, each with a comma behind it. */
+	const char *json;
 };
 
 struct fsmeta_output;
@@ -92,6 +105,14 @@ int fsmeta_output_entry(
  */
 struct fsmeta_change_sink *fsmeta_output_change_sink(
     struct fsmeta_output *output, const struct fsmeta_batch_source *older);
+
+/** Said with all changes that follow; what was said so far is so no longer. */
+void fsmeta_output_set_context(
+    struct fsmeta_output *output, const struct fsmeta_output_context *context);
+
+/** Writes that `entry` was looked at again, which was not known since a generation. */
+int fsmeta_output_known(struct fsmeta_output *output, const struct fsmeta_entry *entry,
+    uint64_t unknown_since, struct fsmeta_error *error);
 
 /** Writes what is still in the buffer and flushes the stream. */
 int fsmeta_output_finish(struct fsmeta_output *output, struct fsmeta_error *error);

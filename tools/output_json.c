@@ -370,8 +370,22 @@ static int json_change(struct fsmeta_output *output, const struct fsmeta_change 
 	return 0;
 }
 
+static int json_known(
+    struct fsmeta_output *output, const struct fsmeta_entry *entry, uint64_t unknown_since)
+{
+	FSMETA_LINE_PUT(&output->lines, "{\"kind\":\"known\"");
+	put_json_type(&output->lines, entry);
+	if (append_json_path(&output->lines, "path", entry))
+		return FSMETA_E_MEMORY;
+	put_json_number(&output->lines, ",\"unknown_since\":", unknown_since);
+	FSMETA_LINE_PUT(&output->lines, "}\n");
+	return 0;
+}
+
 const struct fsmeta_output_writer fsmeta_output_json = {
     .entry = json_entry,
     .change = json_change,
+    .known = json_known,
     .shows_inside = true,
+    .is_json = true,
 };

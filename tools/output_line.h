@@ -34,8 +34,12 @@ struct fsmeta_line_day_text {
 struct fsmeta_output_writer {
 	int (*entry)(struct fsmeta_output *output, const struct fsmeta_entry *entry);
 	int (*change)(struct fsmeta_output *output, const struct fsmeta_change *change);
+	int (*known)(
+	    struct fsmeta_output *output, const struct fsmeta_entry *entry, uint64_t unknown_since);
 	/** Descendants of added and removed folders get lines of their own. */
 	bool shows_inside;
+	/** Lines are objects of JSON. */
+	bool is_json;
 };
 
 extern const struct fsmeta_output_writer fsmeta_output_json;
@@ -51,6 +55,9 @@ struct fsmeta_output {
 	bool shows_inside;
 	/** The older side's values and totals are not known. */
 	bool newer_only;
+	/** What was added or removed is shown with its mtime. */
+	bool dated;
+	struct fsmeta_output_context context;
 	const struct fsmeta_batch_source *newer;
 	const struct fsmeta_batch_source *older;
 	/** Lines not written yet. */

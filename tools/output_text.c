@@ -203,6 +203,16 @@ static int append_totals(struct fsmeta_buffer *out, const struct fsmeta_change *
 	return failed | fsmeta_text_append_size(out, change->bytes);
 }
 
+/** "2026-11-20 10:00:00 UTC" */
+static int append_time(struct fsmeta_output *output, struct fsmeta_time time)
+{
+	if (fsmeta_buffer_reserve(&output->lines, FSMETA_LINE_FIXED_BYTES))
+		return FSMETA_E_MEMORY;
+	put_text_time(output, time);
+	FSMETA_LINE_PUT(&output->lines, " UTC");
+	return 0;
+}
+
 /** Of an added or removed entry: how much it is. */
 static int append_text_amount(struct fsmeta_output *output, const struct fsmeta_change *change)
 {
@@ -219,6 +229,11 @@ static int append_text_amount(struct fsmeta_output *output, const struct fsmeta_
 		failed |= fsmeta_text_append_size(out, entry->size);
 	} else {
 		failed |= fsmeta_buffer_append_text(out, fsmeta_type_name(entry->type));
+	}
+	if (output->dated && entry->type != FSMETA_TYPE_FOLDER &&
+	    entry->fields & FSMETA_FIELD_MTIME) {
+		failed |= fsmeta_buffer_append_text(out, ", modified ");
+		failed |= append_time(output, entry->mtime);
 	}
 	if (entry->flags) {
 		failed |= fsmeta_buffer_append_text(out, "; ");
@@ -435,6 +450,19 @@ static int text_change(struct fsmeta_output *output, const struct fsmeta_change 
 	return failed | fsmeta_buffer_append_text(out, ")\n");
 }
 
+/** "K  cam2/  (looked at again, first since generation 3)" */
+static int text_known(
+    struct fsmeta_output *output, const struct fsmeta_entry *entry, uint64_t unknown_since)
+{
+	struct fsmeta_buffer *out = &output->lines;
+	int failed = fsmeta_buffer_append_text(out, "K  ");
+
+	failed |= append_text_path(output, entry);
+	return failed | fsmeta_buffer_append_format(out,
+			    "  (looked at again; it was not known since generation %llu)\n",
+			    (unsigned long long)unknown_since);
+}
+
 /** letter NUL [old path NUL] path NUL */
 static int append_raw_change(struct fsmeta_buffer *out, const struct fsmeta_change *change)
 {
@@ -455,12 +483,23 @@ static int raw_change(struct fsmeta_output *output, const struct fsmeta_change *
 	return append_raw_change(&output->lines, change);
 }
 
+static int raw_known(
+    struct fsmeta_output *output, const struct fsmeta_entry *entry, uint64_t unknown_since)
+{
+	(void)unknown_since;
+	FSMETA_LINE_PUT(&output->lines, "K");
+	fsmeta_line_byte(&output->lines, '\0');
+	return append_raw_path(&output->lines, entry);
+}
+
 const struct fsmeta_output_writer fsmeta_output_text = {
     .entry = text_entry,
     .change = text_change,
+    .known = text_known,
 };
 
 const struct fsmeta_output_writer fsmeta_output_raw = {
     .entry = raw_entry,
     .change = raw_change,
+    .known = raw_known,
 };
