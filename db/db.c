@@ -2,13 +2,15 @@
  * The handle: opening, closing, and the cursor over a generation.
  *
  * A cursor has a connection of its own with a read transaction that lasts until
- * close, so a writer may commit meanwhile and the cursor does not see it.
+ * close, so a writer may commit meanwhile and the cursor does not see it.  Only what
+ * a writer has not committed yet is read on the writer's own connection.
  */
 #include "db/db.h"
 
 #include "db/internal.h"
 #include "db/reader.h"
 #include "db/row.h"
+#include "db/update.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -81,7 +83,9 @@ struct db_cursor {
 	/** *Owned*: what messages call it, and the path of the connection. */
 	char *label;
 	char *path;
-	struct fsmeta_connection connection;
+	/** `own`, or *borrowed* of an update. */
+	struct fsmeta_connection *connection;
+	struct fsmeta_connection own;
 	struct fsmeta_dictionary dictionary;
 	struct fsmeta_db_generation generation;
 	/** NULL for generation 0, which is empty. */
@@ -98,7 +102,7 @@ static int cursor_next(
 	if (!cursor->reader)
 		return 0;
 	code = fsmeta_reader_next(cursor->reader, entry, error);
-	if (code == 0 && !fsmeta_connection_is_unchanged(&cursor->connection))
+	if (code == 0 && !fsmeta_connection_is_unchanged(cursor->connection))
 		return fsmeta_error_set(error, FSMETA_E_BUSY, cursor->path, "reading the database",
 		    "somebody else wrote to it while it was read");
 	return code;
@@ -118,7 +122,7 @@ static void cursor_close(struct fsmeta_cursor *base)
 	fsmeta_reader_free(cursor->reader);
 	fsmeta_dictionary_release(&cursor->dictionary);
 	fsmeta_db_generation_release(&cursor->generation);
-	fsmeta_connection_close(&cursor->connection);
+	fsmeta_connection_close(&cursor->own);
 	free(cursor->label);
 	free(cursor->path);
 	free(cursor);
@@ -146,59 +150,87 @@ static int start_reader(struct db_cursor *cursor, uint64_t number,
 	if (cursor->generation.pruned)
 		return fsmeta_error_set(error, FSMETA_E_NOT_FOUND, cursor->path,
 		    "reading a generation", "generation %" PRIu64 " was pruned", number);
-	code = fsmeta_generation_newest(&newest, &cursor->connection, error);
+	code = fsmeta_generation_newest(&newest, cursor->connection, error);
 	if (code)
 		return code;
 	reader_options.newest = number == newest;
 	return fsmeta_reader_new(
-	    &cursor->reader, &cursor->connection, &cursor->dictionary, &reader_options, error);
+	    &cursor->reader, cursor->connection, &cursor->dictionary, &reader_options, error);
 }
 
-static int start_cursor(struct db_cursor *cursor, uint64_t number,
-    const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
+/** Over what the connection sees now: it is within a transaction. */
+static int start_cursor(struct db_cursor *cursor, struct fsmeta_connection *connection,
+    uint64_t number, const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
 {
-	int code = fsmeta_connection_open(
-	    &cursor->connection, cursor->path, FSMETA_CONNECTION_READ, error);
+	int code;
 
+	cursor->connection = connection;
+	fsmeta_db_generation_release(&cursor->generation);
+	code = fsmeta_generation_load(&cursor->generation, connection, number, error);
 	if (!code)
-		code = fsmeta_connection_execute(&cursor->connection, "BEGIN", error);
-	if (!code) {
-		fsmeta_db_generation_release(&cursor->generation);
-		code =
-		    fsmeta_generation_load(&cursor->generation, &cursor->connection, number, error);
-	}
-	if (!code)
-		code = fsmeta_dictionary_load(&cursor->dictionary, &cursor->connection,
+		code = fsmeta_dictionary_load(&cursor->dictionary, connection,
 		    cursor->generation.source.filesystem_count, error);
 	return code ? code : start_reader(cursor, number, options, error);
+}
+
+static int open_snapshot(struct db_cursor *cursor, struct fsmeta_error *error)
+{
+	int code =
+	    fsmeta_connection_open(&cursor->own, cursor->path, FSMETA_CONNECTION_READ, error);
+
+	return code ? code : fsmeta_connection_execute(&cursor->own, "BEGIN", error);
+}
+
+static int cursor_new(
+    struct db_cursor **out, const struct fsmeta_db *db, uint64_t number, struct fsmeta_error *error)
+{
+	struct db_cursor *cursor = calloc(1, sizeof(*cursor));
+
+	*out = cursor;
+	if (!cursor)
+		return fsmeta_error_set_memory(error, "reading the database");
+	cursor->cursor.operations = &cursor_operations;
+	cursor->cursor.source = &cursor->generation.source;
+	fsmeta_batch_source_init(&cursor->generation.source);
+	cursor->generation.source.id_kind = FSMETA_IDS_STABLE;
+	cursor->path = strdup(db->path);
+	if (asprintf(&cursor->label, "%s@%" PRIu64, db->path, number) < 0)
+		cursor->label = NULL;
+	cursor->cursor.label = cursor->label;
+	return cursor->path && cursor->label
+		   ? 0
+		   : fsmeta_error_set_memory(error, "reading the database");
+}
+
+/** Hands the cursor out, or closes it where `code` is one of a failure; NULL is allowed. */
+static int deliver(struct fsmeta_cursor **out, struct db_cursor *cursor, int code)
+{
+	*out = code ? NULL : &cursor->cursor;
+	if (code && cursor)
+		cursor_close(&cursor->cursor);
+	return code;
 }
 
 int fsmeta_db_cursor(struct fsmeta_cursor **out, struct fsmeta_db *db, uint64_t number,
     const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
 {
-	struct db_cursor *cursor = calloc(1, sizeof(*cursor));
-	int code = 0;
+	struct db_cursor *cursor;
+	int code = cursor_new(&cursor, db, number, error);
 
-	*out = NULL;
-	if (cursor) {
-		fsmeta_batch_source_init(&cursor->generation.source);
-		cursor->generation.source.id_kind = FSMETA_IDS_STABLE;
-		cursor->path = strdup(db->path);
-		if (asprintf(&cursor->label, "%s@%" PRIu64, db->path, number) < 0)
-			cursor->label = NULL;
-	}
-	if (!cursor || !cursor->path || !cursor->label)
-		code = fsmeta_error_set_memory(error, "reading the database");
-	else if (number)
-		code = start_cursor(cursor, number, options, error);
-	if (code) {
-		if (cursor)
-			cursor_close(&cursor->cursor);
-		return code;
-	}
-	cursor->cursor.operations = &cursor_operations;
-	cursor->cursor.source = &cursor->generation.source;
-	cursor->cursor.label = cursor->label;
-	*out = &cursor->cursor;
-	return 0;
+	if (!code && number)
+		code = open_snapshot(cursor, error);
+	if (!code && number)
+		code = start_cursor(cursor, &cursor->own, number, options, error);
+	return deliver(out, cursor, code);
+}
+
+int fsmeta_db_update_cursor(struct fsmeta_cursor **out, struct fsmeta_db_update *update,
+    uint64_t number, const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
+{
+	struct db_cursor *cursor;
+	int code = cursor_new(&cursor, update->db, number, error);
+
+	if (!code && number)
+		code = start_cursor(cursor, update->connection, number, options, error);
+	return deliver(out, cursor, code);
 }

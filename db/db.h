@@ -76,6 +76,12 @@ int fsmeta_db_generation(struct fsmeta_db *db, uint64_t number, struct fsmeta_db
     struct fsmeta_error *error);
 
 /**
+ * Sets *percent to the share of entries that may go without somebody being asked, as it
+ * was last kept for this source; *percent stays where none was.
+ */
+int fsmeta_db_max_removed(struct fsmeta_db *db, double *percent, struct fsmeta_error *error);
+
+/**
  * Calls `each` for every generation, oldest first, pruned ones included; a
  * non-zero return ends the loop and is returned.
  */
@@ -129,7 +135,29 @@ int fsmeta_db_update_begin(struct fsmeta_db_update **out, struct fsmeta_db *db, 
 struct fsmeta_change_sink *fsmeta_db_update_sink(struct fsmeta_db_update *update);
 
 /**
- * Writes the generation row and commits; frees `update` in every case.  On
+ * Keeps `percent` as the share of entries that may go without somebody being asked,
+ * with this generation and from then on.  Before finish.
+ */
+int fsmeta_db_update_keep_max_removed(
+    struct fsmeta_db_update *update, double percent, struct fsmeta_error *error);
+
+/**
+ * All of a commit but committing: the generation's row is written, and `db` (but no
+ * other connection) sees the new generation, in fsmeta_db_generation() and the like
+ * and in fsmeta_db_update_cursor(); with base 0 it is seen after commit only.  After a
+ * failure only abort is left.
+ */
+int fsmeta_db_update_finish(struct fsmeta_db_update *update, struct fsmeta_error *error);
+
+/**
+ * As fsmeta_db_cursor(), within the transaction of an update that is finished: over the
+ * new generation or any before it.  To be closed before commit or abort.
+ */
+int fsmeta_db_update_cursor(struct fsmeta_cursor **out, struct fsmeta_db_update *update,
+    uint64_t number, const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error);
+
+/**
+ * Finishes where that was not done, and commits; frees `update` in every case.  On
  * failure the database is as before.  `out` (may be NULL) is initialised here.
  */
 int fsmeta_db_update_commit(

@@ -92,6 +92,8 @@ struct fsmeta_db_update {
 	int64_t next_id;
 	/** A change could not be applied; only abort is left. */
 	bool failed;
+	/** All is written but the commit. */
+	bool finished;
 
 	/** While the file does not exist yet: it is built beside its place. */
 	bool is_new_file;

@@ -24,8 +24,8 @@
  * put away, file rows into the past, positions ended, and remembered; its own
  * change then finds it there.
  */
-#include "db/migrate.h"
 #include "db/identity.h"
+#include "db/migrate.h"
 #include "db/reader.h"
 #include "db/update.h"
 
@@ -1075,12 +1075,21 @@ int fsmeta_update_finish(struct fsmeta_db_update *update, struct fsmeta_error *e
 	return code ? code : store_generation(update, error);
 }
 
+int fsmeta_db_update_finish(struct fsmeta_db_update *update, struct fsmeta_error *error)
+{
+	int code = update->finished ? 0 : fsmeta_update_finish(update, error);
+
+	update->finished = !code;
+	update->failed |= code != 0;
+	return code;
+}
+
 int fsmeta_db_update_commit(
     struct fsmeta_db_update *update, struct fsmeta_db_generation *out, struct fsmeta_error *error)
 {
 	struct fsmeta_db *db = update->db;
 	uint64_t number = update->number;
-	int code = fsmeta_update_finish(update, error);
+	int code = fsmeta_db_update_finish(update, error);
 
 	if (out) {
 		*out = (struct fsmeta_db_generation){0};

@@ -101,10 +101,17 @@ int fsmeta_delta_output_new(struct fsmeta_delta_output **out, const char *path,
 /** *Borrowed*. */
 struct fsmeta_delta_writer *fsmeta_delta_output_writer(struct fsmeta_delta_output *output);
 
-/** Finishes, writes `source` as source.json, syncs, renames.  Frees `output` in every case. */
+/**
+ * Does all that may fail for want of room: a folder is finished, with `source` as
+ * source.json, and on the disk, and lacks but its name.  What goes to standard output
+ * lacks its trailer, without which nobody takes it.  After a failure only abort is left.
+ */
+int fsmeta_delta_output_prepare(struct fsmeta_delta_output *output,
+    const struct fsmeta_batch_source *source, struct fsmeta_error *error);
+
+/** Adds what it lacks, after prepare.  Frees `output` in every case. */
 int fsmeta_delta_output_commit(struct fsmeta_delta_output *output,
-    const struct fsmeta_batch_source *source, struct fsmeta_delta_summary *summary,
-    struct fsmeta_error *error);
+    struct fsmeta_delta_summary *summary, struct fsmeta_error *error);
 
 /** Removes what was written and frees.  NULL is allowed. */
 void fsmeta_delta_output_abort(struct fsmeta_delta_output *output);

@@ -330,6 +330,7 @@ struct fsmeta_stream_output {
 struct fsmeta_delta_output {
 	struct fsmeta_delta_writer *writer;
 	struct place place;
+	struct fsmeta_delta_summary summary;
 };
 
 /** Only a stream may be replaced. */
@@ -419,20 +420,20 @@ static int write_source(
 	return code;
 }
 
-/** Makes it durable and visible, with `json` as source.json. */
-static int place_commit(
+/** Makes it durable, with `json` as source.json. */
+static int place_sync(
     struct place *place, const struct fsmeta_buffer *json, struct fsmeta_error *error)
 {
-	int code;
+	int code = sync_and_close(&place->fd, place->replace.path, error);
 
-	if (place->is_stdout)
-		return 0;
-	code = sync_and_close(&place->fd, place->replace.path, error);
-	if (!code)
-		code = write_source(place, json, error);
-	if (code)
-		return code;
-	code = fsmeta_replace_commit(&place->replace, error);
+	return code ? code : write_source(place, json, error);
+}
+
+/** Makes it visible. */
+static int place_publish(struct place *place, struct fsmeta_error *error)
+{
+	int code = fsmeta_replace_commit(&place->replace, error);
+
 	place->replace = (struct fsmeta_replace){.fd = -1};
 	return code;
 }
@@ -472,8 +473,11 @@ int fsmeta_stream_output_commit(struct fsmeta_stream_output *output,
 	int code;
 
 	code = fsmeta_stream_writer_finish(output->writer, summary, &json, error);
-	if (!code)
-		code = place_commit(&output->place, &json, error);
+	if (!code && !output->place.is_stdout) {
+		code = place_sync(&output->place, &json, error);
+		if (!code)
+			code = place_publish(&output->place, error);
+	}
 	fsmeta_buffer_release(&json);
 	fsmeta_stream_output_abort(output);
 	return code;
@@ -515,18 +519,32 @@ struct fsmeta_delta_writer *fsmeta_delta_output_writer(struct fsmeta_delta_outpu
 	return output->writer;
 }
 
-int fsmeta_delta_output_commit(struct fsmeta_delta_output *output,
-    const struct fsmeta_batch_source *source, struct fsmeta_delta_summary *summary,
-    struct fsmeta_error *error)
+int fsmeta_delta_output_prepare(struct fsmeta_delta_output *output,
+    const struct fsmeta_batch_source *source, struct fsmeta_error *error)
 {
 	struct fsmeta_buffer json = {0};
-	int code = fsmeta_batch_source_to_json(&json, source, error);
+	int code;
 
+	if (output->place.is_stdout)
+		return 0;
+	code = fsmeta_batch_source_to_json(&json, source, error);
 	if (!code)
-		code = fsmeta_delta_writer_finish(output->writer, summary, error);
+		code = fsmeta_delta_writer_finish(output->writer, &output->summary, error);
 	if (!code)
-		code = place_commit(&output->place, &json, error);
+		code = place_sync(&output->place, &json, error);
 	fsmeta_buffer_release(&json);
+	return code;
+}
+
+int fsmeta_delta_output_commit(struct fsmeta_delta_output *output,
+    struct fsmeta_delta_summary *summary, struct fsmeta_error *error)
+{
+	int code = output->place.is_stdout
+		       ? fsmeta_delta_writer_finish(output->writer, &output->summary, error)
+		       : place_publish(&output->place, error);
+
+	if (summary)
+		*summary = output->summary;
 	fsmeta_delta_output_abort(output);
 	return code;
 }

@@ -194,7 +194,21 @@ struct section {
 	struct section_sink sink;
 };
 
-static int compare_generations(struct section *section, struct fsmeta_db *db, uint64_t base,
+/** Where sections come from. */
+struct sender {
+	struct fsmeta_db *db;
+	/** Finished and not committed: what it wrote is sent too.  NULL = none. */
+	struct fsmeta_db_update *update;
+};
+
+static int open_generation(struct fsmeta_cursor **out, const struct sender *sender, uint64_t number,
+    const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
+{
+	return sender->update ? fsmeta_db_update_cursor(out, sender->update, number, options, error)
+			      : fsmeta_db_cursor(out, sender->db, number, options, error);
+}
+
+static int compare_generations(struct section *section, const struct sender *sender, uint64_t base,
     uint64_t number, struct fsmeta_error *error)
 {
 	struct fsmeta_diff_options options = {
@@ -203,16 +217,17 @@ static int compare_generations(struct section *section, struct fsmeta_db *db, ui
 	    .stop = &fsmeta_stop_signal,
 	};
 	struct fsmeta_db_cursor_options cursor_options = {.stop = &fsmeta_stop_signal};
-	int code = fsmeta_db_cursor(&section->before, db, base, &cursor_options, error);
+	int code = open_generation(&section->before, sender, base, &cursor_options, error);
 
 	if (!code)
-		code = fsmeta_db_cursor(&section->after, db, number, &cursor_options, error);
+		code = open_generation(&section->after, sender, number, &cursor_options, error);
 	if (!code)
 		code = fsmeta_diff_run(
 		    &section->diff, section->before, section->after, &options, error);
 	if (!code)
-		code = fsmeta_db_folders_new(&section->sink.folders, db, number, error);
-	return code ? code : fsmeta_db_unknown_places(&section->sink.places, db, number, error);
+		code = fsmeta_db_folders_new(&section->sink.folders, sender->db, number, error);
+	return code ? code
+		    : fsmeta_db_unknown_places(&section->sink.places, sender->db, number, error);
 }
 
 static int write_changes(
@@ -255,7 +270,7 @@ static void section_release(struct section *section)
 	fsmeta_db_generation_release(&section->base);
 }
 
-static int write_section(struct fsmeta_db *db, uint64_t base, uint64_t number,
+static int write_section(const struct sender *sender, uint64_t base, uint64_t number,
     struct fsmeta_delta_writer *writer, struct fsmeta_error *error)
 {
 	struct section section = {0};
@@ -263,11 +278,11 @@ static int write_section(struct fsmeta_db *db, uint64_t base, uint64_t number,
 
 	fsmeta_path_stack_init(&section.sink.named);
 	fsmeta_batch_source_init(&section.generation.source);
-	code = fsmeta_db_generation(db, base, &section.base, error);
+	code = fsmeta_db_generation(sender->db, base, &section.base, error);
 	if (!code)
-		code = fsmeta_db_generation(db, number, &section.generation, error);
+		code = fsmeta_db_generation(sender->db, number, &section.generation, error);
 	if (!code)
-		code = compare_generations(&section, db, base, number, error);
+		code = compare_generations(&section, sender, base, number, error);
 	if (!code)
 		code = write_changes(&section, writer, error);
 	section_release(&section);
@@ -295,20 +310,19 @@ static int note_kept(const struct fsmeta_db_generation *generation, void *payloa
 	    &kept->numbers, &generation->number, sizeof(generation->number));
 }
 
-static int write_sections(struct fsmeta_db *db, const uint64_t *numbers, size_t count,
+static int write_sections(const struct sender *sender, const uint64_t *numbers, size_t count,
     struct fsmeta_delta_writer *writer, struct fsmeta_error *error)
 {
 	int code = 0;
 
 	for (size_t i = 1; i < count && !code; i++)
-		code = write_section(db, numbers[i - 1], numbers[i], writer, error);
+		code = write_section(sender, numbers[i - 1], numbers[i], writer, error);
 	return code;
 }
 
 /** source.json: the newest generation, and where the delta starts from. */
-static int commit(struct fsmeta_db *db, const uint64_t *numbers, size_t count,
-    struct fsmeta_delta_output *output, struct fsmeta_delta_summary *summary,
-    struct fsmeta_error *error)
+static int prepare(struct fsmeta_db *db, const uint64_t *numbers, size_t count,
+    struct fsmeta_delta_output *output, struct fsmeta_error *error)
 {
 	struct fsmeta_db_generation first, last;
 	int code = fsmeta_db_generation(db, numbers[0], &first, error);
@@ -321,24 +335,25 @@ static int commit(struct fsmeta_db *db, const uint64_t *numbers, size_t count,
 		last.source.base_generation = first.number;
 		last.source.has_base_state_digest = true;
 		last.source.base_state_digest = first.source.state_digest;
-		code = fsmeta_delta_output_commit(output, &last.source, summary, error);
-	} else {
-		fsmeta_delta_output_abort(output);
+		code = fsmeta_delta_output_prepare(output, &last.source, error);
 	}
 	fsmeta_db_generation_release(&first);
 	fsmeta_db_generation_release(&last);
 	return code;
 }
 
-int fsmeta_delta_export(struct fsmeta_db *db, uint64_t since, uint64_t until, const char *path,
-    struct fsmeta_delta_summary *summary, struct fsmeta_error *error)
+int fsmeta_delta_prepare(struct fsmeta_delta_output **out, struct fsmeta_db *db,
+    struct fsmeta_db_update *update, uint64_t since, uint64_t until, const char *path,
+    struct fsmeta_error *error)
 {
+	const struct sender sender = {.db = db, .update = update};
 	struct kept kept = {.since = since, .until = until};
 	struct fsmeta_delta_output *output = NULL;
 	const uint64_t *numbers;
 	size_t count;
 	int code = fsmeta_db_each_generation(db, error, note_kept, &kept);
 
+	*out = NULL;
 	if (code == FSMETA_E_MEMORY)
 		code = fsmeta_error_set_memory(error, action);
 	numbers = (const uint64_t *)(const void *)kept.numbers.data;
@@ -352,15 +367,25 @@ int fsmeta_delta_export(struct fsmeta_db *db, uint64_t since, uint64_t until, co
 	if (!code)
 		code = fsmeta_delta_output_new(&output, path, since, numbers[count - 1], error);
 	if (!code)
-		code =
-		    write_sections(db, numbers, count, fsmeta_delta_output_writer(output), error);
-	if (!code) {
-		code = commit(db, numbers, count, output, summary, error);
-		output = NULL;
-	}
-	fsmeta_delta_output_abort(output);
+		code = write_sections(
+		    &sender, numbers, count, fsmeta_delta_output_writer(output), error);
+	if (!code)
+		code = prepare(db, numbers, count, output, error);
+	if (code)
+		fsmeta_delta_output_abort(output);
+	else
+		*out = output;
 	fsmeta_buffer_release(&kept.numbers);
 	return code;
+}
+
+int fsmeta_delta_export(struct fsmeta_db *db, uint64_t since, uint64_t until, const char *path,
+    struct fsmeta_delta_summary *summary, struct fsmeta_error *error)
+{
+	struct fsmeta_delta_output *output;
+	int code = fsmeta_delta_prepare(&output, db, NULL, since, until, path, error);
+
+	return code ? code : fsmeta_delta_output_commit(output, summary, error);
 }
 
 /* ---- importing ----------------------------------------------------------- */

@@ -22,6 +22,15 @@ int fsmeta_delta_export(struct fsmeta_db *db, uint64_t since, uint64_t until, co
     struct fsmeta_delta_summary *summary, struct fsmeta_error *error);
 
 /**
+ * The same, all but giving it its name: fsmeta_delta_output_commit() does that.  With an
+ * `update` that is finished (else NULL) its generation is one of them, before it is
+ * committed.
+ */
+int fsmeta_delta_prepare(struct fsmeta_delta_output **out, struct fsmeta_db *db,
+    struct fsmeta_db_update *update, uint64_t since, uint64_t until, const char *path,
+    struct fsmeta_error *error);
+
+/**
  * Applies all sections in one transaction; *out (initialised here on success, to be
  * released) is the newest generation.  On failure the database is unchanged.
  */

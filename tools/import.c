@@ -14,6 +14,7 @@ enum option_key {
 	OPTION_PROGRESS = 0x100,
 	OPTION_ACCEPT_EMPTY,
 	OPTION_ACCEPT_OTHER_FILESYSTEM,
+	OPTION_ACCEPT_REMOVED,
 	OPTION_MAX_REMOVED,
 };
 
@@ -30,8 +31,12 @@ static const struct argp_option options[] = {
 	"Believe an empty tree although the newest generation is not", 1},
     {"accept-other-filesystem", OPTION_ACCEPT_OTHER_FILESYSTEM, NULL, 0,
 	"Believe that the tree lies on another file system than before", 1},
+    {"accept-removed", OPTION_ACCEPT_REMOVED, NULL, 0,
+	"Believe, this once, that however many entries are gone", 1},
     {"max-removed", OPTION_MAX_REMOVED, "PERCENT", 0,
-	"Refuse when more of at least 1,000 entries are gone (default 50%; 100% = off)", 1},
+	"Refuse when more of at least 1,000 entries are gone, now and from then on (at first 50%; "
+	"100% = off)",
+	1},
     {"progress", OPTION_PROGRESS, "WHEN", 0, "auto (default), always or never", 2},
     {"quiet", 'q', NULL, 0, "No closing line", 2},
     {0},
@@ -48,7 +53,11 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case OPTION_ACCEPT_OTHER_FILESYSTEM:
 		arguments->update.accept_other_filesystem = true;
 		return 0;
+	case OPTION_ACCEPT_REMOVED:
+		arguments->update.accept_removed = true;
+		return 0;
 	case OPTION_MAX_REMOVED:
+		arguments->update.has_max_removed = true;
 		if (!fsmeta_percent_parse(&arguments->update.max_removed_percent, text))
 			argp_error(
 			    state, "--max-removed: '%s' is no percentage from 0%% to 100%%", text);

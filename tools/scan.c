@@ -1,8 +1,12 @@
 /*
  * fsmeta scan: a live tree into a stream, a database, or both in one pass.
  *
- *     live tree ── progress ── tee ──► update (database)
- *                               └────► stream writer
+ *     live tree ── progress ── tee ──► update (database) ── commit
+ *                               └────► stream writer ──────┘  │
+ *                                      delta ──── prepared ───┴── named
+ *
+ * What is written beside a database is on the disk before that commits, and a delta
+ * gets its name after it: docs/decisions/0003.
  */
 #include "base/path.h"
 #include "format/stream.h"
@@ -35,6 +39,7 @@ enum option_key {
 	OPTION_PROGRESS,
 	OPTION_ACCEPT_EMPTY,
 	OPTION_ACCEPT_OTHER_FILESYSTEM,
+	OPTION_ACCEPT_REMOVED,
 	OPTION_MAX_REMOVED,
 };
 
@@ -78,8 +83,12 @@ static const struct argp_option options[] = {
 	"Believe that DIR is empty although the newest generation is not", 3},
     {"accept-other-filesystem", OPTION_ACCEPT_OTHER_FILESYSTEM, NULL, 0,
 	"Believe that DIR lies on another file system than before", 3},
+    {"accept-removed", OPTION_ACCEPT_REMOVED, NULL, 0,
+	"Believe, this once, that however many entries are gone", 3},
     {"max-removed", OPTION_MAX_REMOVED, "PERCENT", 0,
-	"Refuse when more of at least 1,000 entries are gone (default 50%; 100% = off)", 3},
+	"Refuse when more of at least 1,000 entries are gone, now and from then on (at first 50%; "
+	"100% = off)",
+	3},
     {"progress", OPTION_PROGRESS, "WHEN", 0, "auto (default), always or never", 4},
     {"quiet", 'q', NULL, 0, "No closing line", 4},
     {0},
@@ -195,7 +204,11 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case OPTION_ACCEPT_OTHER_FILESYSTEM:
 		arguments->update.accept_other_filesystem = true;
 		return 0;
+	case OPTION_ACCEPT_REMOVED:
+		arguments->update.accept_removed = true;
+		return 0;
 	case OPTION_MAX_REMOVED:
+		arguments->update.has_max_removed = true;
 		if (!fsmeta_percent_parse(&arguments->update.max_removed_percent, text))
 			argp_error(
 			    state, "--max-removed: '%s' is no percentage from 0%% to 100%%", text);
@@ -274,13 +287,14 @@ struct scan_state {
 	struct fsmeta_cursor *cursor;
 	struct fsmeta_stream_output *output;
 	struct fsmeta_stream_summary stream;
+	struct fsmeta_delta_output *delta;
+	struct fsmeta_delta_summary delta_summary;
 	bool has_generation;
 	struct fsmeta_db_generation generation;
 };
 
-static int commit_stream(void *payload, struct fsmeta_error *error)
+static int commit_stream(struct scan_state *state, struct fsmeta_error *error)
 {
-	struct scan_state *state = payload;
 	struct fsmeta_stream_output *output = state->output;
 
 	state->output = NULL;
@@ -300,27 +314,50 @@ static int check_delta_base(struct scan_state *state, struct fsmeta_error *error
 }
 
 /**
- * The delta is made from the two generations once the new one is in, so that it is
- * what export --since writes.  Where it fails, that can be asked for it again.
+ * Makes the delta within the transaction, so that it is what export --since will write, and
+ * a full disk leaves the database as it was.
  */
-static int write_delta(struct scan_state *state, struct fsmeta_error *error)
+static int prepare_delta(
+    struct scan_state *state, struct fsmeta_db_update *update, struct fsmeta_error *error)
 {
-	const struct scan_arguments *arguments = state->arguments;
-	struct fsmeta_delta_summary summary;
-	uint64_t base = state->generation.base, number = state->generation.number;
-	int status =
-	    fsmeta_delta_export(state->db, base, number, arguments->delta, &summary, error);
+	struct fsmeta_db_generation generation;
+	uint64_t number;
+	int status = fsmeta_db_newest(state->db, &number, error);
 
-	if (status < 0) {
-		fsmeta_note(arguments->db,
+	if (status < 0)
+		return status;
+	status = fsmeta_db_generation(state->db, number, &generation, error);
+	if (status < 0)
+		return status;
+	status = fsmeta_delta_prepare(&state->delta, state->db, update, generation.base, number,
+	    state->arguments->delta, error);
+	fsmeta_db_generation_release(&generation);
+	return status;
+}
+
+static int before_commit(void *payload, struct fsmeta_db_update *update, struct fsmeta_error *error)
+{
+	struct scan_state *state = payload;
+	int status = state->arguments->delta ? prepare_delta(state, update, error) : 0;
+
+	return status < 0 ? status : commit_stream(state, error);
+}
+
+/** Gives the delta its name, now that the generation that it leads to is in. */
+static int commit_delta(struct scan_state *state, struct fsmeta_error *error)
+{
+	struct fsmeta_delta_output *output = state->delta;
+	int status = 0;
+
+	state->delta = NULL;
+	if (output)
+		status = fsmeta_delta_output_commit(output, &state->delta_summary, error);
+	if (status < 0)
+		fsmeta_note(state->arguments->db,
 		    "note: generation %" PRIu64 " is in; export --since %" PRIu64
 		    " writes its delta",
-		    number, base);
-		return status;
-	}
-	if (!arguments->quiet)
-		fsmeta_print_delta_summary(arguments->delta, base, number, &summary);
-	return 0;
+		    state->generation.number, state->generation.base);
+	return status;
 }
 
 static int open_outputs(struct scan_state *state, struct fsmeta_error *error)
@@ -379,12 +416,12 @@ static int read_tree(struct scan_state *state, struct fsmeta_error *error)
 		status = drain(state->cursor, error);
 		return status < 0 ? status : commit_stream(state, error);
 	}
-	update.before_commit = commit_stream;
+	update.before_commit = before_commit;
 	update.before_commit_payload = state;
 	status = fsmeta_update_database(
 	    &state->generation, state->db, state->arguments->db, state->cursor, &update, error);
 	state->has_generation = status >= 0;
-	return status;
+	return status < 0 ? status : commit_delta(state, error);
 }
 
 static void print_summary(const struct scan_state *state)
@@ -399,6 +436,9 @@ static void print_summary(const struct scan_state *state)
 		    arguments->output, state->cursor->source, &state->stream, true);
 	if (state->has_generation)
 		fsmeta_print_generation_summary(arguments->db, &state->generation);
+	if (arguments->delta)
+		fsmeta_print_delta_summary(arguments->delta, state->generation.base,
+		    state->generation.number, &state->delta_summary);
 }
 
 /**
@@ -452,13 +492,12 @@ int fsmeta_command_scan(int argc, char **argv)
 		status =
 		    state.cursor->source->unreadable.total ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
 	}
-	if (status >= 0 && arguments.delta && write_delta(&state, &error) < 0)
-		status = -1;
 	if (status < 0)
 		status = fsmeta_report(&error);
 	if (state.has_generation)
 		fsmeta_db_generation_release(&state.generation);
 	fsmeta_stream_output_abort(state.output);
+	fsmeta_delta_output_abort(state.delta);
 	fsmeta_cursor_close(state.cursor);
 	fsmeta_db_close(state.db);
 	fsmeta_hidden_release(&state.hidden);

@@ -54,22 +54,22 @@ static int guard_filesystem(const struct fsmeta_db_generation *base,
 
 static int guard_removed(const struct fsmeta_db_generation *base,
     const struct fsmeta_cursor *cursor, const struct fsmeta_diff_counts *counts,
-    const struct fsmeta_update_options *options, struct fsmeta_error *error)
+    const struct fsmeta_update_options *options, double limit, struct fsmeta_error *error)
 {
 	uint64_t before = base->source.totals.entries;
 	uint64_t removed = counts->kinds[FSMETA_CHANGE_REMOVED];
 	double percent;
 
-	if (before < GUARD_MIN_ENTRIES || options->max_removed_percent >= 100)
+	if (before < GUARD_MIN_ENTRIES || options->accept_removed || limit >= 100)
 		return 0;
 	percent = 100.0 * (double)removed / (double)before;
-	if (percent <= options->max_removed_percent)
+	if (percent <= limit)
 		return 0;
 	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label,
 	    "comparing with the newest generation",
 	    "%" PRIu64 " of %" PRIu64 " entries are gone (%.0f%%, more than %g%%); "
-	    "--max-removed 100%% takes it as it is",
-	    removed, before, percent, options->max_removed_percent);
+	    "--accept-removed takes it as it is, this once",
+	    removed, before, percent, limit);
 }
 
 /* ---- the two ways in ----------------------------------------------------- */
@@ -77,10 +77,15 @@ static int guard_removed(const struct fsmeta_db_generation *base,
 static int commit(struct fsmeta_db_generation *out, struct fsmeta_db_update *update,
     const struct fsmeta_update_options *options, struct fsmeta_error *error)
 {
-	int status = options->before_commit
-			 ? options->before_commit(options->before_commit_payload, error)
-			 : 0;
+	int status = 0;
 
+	if (options->has_max_removed)
+		status =
+		    fsmeta_db_update_keep_max_removed(update, options->max_removed_percent, error);
+	if (status >= 0)
+		status = fsmeta_db_update_finish(update, error);
+	if (status >= 0 && options->before_commit)
+		status = options->before_commit(options->before_commit_payload, update, error);
 	if (status < 0) {
 		fsmeta_db_update_abort(update);
 		return status;
@@ -130,12 +135,16 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 	struct fsmeta_db_update *update = NULL;
 	struct fsmeta_cursor *before = NULL;
 	struct fsmeta_diff *diff = NULL;
+	double limit = options->max_removed_percent;
 	int status;
 
 	status = fsmeta_db_generation(db, number, &base, error);
 	if (status < 0)
 		return status;
-	status = fsmeta_db_cursor(&before, db, number, NULL, error);
+	if (!options->has_max_removed)
+		status = fsmeta_db_max_removed(db, &limit, error);
+	if (status >= 0)
+		status = fsmeta_db_cursor(&before, db, number, NULL, error);
 	if (status >= 0)
 		status = fsmeta_diff_run(&diff, before, cursor, &diff_options, error);
 	/* Its identity first: what the guards say of another source means nothing. */
@@ -146,7 +155,8 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 	if (status >= 0)
 		status = guard_empty(&base, cursor, fsmeta_diff_get_counts(diff), options, error);
 	if (status >= 0)
-		status = guard_removed(&base, cursor, fsmeta_diff_get_counts(diff), options, error);
+		status = guard_removed(
+		    &base, cursor, fsmeta_diff_get_counts(diff), options, limit, error);
 	if (status >= 0)
 		status = fsmeta_diff_replay(diff, fsmeta_db_update_sink(update), error);
 	if (status >= 0) {

@@ -17,15 +17,24 @@ struct fsmeta_update_options {
 	bool accept_empty;
 	/** Accept a root on another file system than before, by UUID. */
 	bool accept_other_filesystem;
-	/** Most entries that may go, in per cent of what was there; 100 = any. */
+	/** Accept this once whatever went. */
+	bool accept_removed;
+	/**
+	 * Most entries that may go, in per cent of what was there; 100 = any.  Where
+	 * `has_max_removed` it is kept with the new generation and holds from then on;
+	 * else what was kept holds, and this where nothing was.
+	 */
+	bool has_max_removed;
 	double max_removed_percent;
 	size_t spool_bytes;
 	/**
-	 * Called when everything has been read and accepted, right before the
-	 * database commits: what is written in the same pass is made durable here,
-	 * and its failure leaves the database as it was.  May be NULL.
+	 * Called when everything has been read, accepted and, but for the first
+	 * generation, written (fsmeta_db_update_finish()), right before the database
+	 * commits: what is written in the same pass is made durable here, and its
+	 * failure leaves the database as it was.  May be NULL.
 	 */
-	int (*before_commit)(void *payload, struct fsmeta_error *error);
+	int (*before_commit)(
+	    void *payload, struct fsmeta_db_update *update, struct fsmeta_error *error);
 	void *before_commit_payload;
 };
 
