@@ -15,6 +15,7 @@
 
 #include "base/path.h"
 #include "tests/support/model_tree.h"
+#include "tests/support/naive_diff.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -33,49 +34,6 @@ static bool one_in(struct model *model, uint64_t limit)
 }
 
 /* ---- the scope of a scan --------------------------------------------------- */
-
-bool model_is_asked_for(const struct fsmeta_batch_source *source, const char *path, size_t length)
-{
-	const struct fsmeta_string_list *list = &source->subtrees;
-
-	for (size_t i = 0; i < list->count; i++)
-		if (fsmeta_path_is_within(path, length, list->items[i], list->lengths[i]) ||
-		    fsmeta_path_is_within(list->items[i], list->lengths[i], path, length))
-			return true;
-	return list->count == 0;
-}
-
-/** Patterns of the model are "/the/whole/path" or "name", and either with "/" behind. */
-static bool pattern_names(const char *pattern, const char *path, size_t length, bool is_folder)
-{
-	size_t pattern_length = strlen(pattern);
-
-	if (pattern[pattern_length - 1] == '/') {
-		if (!is_folder)
-			return false;
-		pattern_length--;
-	}
-	if (*pattern == '/') {
-		pattern++;
-		pattern_length--;
-	} else {
-		size_t name = fsmeta_path_name_offset(path, length);
-
-		path += name;
-		length -= name;
-	}
-	return length == pattern_length && memcmp(path, pattern, length) == 0;
-}
-
-bool model_is_excluded(const struct fsmeta_batch_source *source, const char *path, size_t length,
-    enum fsmeta_type type)
-{
-	for (size_t i = 0; i < source->excludes.count && length; i++)
-		if (pattern_names(
-			source->excludes.items[i], path, length, type == FSMETA_TYPE_FOLDER))
-			return true;
-	return false;
-}
 
 static void add_string(struct fsmeta_batch_source *source, struct fsmeta_string_list *list,
     const char *text, size_t length)
@@ -114,7 +72,7 @@ static bool is_contradiction(
 {
 	for (size_t end = 1; end <= length; end++)
 		if ((end == length || path[end] == '/') &&
-		    model_is_excluded(source, path, end, FSMETA_TYPE_FOLDER))
+		    naive_is_excluded(source, path, end, FSMETA_TYPE_FOLDER))
 			return true;
 	return false;
 }
@@ -290,8 +248,8 @@ static void scan(struct model *model, struct model_generation *generation)
 		const struct fsmeta_entry *entry = &node->entry;
 		size_t end = model_end_of(&model->world, at);
 
-		if (!model_is_asked_for(source, entry->path, entry->path_length) ||
-		    model_is_excluded(source, entry->path, entry->path_length, entry->type) ||
+		if (!naive_is_asked_for(source, entry->path, entry->path_length) ||
+		    naive_is_excluded(source, entry->path, entry->path_length, entry->type) ||
 		    is_lost(model, entry)) {
 			at = end;
 			continue;
@@ -351,9 +309,9 @@ static enum fate fate_of(const struct model_nodes *old, const struct model_gener
 		seen = find_seen(new, entry->path, end);
 		if (!seen && hides)
 			return HIDDEN;
-		if (!seen && !model_is_asked_for(&new->source, entry->path, end))
+		if (!seen && !naive_is_asked_for(&new->source, entry->path, end))
 			return NOT_ASKED;
-		if (!seen && model_is_excluded(&new->source, entry->path, end, was->entry.type))
+		if (!seen && naive_is_excluded(&new->source, entry->path, end, was->entry.type))
 			return EXCLUDED;
 		if (!seen || seen->type != was->entry.type || end == entry->path_length)
 			return GONE;

@@ -157,13 +157,6 @@ struct fsmeta_entry model_entry(
 /** Name of a file system: its UUID. */
 const char *model_filesystem(uint32_t number);
 
-/** Whether the scan was asked about this path, or the way to what it was asked for leads there. */
-bool model_is_asked_for(const struct fsmeta_batch_source *source, const char *path, size_t length);
-
-/** Whether the scan's excludes name this very entry. */
-bool model_is_excluded(const struct fsmeta_batch_source *source, const char *path, size_t length,
-    enum fsmeta_type type);
-
 /* ---- with a database (model_db.c) ---------------------------------------- */
 
 /** How a generation gets into a database. */

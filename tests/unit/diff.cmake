@@ -1,2 +1,2 @@
 fsmeta_unit_test(test_diff_change_spool test_diff_change_spool.c LINKS fsmeta_diff)
-fsmeta_unit_test(test_diff_merge test_diff_merge.c LINKS fsmeta_diff)
+fsmeta_unit_test(test_diff_merge test_diff_merge.c LINKS fsmeta_test_diff)

@@ -1,13 +1,10 @@
 /*
- * The merge against a naive diff of two sorted arrays, on seeded random pairs of
- * trees, and by hand where a case deserves to be read.
- *
- * The naive diff looks every path up on both sides, climbs to the nearest folder
- * that the newer side has to judge an absence, and counts totals by prefix.  It
- * knows nothing of frames, look-ahead or runs.
+ * The merge against the naive diff of two sorted arrays (tests/support/naive_diff.h),
+ * on seeded random pairs of trees, and by hand where a case deserves to be read.
  */
 #include "base/path.h"
 #include "diff/diff.h"
+#include "tests/support/naive_diff.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -17,6 +14,11 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+static void fail_with(const char *text)
+{
+	fail_msg("%s", text);
+}
 
 /* ---- chance ----------------------------------------------------------- */
 
@@ -46,72 +48,14 @@ static bool one_in(struct chance *chance, unsigned limit)
 
 /* ---- trees ------------------------------------------------------------ */
 
-struct tree {
-	struct fsmeta_entry *entries;
-	size_t count;
-	size_t capacity;
-	struct fsmeta_arena arena;
-	struct fsmeta_batch_source source;
-};
-
-static void tree_init(struct tree *tree)
-{
-	memset(tree, 0, sizeof(*tree));
-	fsmeta_batch_source_init(&tree->source);
-	tree->source.field_mask = FSMETA_FIELDS_KNOWN;
-}
-
 /** A tree on the one file system that all trees made by hand are on. */
-static void tree_init_by_hand(struct tree *tree)
+static void tree_init_by_hand(struct naive_tree *tree)
 {
 	uint32_t index;
 
-	tree_init(tree);
+	naive_tree_init(tree);
 	assert_int_equal(
 	    fsmeta_batch_source_add_filesystem(&tree->source, "u-0", "ext4", "", &index), 0);
-}
-
-static void tree_release(struct tree *tree)
-{
-	free(tree->entries);
-	fsmeta_arena_release(&tree->arena);
-	fsmeta_batch_source_release(&tree->source);
-}
-
-static struct fsmeta_entry *tree_add(struct tree *tree, const struct fsmeta_entry *entry)
-{
-	struct fsmeta_entry *copy;
-
-	if (tree->count == tree->capacity) {
-		tree->capacity = tree->capacity ? tree->capacity * 2 : 64;
-		tree->entries = reallocarray(tree->entries, tree->capacity, sizeof(*tree->entries));
-		assert_non_null(tree->entries);
-	}
-	copy = &tree->entries[tree->count++];
-	*copy = *entry;
-	copy->path = fsmeta_arena_copy(&tree->arena, entry->path, entry->path_length);
-	assert_non_null(copy->path);
-	return copy;
-}
-
-static const struct fsmeta_entry *tree_find(
-    const struct tree *tree, const char *path, size_t length)
-{
-	size_t low = 0, high = tree->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct fsmeta_entry *entry = &tree->entries[middle];
-		int order = fsmeta_path_compare(entry->path, entry->path_length, path, length);
-
-		if (order == 0)
-			return entry;
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
 }
 
 /** A file whose every field is known; `value` makes it differ from others. */
@@ -136,14 +80,14 @@ static struct fsmeta_entry make_entry(const char *path, enum fsmeta_type type, u
 	return entry;
 }
 
-static void add(struct tree *tree, const char *path, enum fsmeta_type type, unsigned value)
+static void add(struct naive_tree *tree, const char *path, enum fsmeta_type type, unsigned value)
 {
 	struct fsmeta_entry entry = make_entry(path, type, value);
 
-	tree_add(tree, &entry);
+	naive_tree_add(tree, &entry);
 }
 
-static struct fsmeta_entry *last(struct tree *tree)
+static struct fsmeta_entry *last(struct naive_tree *tree)
 {
 	return &tree->entries[tree->count - 1];
 }
@@ -203,7 +147,7 @@ static enum fsmeta_type random_type(struct chance *chance, uint32_t depth)
 }
 
 /** Appends a random tree below `folder`, in canonical order by construction. */
-static void grow(struct chance *chance, struct tree *tree, const char *folder, uint32_t depth)
+static void grow(struct chance *chance, struct naive_tree *tree, const char *folder, uint32_t depth)
 {
 	for (size_t i = 0; i < NAME_COUNT && tree->count < MOST_ENTRIES; i++) {
 		struct fsmeta_entry entry = {.type = random_type(chance, depth)};
@@ -215,46 +159,40 @@ static void grow(struct chance *chance, struct tree *tree, const char *folder, u
 		entry.path = path;
 		entry.path_length = strlen(path);
 		randomise_fields(chance, &entry);
-		tree_add(tree, &entry);
+		naive_tree_add(tree, &entry);
 		if (entry.type == FSMETA_TYPE_FOLDER && depth < 6)
 			grow(chance, tree, path, depth + 1);
 	}
 }
 
-static void make_random_tree(struct chance *chance, struct tree *tree)
+static void make_random_tree(struct chance *chance, struct naive_tree *tree)
 {
 	struct fsmeta_entry root = {.path = "", .type = FSMETA_TYPE_FOLDER};
 
-	tree_init(tree);
+	naive_tree_init(tree);
 	randomise_fields(chance, &root);
-	tree_add(tree, &root);
+	naive_tree_add(tree, &root);
 	grow(chance, tree, "", 0);
 }
 
-static bool is_below(const struct fsmeta_entry *entry, const struct fsmeta_entry *folder)
-{
-	return entry->path_length > folder->path_length &&
-	       fsmeta_path_is_within(
-		   entry->path, entry->path_length, folder->path, folder->path_length);
-}
-
 /** A copy of `from` in which much or little happened. */
-static void make_mutated_tree(struct chance *chance, struct tree *tree, const struct tree *from)
+static void make_mutated_tree(
+    struct chance *chance, struct naive_tree *tree, const struct naive_tree *from)
 {
 	const struct fsmeta_entry *gone = NULL;
 	unsigned quiet = 1 + below(chance, 12);
 
-	tree_init(tree);
+	naive_tree_init(tree);
 	for (size_t i = 0; i < from->count; i++) {
 		struct fsmeta_entry *entry;
 
-		if (gone && is_below(&from->entries[i], gone))
+		if (gone && naive_is_below(&from->entries[i], gone))
 			continue;
 		if (i && one_in(chance, 8 * quiet)) {
 			gone = &from->entries[i];
 			continue;
 		}
-		entry = tree_add(tree, &from->entries[i]);
+		entry = naive_tree_add(tree, &from->entries[i]);
 		if (i && one_in(chance, 10 * quiet)) {
 			entry->type = random_type(chance, 9);
 			randomise_fields(chance, entry);
@@ -266,7 +204,7 @@ static void make_mutated_tree(struct chance *chance, struct tree *tree, const st
 }
 
 /** Takes out the entries for which `leaves` says so. */
-static void tree_filter(struct tree *tree, const bool *out)
+static void tree_filter(struct naive_tree *tree, const bool *out)
 {
 	size_t kept = 0;
 
@@ -277,7 +215,7 @@ static void tree_filter(struct tree *tree, const bool *out)
 }
 
 /** Some entries could not be read, some folders are on other file systems. */
-static void hide_some(struct chance *chance, struct tree *tree, bool carries)
+static void hide_some(struct chance *chance, struct naive_tree *tree, bool carries)
 {
 	bool out[MOST_ENTRIES + 1] = {false};
 
@@ -296,7 +234,8 @@ static void hide_some(struct chance *chance, struct tree *tree, bool carries)
 			if (entry->type != FSMETA_TYPE_FOLDER || one_in(chance, 4))
 				entry->fields &= (uint32_t)next_random(chance);
 		}
-		for (size_t j = i + 1; j < tree->count && is_below(&tree->entries[j], entry); j++) {
+		for (size_t j = i + 1; j < tree->count && naive_is_below(&tree->entries[j], entry);
+		     j++) {
 			if (carries)
 				tree->entries[j].unknown_since = one_in(chance, 3) ? 0 : 7;
 			else if (partial == 0)
@@ -308,32 +247,20 @@ static void hide_some(struct chance *chance, struct tree *tree, bool carries)
 	/* Nothing stands without its folder. */
 	for (size_t i = 0; i < tree->count; i++)
 		for (size_t j = i + 1; out[i] && j < tree->count; j++)
-			if (is_below(&tree->entries[j], &tree->entries[i]))
+			if (naive_is_below(&tree->entries[j], &tree->entries[i]))
 				out[j] = true;
 	tree_filter(tree, out);
 }
 
-/** True where the path is in a sub-tree of the source, or on the way to one. */
-static bool naive_in_scope(
-    const struct fsmeta_batch_source *source, const char *path, size_t length)
-{
-	const struct fsmeta_string_list *list = &source->subtrees;
-
-	for (size_t i = 0; i < list->count; i++)
-		if (fsmeta_path_is_within(path, length, list->items[i], list->lengths[i]) ||
-		    fsmeta_path_is_within(list->items[i], list->lengths[i], path, length))
-			return true;
-	return list->count == 0;
-}
-
 /** Makes `tree` what a scan of one to three sub-trees would have shown. */
-static void look_at_subtrees(struct chance *chance, struct tree *tree, const struct tree *other)
+static void look_at_subtrees(
+    struct chance *chance, struct naive_tree *tree, const struct naive_tree *other)
 {
 	bool out[MOST_ENTRIES + 1] = {false};
 	unsigned count = 1 + below(chance, 3);
 
 	for (unsigned i = 0; i < count; i++) {
-		const struct tree *from = one_in(chance, 2) ? tree : other;
+		const struct naive_tree *from = one_in(chance, 2) ? tree : other;
 		const struct fsmeta_entry *entry =
 		    &from->entries[below(chance, (unsigned)from->count)];
 
@@ -342,45 +269,13 @@ static void look_at_subtrees(struct chance *chance, struct tree *tree, const str
 		    0);
 	}
 	for (size_t i = 0; i < tree->count; i++)
-		out[i] = !naive_in_scope(
+		out[i] = !naive_is_asked_for(
 		    &tree->source, tree->entries[i].path, tree->entries[i].path_length);
 	tree_filter(tree, out);
 }
 
-/** What an exclude of these tests is: "/name" for the whole path, "name/" for folders. */
-static bool naive_pattern_matches(
-    const char *pattern, const char *path, size_t length, enum fsmeta_type type)
-{
-	const char *name = path + fsmeta_path_name_offset(path, length);
-	size_t name_length = length - (size_t)(name - path), pattern_length = strlen(pattern);
-
-	if (pattern[pattern_length - 1] == '/') {
-		if (type != FSMETA_TYPE_FOLDER)
-			return false;
-		pattern_length--;
-	}
-	if (*pattern == '/') {
-		if (name != path)
-			return false;
-		pattern++;
-		pattern_length--;
-	}
-	return name_length == pattern_length && !memcmp(name, pattern, name_length);
-}
-
-/** Whether the source's excludes name this very entry. */
-static bool naive_is_excluded(
-    const struct fsmeta_batch_source *source, const struct fsmeta_entry *entry)
-{
-	for (size_t i = 0; i < source->excludes.count && entry->path_length; i++)
-		if (naive_pattern_matches(
-			source->excludes.items[i], entry->path, entry->path_length, entry->type))
-			return true;
-	return false;
-}
-
 /** Makes `tree` what a scan with one to three excludes would have shown, or carried. */
-static void exclude_some(struct chance *chance, struct tree *tree, bool carries)
+static void exclude_some(struct chance *chance, struct naive_tree *tree, bool carries)
 {
 	bool out[MOST_ENTRIES + 1] = {false};
 	unsigned count = 1 + below(chance, 3);
@@ -395,10 +290,11 @@ static void exclude_some(struct chance *chance, struct tree *tree, bool carries)
 		    0);
 	}
 	for (size_t i = 0; i < tree->count; i++) {
-		if (!naive_is_excluded(&tree->source, &tree->entries[i]))
+		if (!naive_is_excluded(&tree->source, tree->entries[i].path,
+			tree->entries[i].path_length, tree->entries[i].type))
 			continue;
 		for (size_t j = i; j < tree->count; j++)
-			if (j == i || is_below(&tree->entries[j], &tree->entries[i]))
+			if (j == i || naive_is_below(&tree->entries[j], &tree->entries[i]))
 				out[j] = true;
 	}
 	for (size_t i = 0; i < tree->count && carries; i++)
@@ -409,7 +305,7 @@ static void exclude_some(struct chance *chance, struct tree *tree, bool carries)
 }
 
 /** File systems in the same order, in another, or some missing. */
-static void add_filesystems(struct chance *chance, struct tree *a, struct tree *b)
+static void add_filesystems(struct chance *chance, struct naive_tree *a, struct naive_tree *b)
 {
 	unsigned order = below(chance, 3);
 	uint32_t index;
@@ -423,522 +319,6 @@ static void add_filesystems(struct chance *chance, struct tree *a, struct tree *
 	    : order == 2 ? "u-9"
 			 : "u-1",
 	    "ext4", "", &index);
-}
-
-/* ---- what is collected and what is expected ----------------------------- */
-
-struct item {
-	enum fsmeta_change_kind kind;
-	uint32_t flags;
-	uint32_t fields;
-	uint64_t entries;
-	uint64_t bytes;
-	bool has_before;
-	bool has_after;
-	struct fsmeta_entry before;
-	struct fsmeta_entry after;
-};
-
-struct items {
-	struct fsmeta_change_sink sink;
-	struct item *items;
-	size_t count;
-	size_t capacity;
-	struct fsmeta_arena arena;
-};
-
-static void items_release(struct items *items)
-{
-	free(items->items);
-	fsmeta_arena_release(&items->arena);
-}
-
-static struct fsmeta_entry copy_entry(struct items *items, const struct fsmeta_entry *entry)
-{
-	struct fsmeta_entry copy = *entry;
-
-	copy.path = fsmeta_arena_copy(&items->arena, entry->path, entry->path_length);
-	copy.target = fsmeta_arena_copy(&items->arena, entry->target, entry->target_length);
-	assert_non_null(copy.path);
-	assert_non_null(copy.target);
-	copy.name = copy.path + fsmeta_path_name_offset(copy.path, copy.path_length);
-	copy.name_length = copy.path_length - (size_t)(copy.name - copy.path);
-	copy.depth = fsmeta_path_depth(copy.path, copy.path_length);
-	return copy;
-}
-
-static int collect(
-    struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
-{
-	struct items *items = (struct items *)sink;
-	struct item *item;
-
-	(void)error;
-	if (items->count == items->capacity) {
-		items->capacity = items->capacity ? items->capacity * 2 : 64;
-		items->items = reallocarray(items->items, items->capacity, sizeof(*items->items));
-		assert_non_null(items->items);
-	}
-	item = &items->items[items->count++];
-	*item = (struct item){.kind = change->kind,
-	    .flags = change->flags,
-	    .fields = change->fields,
-	    .entries = change->entries,
-	    .bytes = change->bytes,
-	    .has_before = change->before,
-	    .has_after = change->after};
-	if (change->before)
-		item->before = copy_entry(items, change->before);
-	if (change->after)
-		item->after = copy_entry(items, change->after);
-	return 0;
-}
-
-static const struct fsmeta_entry *item_entry(const struct item *item)
-{
-	return item->has_after ? &item->after : &item->before;
-}
-
-/** All of it: the spool must lose nothing. */
-static void assert_same_entry(const struct fsmeta_entry *got, const struct fsmeta_entry *wanted)
-{
-	assert_int_equal(got->path_length, wanted->path_length);
-	assert_memory_equal(got->path, wanted->path, wanted->path_length);
-	assert_int_equal(got->name_length, wanted->name_length);
-	assert_memory_equal(got->name, wanted->name, wanted->name_length);
-	assert_int_equal(got->depth, wanted->depth);
-	assert_int_equal(got->type, wanted->type);
-	assert_int_equal(got->fields, wanted->fields);
-	assert_int_equal(got->flags, wanted->flags);
-	assert_int_equal(got->error, wanted->error);
-	assert_int_equal(got->id, wanted->id);
-	assert_int_equal(got->unknown_since, wanted->unknown_since);
-	assert_int_equal(fsmeta_entry_differences(got, wanted, FSMETA_FIELDS_KNOWN, NULL, 0), 0);
-}
-
-static void print_items(const char *title, const struct items *items)
-{
-	print_message("%s\n", title);
-	for (size_t i = 0; i < items->count; i++) {
-		const struct item *item = &items->items[i];
-		struct fsmeta_buffer text = {0};
-
-		fsmeta_text_append_json(
-		    &text, item_entry(item)->path, item_entry(item)->path_length);
-		print_message("  %s flags=%x fields=%x %llu/%llu %s\n",
-		    fsmeta_change_kind_name(item->kind), item->flags, item->fields,
-		    (unsigned long long)item->entries, (unsigned long long)item->bytes,
-		    fsmeta_buffer_string(&text));
-		fsmeta_buffer_release(&text);
-	}
-}
-
-static void assert_same_item(const struct item *got, const struct item *wanted)
-{
-	assert_int_equal(got->kind, wanted->kind);
-	assert_int_equal(got->flags, wanted->flags);
-	assert_int_equal(got->fields, wanted->fields);
-	assert_int_equal(got->entries, wanted->entries);
-	assert_int_equal(got->bytes, wanted->bytes);
-	assert_int_equal(got->has_before, wanted->has_before);
-	assert_int_equal(got->has_after, wanted->has_after);
-	if (wanted->has_before)
-		assert_same_entry(&got->before, &wanted->before);
-	if (wanted->has_after)
-		assert_same_entry(&got->after, &wanted->after);
-}
-
-static bool look_alike(const struct items *a, const struct items *b)
-{
-	if (a->count != b->count)
-		return false;
-	for (size_t i = 0; i < a->count; i++) {
-		const struct fsmeta_entry *left = item_entry(&a->items[i]);
-		const struct fsmeta_entry *right = item_entry(&b->items[i]);
-
-		if (a->items[i].kind != b->items[i].kind ||
-		    a->items[i].flags != b->items[i].flags ||
-		    a->items[i].fields != b->items[i].fields ||
-		    a->items[i].entries != b->items[i].entries ||
-		    a->items[i].bytes != b->items[i].bytes ||
-		    fsmeta_path_compare(
-			left->path, left->path_length, right->path, right->path_length))
-			return false;
-	}
-	return true;
-}
-
-static void assert_same_items(const struct items *got, const struct items *wanted)
-{
-	if (!look_alike(got, wanted)) {
-		print_items("wanted:", wanted);
-		print_items("got:", got);
-	}
-	assert_int_equal(got->count, wanted->count);
-	for (size_t i = 0; i < got->count; i++)
-		assert_same_item(&got->items[i], &wanted->items[i]);
-}
-
-/* ---- the naive diff ----------------------------------------------------- */
-
-struct naive {
-	const struct tree *a;
-	const struct tree *b;
-	const struct fsmeta_diff_options *options;
-	bool b_is_state;
-	uint32_t *device_map;
-	struct items *out;
-};
-
-/** Entry of the parent folder of a path that is not the root; NULL where the tree has none. */
-static const struct fsmeta_entry *find_parent(
-    const struct tree *tree, const char *path, size_t length)
-{
-	size_t name = fsmeta_path_name_offset(path, length);
-
-	return tree_find(tree, path, name ? name - 1 : 0);
-}
-
-static size_t parent_length(const char *path, size_t length)
-{
-	size_t name = fsmeta_path_name_offset(path, length);
-
-	return name ? name - 1 : 0;
-}
-
-static bool is_folder_of(const struct tree *tree, const char *path, size_t length)
-{
-	const struct fsmeta_entry *entry = tree_find(tree, path, length);
-
-	return entry && entry->type == FSMETA_TYPE_FOLDER;
-}
-
-static bool is_shown_unseen(const struct naive *naive, const struct fsmeta_entry *entry);
-
-/** The folder of `b` that hides what is at `path`, NULL where none does. */
-static const struct fsmeta_entry *hidden_by(
-    const struct naive *naive, const char *path, size_t length)
-{
-	while (length) {
-		const struct fsmeta_entry *folder;
-
-		length = parent_length(path, length);
-		folder = tree_find(naive->b, path, length);
-		if (!folder)
-			continue;
-		if (folder->type != FSMETA_TYPE_FOLDER)
-			return NULL;
-		/* New as a whole: what hides it hides what is below. */
-		if (!is_folder_of(naive->a, path, length))
-			continue;
-		if (folder->flags & (FSMETA_FLAG_UNREADABLE | FSMETA_FLAG_OTHER_FILESYSTEM))
-			return folder;
-		if (!folder->unknown_since)
-			return NULL;
-		if (is_shown_unseen(naive, folder))
-			return folder;
-	}
-	return NULL;
-}
-
-/** Where `b` is a state, what its own scan excluded is in it all the same. */
-static bool is_shown_unseen(const struct naive *naive, const struct fsmeta_entry *entry)
-{
-	return naive->b_is_state && entry->unknown_since &&
-	       naive_in_scope(&naive->b->source, entry->path, entry->path_length) &&
-	       naive_is_excluded(&naive->b->source, entry) &&
-	       !hidden_by(naive, entry->path, entry->path_length);
-}
-
-enum fate {
-	FATE_REMOVED,
-	FATE_HIDDEN,
-	FATE_NOT_ASKED,
-	FATE_EXCLUDED,
-};
-
-/** What became of an entry that only `a` has. */
-static enum fate naive_fate(
-    const struct naive *naive, const struct fsmeta_entry *entry, const struct fsmeta_entry **folder)
-{
-	size_t topmost = entry->path_length;
-	const struct fsmeta_entry *around = NULL;
-
-	*folder = NULL;
-	if (naive->b_is_state)
-		return FATE_REMOVED;
-	while (topmost) {
-		size_t up = parent_length(entry->path, topmost);
-
-		around = tree_find(naive->b, entry->path, up);
-		if (around)
-			break;
-		topmost = up;
-	}
-	if (around && around->type != FSMETA_TYPE_FOLDER)
-		return FATE_REMOVED;
-	*folder = hidden_by(naive, entry->path, entry->path_length);
-	if (*folder)
-		return FATE_HIDDEN;
-	if (!naive_in_scope(&naive->b->source, entry->path, topmost))
-		return FATE_NOT_ASKED;
-	*folder = tree_find(naive->a, entry->path, topmost);
-	return naive_is_excluded(&naive->b->source, *folder) ? FATE_EXCLUDED : FATE_REMOVED;
-}
-
-static void naive_emit(struct naive *naive, const struct item *item)
-{
-	struct fsmeta_change change = {.kind = item->kind,
-	    .flags = item->flags,
-	    .before = item->has_before ? &item->before : NULL,
-	    .after = item->has_after ? &item->after : NULL,
-	    .fields = item->fields,
-	    .entries = item->entries,
-	    .bytes = item->bytes};
-
-	collect(&naive->out->sink, &change, NULL);
-}
-
-/** True where `entry` has no folder of its type on the other side. */
-static bool is_inside(const struct tree *other, const struct fsmeta_entry *entry)
-{
-	const struct fsmeta_entry *folder;
-
-	if (!entry->path_length)
-		return false;
-	folder = find_parent(other, entry->path, entry->path_length);
-	return !folder || folder->type != FSMETA_TYPE_FOLDER;
-}
-
-static void naive_whole(struct naive *naive, enum fsmeta_change_kind kind, const struct tree *tree,
-    const struct tree *other, const struct fsmeta_entry *entry)
-{
-	struct item item = {.kind = kind};
-
-	if (is_inside(other, entry))
-		item.flags = FSMETA_CHANGE_INSIDE;
-	for (size_t i = 0; i < tree->count; i++) {
-		const struct fsmeta_entry *each = &tree->entries[i];
-
-		if (!is_below(each, entry))
-			continue;
-		item.entries++;
-		item.bytes += each->type == FSMETA_TYPE_FILE ? each->size : 0;
-	}
-	if (kind == FSMETA_CHANGE_ADDED) {
-		item.has_after = true;
-		item.after = *entry;
-	} else {
-		item.has_before = true;
-		item.before = *entry;
-	}
-	naive_emit(naive, &item);
-}
-
-static uint32_t naive_mask(
-    const struct naive *naive, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
-{
-	const struct fsmeta_diff_options *options = naive->options;
-	uint32_t a = naive->a->source.field_mask, b = naive->b->source.field_mask;
-	uint32_t mask;
-
-	if (options->notion == FSMETA_DIFF_STORED)
-		return b | FSMETA_FIELD_FLAGS;
-	mask = before->type == FSMETA_TYPE_FOLDER ? FSMETA_FIELDS_REPORTED_FOLDER
-						  : FSMETA_FIELDS_REPORTED_FILE;
-	mask = options->fields_only ? options->fields : mask | options->fields;
-	mask &= (a & b) | FSMETA_FIELD_FLAGS;
-	if (before->flags & FSMETA_FLAG_UNREADABLE)
-		mask &= before->fields | FSMETA_FIELD_FLAGS;
-	if (after->flags & FSMETA_FLAG_UNREADABLE)
-		mask &= after->fields | FSMETA_FIELD_FLAGS;
-	return mask;
-}
-
-/** `entry` with what it lacks because it could not be read, as far as it can be said. */
-static void naive_fill(struct naive *naive, struct fsmeta_entry *entry,
-    const struct fsmeta_entry *before, uint32_t *mask)
-{
-	struct fsmeta_entry filled = *before;
-	uint32_t lacking = before->fields & ~entry->fields & naive->b->source.field_mask;
-	uint32_t device = UINT32_MAX;
-
-	for (uint32_t i = 0; i < naive->b->source.filesystem_count; i++)
-		if (naive->device_map[i] == before->device)
-			device = i;
-	if (device == UINT32_MAX)
-		lacking &= ~(uint32_t)FSMETA_FIELD_DEVICE;
-#define TAKE(FIELD, member)                    \
-	if (!(lacking & FSMETA_FIELD_##FIELD)) \
-	filled.member = entry->member
-	TAKE(SIZE, size);
-	TAKE(MTIME, mtime);
-	TAKE(CTIME, ctime);
-	TAKE(BTIME, btime);
-	TAKE(MODE, mode);
-	TAKE(UID, uid);
-	TAKE(GID, gid);
-	TAKE(INODE, inode);
-	TAKE(NLINK, nlink);
-	TAKE(ALLOCATED, allocated);
-	TAKE(RDEV, rdev_major);
-	TAKE(RDEV, rdev_minor);
-	TAKE(TARGET, target);
-	TAKE(TARGET, target_length);
-	TAKE(HASH, hash_algorithm);
-#undef TAKE
-	if (!(lacking & FSMETA_FIELD_HASH))
-		memcpy(filled.hash, entry->hash, sizeof(filled.hash));
-	filled.device = lacking & FSMETA_FIELD_DEVICE ? device : entry->device;
-	filled.flags = entry->flags;
-	filled.error = entry->error;
-	filled.id = entry->id;
-	filled.unknown_since = entry->unknown_since;
-	filled.fields = entry->fields | lacking;
-	*entry = filled;
-	*mask &= entry->fields | FSMETA_FIELD_FLAGS;
-}
-
-static void naive_unseen(struct naive *naive, const struct fsmeta_entry *before,
-    const struct fsmeta_entry *original, const struct item *pair)
-{
-	struct item item = *pair;
-	bool unreadable = original->flags & FSMETA_FLAG_UNREADABLE;
-	bool same = unreadable
-			? before->flags & FSMETA_FLAG_UNREADABLE && before->error == original->error
-			: before->flags & FSMETA_FLAG_OTHER_FILESYSTEM &&
-			      !(before->flags & FSMETA_FLAG_UNREADABLE) &&
-			      before->error == original->error;
-	bool known = false;
-
-	item.kind = unreadable ? FSMETA_CHANGE_UNREADABLE : FSMETA_CHANGE_UNKNOWN;
-	item.fields = 0;
-	for (size_t i = 0; i < naive->a->count; i++) {
-		const struct fsmeta_entry *each = &naive->a->entries[i], *folder;
-
-		if (!tree_find(naive->b, each->path, each->path_length) &&
-		    naive_fate(naive, each, &folder) == FATE_HIDDEN && folder == original) {
-			item.entries++;
-			item.bytes += each->type == FSMETA_TYPE_FILE ? each->size : 0;
-			known |= !each->unknown_since;
-		}
-	}
-	for (size_t i = 0; i < naive->b->count; i++) {
-		const struct fsmeta_entry *each = &naive->b->entries[i], *there;
-
-		if (!each->unknown_since ||
-		    hidden_by(naive, each->path, each->path_length) != original)
-			continue;
-		there = tree_find(naive->a, each->path, each->path_length);
-		item.entries++;
-		item.bytes += each->type == FSMETA_TYPE_FILE ? each->size : 0;
-		known |= !there || there->type != each->type || !there->unknown_since;
-	}
-	if (same || (item.entries && !known))
-		item.flags = FSMETA_CHANGE_CONTINUED;
-	if (unreadable || item.entries)
-		naive_emit(naive, &item);
-}
-
-/** `before` was left out by b's excludes; `after` is what b as a state shows of it, or NULL. */
-static void naive_left_out(
-    struct naive *naive, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
-{
-	const struct tree *tree = after ? naive->b : naive->a;
-	struct item item = {.kind = FSMETA_CHANGE_UNKNOWN, .has_before = true, .before = *before};
-	bool known = !before->unknown_since;
-
-	for (size_t i = 0; i < tree->count; i++) {
-		const struct fsmeta_entry *each = &tree->entries[i], *was = each;
-
-		if (after && (!each->unknown_since ||
-				 hidden_by(naive, each->path, each->path_length) != after))
-			continue;
-		if (!after && !is_below(each, before))
-			continue;
-		if (after)
-			was = tree_find(naive->a, each->path, each->path_length);
-		item.entries++;
-		item.bytes += each->type == FSMETA_TYPE_FILE ? each->size : 0;
-		known |= !was || was->type != each->type || !was->unknown_since;
-	}
-	item.flags = known ? 0 : FSMETA_CHANGE_CONTINUED;
-	naive_emit(naive, &item);
-}
-
-static void naive_pair(
-    struct naive *naive, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
-{
-	const uint32_t evidence = FSMETA_FIELD_SIZE | FSMETA_FIELD_MTIME | FSMETA_FIELD_HASH;
-	struct item item = {.kind = FSMETA_CHANGE_MODIFIED,
-	    .has_before = true,
-	    .has_after = true,
-	    .before = *before,
-	    .after = *after};
-	uint32_t mask = naive_mask(naive, before, after);
-
-	if (naive->options->notion == FSMETA_DIFF_STORED && after->flags & FSMETA_FLAG_UNREADABLE)
-		naive_fill(naive, &item.after, before, &mask);
-	item.fields = fsmeta_entry_differences(
-	    before, &item.after, mask, naive->device_map, naive->b->source.filesystem_count);
-	if (before->type == FSMETA_TYPE_FILE && item.fields & FSMETA_FIELD_HASH &&
-	    (item.before.fields & evidence) == evidence &&
-	    (item.after.fields & evidence) == evidence &&
-	    item.before.hash_algorithm == item.after.hash_algorithm &&
-	    !fsmeta_entry_differences(
-		before, &item.after, FSMETA_FIELD_SIZE | FSMETA_FIELD_MTIME, NULL, 0))
-		item.kind = FSMETA_CHANGE_CORRUPTED;
-	if (item.fields)
-		naive_emit(naive, &item);
-	if (is_shown_unseen(naive, after))
-		naive_left_out(naive, before, after);
-	else if (after->flags & FSMETA_FLAG_UNREADABLE ||
-		 (after->flags & FSMETA_FLAG_OTHER_FILESYSTEM && after->type == FSMETA_TYPE_FOLDER))
-		naive_unseen(naive, before, after, &item);
-}
-
-static void naive_path(
-    struct naive *naive, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
-{
-	const struct fsmeta_entry *folder = NULL;
-	enum fate fate = FATE_REMOVED;
-
-	if (before && after && before->type == after->type) {
-		naive_pair(naive, before, after);
-		return;
-	}
-	if (before && !after)
-		fate = naive_fate(naive, before, &folder);
-	if (before && fate == FATE_REMOVED)
-		naive_whole(naive, FSMETA_CHANGE_REMOVED, naive->a, naive->b, before);
-	else if (fate == FATE_EXCLUDED && folder == before)
-		naive_left_out(naive, before, NULL);
-	if (after)
-		naive_whole(naive, FSMETA_CHANGE_ADDED, naive->b, naive->a, after);
-}
-
-static void naive_diff(struct items *out, const struct tree *a, const struct tree *b,
-    const struct fsmeta_diff_options *options)
-{
-	struct naive naive = {.a = a, .b = b, .options = options, .out = out};
-	size_t i = 0, j = 0;
-
-	naive.b_is_state = b->source.id_kind == FSMETA_IDS_STABLE && !options->seen_only;
-	assert_int_equal(
-	    fsmeta_batch_source_map_filesystems(&naive.device_map, &a->source, &b->source), 0);
-	while (i < a->count || j < b->count) {
-		const struct fsmeta_entry *before = i < a->count ? &a->entries[i] : NULL;
-		const struct fsmeta_entry *after = j < b->count ? &b->entries[j] : NULL;
-		int order = !before  ? 1
-			    : !after ? -1
-				     : fsmeta_path_compare(before->path, before->path_length,
-					   after->path, after->path_length);
-
-		naive_path(&naive, order <= 0 ? before : NULL, order >= 0 ? after : NULL);
-		i += order <= 0;
-		j += order >= 0;
-	}
-	free(naive.device_map);
 }
 
 /* ---- runs --------------------------------------------------------------- */
@@ -980,7 +360,7 @@ static void offer(struct runs *runs, enum fsmeta_run_kind kind, const char *path
 	    .kind = kind, .path = path, .token = token, .entries = entries};
 }
 
-static void offer_folder(struct runs *runs, const struct tree *tree, size_t index)
+static void offer_folder(struct runs *runs, const struct naive_tree *tree, size_t index)
 {
 	const struct fsmeta_entry *folder = &tree->entries[index];
 	struct fsmeta_digest all = {1, 1}, files = {2, 2};
@@ -988,12 +368,13 @@ static void offer_folder(struct runs *runs, const struct tree *tree, size_t inde
 
 	mix(&all, folder->path, folder->path_length);
 	mix(&files, folder->path, folder->path_length);
-	for (size_t i = index + 1; i < tree->count && is_below(&tree->entries[i], folder); i++) {
+	for (size_t i = index + 1; i < tree->count && naive_is_below(&tree->entries[i], folder);
+	     i++) {
 		const struct fsmeta_entry *entry = &tree->entries[i];
 
 		all_seen &= mix_entry(&all, entry);
 		if (entry->type != FSMETA_TYPE_FOLDER &&
-		    parent_length(entry->path, entry->path_length) == folder->path_length)
+		    naive_parent_length(entry->path, entry->path_length) == folder->path_length)
 			files_seen &= mix_entry(&files, entry);
 	}
 	if (all_seen)
@@ -1011,7 +392,7 @@ static bool begins_batch(const struct fsmeta_entry *entry)
 	return (digest.high >> 40) % 3 == 0;
 }
 
-static void offer_batch(struct runs *runs, const struct tree *tree, size_t index)
+static void offer_batch(struct runs *runs, const struct naive_tree *tree, size_t index)
 {
 	struct fsmeta_digest token = {4, 4};
 	bool seen = true;
@@ -1025,7 +406,7 @@ static void offer_batch(struct runs *runs, const struct tree *tree, size_t index
 }
 
 /** All runs of the kinds in `kinds` (bits by number) that the tree can offer. */
-static void make_runs(struct runs *runs, const struct tree *tree, unsigned kinds)
+static void make_runs(struct runs *runs, const struct naive_tree *tree, unsigned kinds)
 {
 	runs->count = 0;
 	runs->runs = calloc(tree->count * 3 + 1, sizeof(*runs->runs));
@@ -1047,8 +428,8 @@ static void make_runs(struct runs *runs, const struct tree *tree, unsigned kinds
 /* ---- running the merge -------------------------------------------------- */
 
 /** Which kinds of runs are offered; 0 = none. */
-static struct fsmeta_diff *run_diff(
-    struct tree *a, struct tree *b, const struct fsmeta_diff_options *options, unsigned run_kinds)
+static struct fsmeta_diff *run_diff(struct naive_tree *a, struct naive_tree *b,
+    const struct fsmeta_diff_options *options, unsigned run_kinds)
 {
 	struct fsmeta_error error = {0};
 	struct fsmeta_cursor *cursor_a, *cursor_b;
@@ -1073,24 +454,26 @@ static struct fsmeta_diff *run_diff(
 	return diff;
 }
 
-static struct items collect_diff(struct fsmeta_diff *diff)
+static struct naive_changes collect_diff(struct fsmeta_diff *diff)
 {
-	struct items items = {.sink = {.change = collect}};
+	struct naive_changes items;
 	struct fsmeta_error error = {0};
 
+	naive_changes_init(&items);
 	assert_int_equal(fsmeta_diff_replay(diff, &items.sink, &error), 0);
 	return items;
 }
 
-static void assert_counts(const struct fsmeta_diff *diff, const struct items *items)
+static void assert_counts(const struct fsmeta_diff *diff, const struct naive_changes *items)
 {
 	const struct fsmeta_diff_counts *counts = fsmeta_diff_get_counts(diff);
 	struct fsmeta_diff_counts wanted = {0};
 
 	for (size_t i = 0; i < items->count; i++) {
-		const struct item *item = &items->items[i];
-		uint64_t bytes =
-		    item_entry(item)->type == FSMETA_TYPE_FILE ? item_entry(item)->size : 0;
+		const struct naive_change *item = &items->items[i];
+		uint64_t bytes = naive_change_entry(item)->type == FSMETA_TYPE_FILE
+				     ? naive_change_entry(item)->size
+				     : 0;
 
 		wanted.kinds[item->kind]++;
 		wanted.continued += (item->flags & FSMETA_CHANGE_CONTINUED) != 0;
@@ -1105,11 +488,11 @@ static void assert_counts(const struct fsmeta_diff *diff, const struct items *it
 }
 
 /** By path; removed before added, modified before unreadable at the same path. */
-static void assert_canonical(const struct items *items)
+static void assert_canonical(const struct naive_changes *items)
 {
 	for (size_t i = 1; i < items->count; i++) {
-		const struct fsmeta_entry *before = item_entry(&items->items[i - 1]);
-		const struct fsmeta_entry *after = item_entry(&items->items[i]);
+		const struct fsmeta_entry *before = naive_change_entry(&items->items[i - 1]);
+		const struct fsmeta_entry *after = naive_change_entry(&items->items[i]);
 		int order = fsmeta_path_compare(
 		    before->path, before->path_length, after->path, after->path_length);
 
@@ -1122,20 +505,21 @@ static void assert_canonical(const struct items *items)
 }
 
 /** Applies stored changes to the listing of `a`: it becomes that of `b` plus what is carried. */
-static void assert_applies(
-    const struct tree *a, const struct tree *b, const struct items *items, bool nothing_hidden)
+static void assert_applies(const struct naive_tree *a, const struct naive_tree *b,
+    const struct naive_changes *items, bool nothing_hidden)
 {
 	size_t at = 0, in_a = 0;
 	size_t met = 0;
 
 	while (in_a < a->count || at < items->count) {
-		const struct item *item = at < items->count ? &items->items[at] : NULL;
+		const struct naive_change *item = at < items->count ? &items->items[at] : NULL;
 		const struct fsmeta_entry *entry = in_a < a->count ? &a->entries[in_a] : NULL;
 		const struct fsmeta_entry *now = entry, *there;
 		int order = !entry  ? 1
 			    : !item ? -1
 				    : fsmeta_path_compare(entry->path, entry->path_length,
-					  item_entry(item)->path, item_entry(item)->path_length);
+					  naive_change_entry(item)->path,
+					  naive_change_entry(item)->path_length);
 
 		if (order >= 0) {
 			now = item->kind == FSMETA_CHANGE_REMOVED ? NULL : &item->after;
@@ -1154,7 +538,7 @@ static void assert_applies(
 		}
 		if (!now)
 			continue;
-		there = tree_find(b, now->path, now->path_length);
+		there = naive_tree_find(b, now->path, now->path_length);
 		if (nothing_hidden)
 			assert_non_null(there);
 		if (there) {
@@ -1174,14 +558,14 @@ static void assert_applies(
 /* ---- random pairs ------------------------------------------------------- */
 
 struct pair {
-	struct tree a;
-	struct tree b;
+	struct naive_tree a;
+	struct naive_tree b;
 	struct fsmeta_diff_options options;
 	bool nothing_hidden;
 };
 
 /** Entries have no fields beyond their source's, and what they do not have is zero. */
-static void keep_promises(struct tree *tree)
+static void keep_promises(struct naive_tree *tree)
 {
 	for (size_t i = 0; i < tree->count; i++) {
 		struct fsmeta_entry *entry = &tree->entries[i];
@@ -1252,42 +636,42 @@ static void make_pair(struct pair *pair, struct chance *chance)
 
 static void pair_release(struct pair *pair)
 {
-	tree_release(&pair->a);
-	tree_release(&pair->b);
+	naive_tree_release(&pair->a);
+	naive_tree_release(&pair->b);
 }
 
 static void check_pair(struct pair *pair, uint64_t *stepped)
 {
-	struct items wanted = {.sink = {.change = collect}};
-	struct items got, again;
+	struct naive_changes wanted, got, again;
 	struct fsmeta_diff *diff;
 
 	diff = run_diff(&pair->a, &pair->b, &pair->options, 0);
+	naive_changes_init(&wanted);
 	naive_diff(&wanted, &pair->a, &pair->b, &pair->options);
 	got = collect_diff(diff);
-	assert_same_items(&got, &wanted);
+	naive_changes_expect_equal(&got, &wanted);
 	assert_canonical(&got);
 	assert_counts(diff, &got);
 	again = collect_diff(diff);
-	assert_same_items(&again, &wanted);
+	naive_changes_expect_equal(&again, &wanted);
 	if (pair->options.notion == FSMETA_DIFF_STORED &&
 	    pair->a.source.field_mask == pair->b.source.field_mask)
 		assert_applies(&pair->a, &pair->b, &got, pair->nothing_hidden);
-	items_release(&again);
-	items_release(&got);
+	naive_changes_release(&again);
+	naive_changes_release(&got);
 	fsmeta_diff_free(diff);
 
 	/* Every set of kinds of runs: the same changes from fewer entries. */
 	for (unsigned kinds = 1; kinds < 8; kinds++) {
 		diff = run_diff(&pair->a, &pair->b, &pair->options, kinds << 1);
 		got = collect_diff(diff);
-		assert_same_items(&got, &wanted);
+		naive_changes_expect_equal(&got, &wanted);
 		assert_counts(diff, &got);
 		stepped[kinds] += fsmeta_diff_get_counts(diff)->entries_stepped;
-		items_release(&got);
+		naive_changes_release(&got);
 		fsmeta_diff_free(diff);
 	}
-	items_release(&wanted);
+	naive_changes_release(&wanted);
 }
 
 static void random_pairs_equal_the_naive_diff(void **state)
@@ -1312,27 +696,29 @@ static void random_pairs_equal_the_naive_diff(void **state)
 
 /* ---- by hand ------------------------------------------------------------ */
 
-static void assert_item(const struct items *items, size_t index, enum fsmeta_change_kind kind,
-    const char *path, uint32_t flags, uint64_t entries, uint64_t bytes)
+static void assert_item(const struct naive_changes *items, size_t index,
+    enum fsmeta_change_kind kind, const char *path, uint32_t flags, uint64_t entries,
+    uint64_t bytes)
 {
-	const struct item *item;
+	const struct naive_change *item;
 
 	if (index >= items->count)
-		print_items("got:", items);
+		naive_changes_print("got:", items);
 	assert_true(index < items->count);
 	item = &items->items[index];
-	assert_string_equal(item_entry(item)->path, path);
+	assert_string_equal(naive_change_entry(item)->path, path);
 	assert_int_equal(item->kind, kind);
 	assert_int_equal(item->flags, flags);
 	assert_int_equal(item->entries, entries);
 	assert_int_equal(item->bytes, bytes);
 }
 
-static struct items diff_items(struct tree *a, struct tree *b, enum fsmeta_diff_notion notion)
+static struct naive_changes diff_items(
+    struct naive_tree *a, struct naive_tree *b, enum fsmeta_diff_notion notion)
 {
 	struct fsmeta_diff_options options = {.notion = notion};
 	struct fsmeta_diff *diff = run_diff(a, b, &options, 0);
-	struct items items = collect_diff(diff);
+	struct naive_changes items = collect_diff(diff);
 
 	fsmeta_diff_free(diff);
 	return items;
@@ -1340,8 +726,8 @@ static struct items diff_items(struct tree *a, struct tree *b, enum fsmeta_diff_
 
 static void whole_folders_carry_totals(void **state)
 {
-	struct tree a, b;
-	struct items items;
+	struct naive_tree a, b;
+	struct naive_changes items;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1362,15 +748,15 @@ static void whole_folders_carry_totals(void **state)
 	assert_item(&items, 2, FSMETA_CHANGE_REMOVED, "cam/2", FSMETA_CHANGE_INSIDE, 1, 100);
 	assert_item(&items, 3, FSMETA_CHANGE_REMOVED, "cam/2/x", FSMETA_CHANGE_INSIDE, 0, 0);
 	assert_item(&items, 4, FSMETA_CHANGE_REMOVED, "cam/3", FSMETA_CHANGE_INSIDE, 0, 0);
-	items_release(&items);
-	tree_release(&a);
-	tree_release(&b);
+	naive_changes_release(&items);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 static void another_type_is_removed_and_added(void **state)
 {
-	struct tree a, b;
-	struct items items;
+	struct naive_tree a, b;
+	struct naive_changes items;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1391,15 +777,15 @@ static void another_type_is_removed_and_added(void **state)
 	assert_item(&items, 3, FSMETA_CHANGE_REMOVED, "z", 0, 0, 0);
 	assert_item(&items, 4, FSMETA_CHANGE_ADDED, "z", 0, 1, 7);
 	assert_item(&items, 5, FSMETA_CHANGE_ADDED, "z/q", FSMETA_CHANGE_INSIDE, 0, 0);
-	items_release(&items);
-	tree_release(&a);
-	tree_release(&b);
+	naive_changes_release(&items);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 static void what_cannot_be_read_is_not_removed(void **state)
 {
-	struct tree a, b;
-	struct items items;
+	struct naive_tree a, b;
+	struct naive_changes items;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1424,7 +810,7 @@ static void what_cannot_be_read_is_not_removed(void **state)
 	assert_true(items.items[0].has_after);
 	assert_item(&items, 1, FSMETA_CHANGE_UNREADABLE, "private", 0, 3, 50);
 	assert_item(&items, 2, FSMETA_CHANGE_REMOVED, "zz", 0, 0, 0);
-	items_release(&items);
+	naive_changes_release(&items);
 
 	/* Once more, now that the older side knew: no news. */
 	a.entries[1].flags = FSMETA_FLAG_OTHER_FILESYSTEM;
@@ -1434,15 +820,15 @@ static void what_cannot_be_read_is_not_removed(void **state)
 	assert_int_equal(items.count, 3);
 	assert_item(&items, 0, FSMETA_CHANGE_UNKNOWN, "disk", FSMETA_CHANGE_CONTINUED, 1, 50);
 	assert_item(&items, 1, FSMETA_CHANGE_UNREADABLE, "private", FSMETA_CHANGE_CONTINUED, 3, 50);
-	items_release(&items);
-	tree_release(&a);
-	tree_release(&b);
+	naive_changes_release(&items);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 static void a_listed_folder_in_an_unlisted_one_is_believed(void **state)
 {
-	struct tree a, b;
-	struct items items;
+	struct naive_tree a, b;
+	struct naive_changes items;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1461,15 +847,15 @@ static void a_listed_folder_in_an_unlisted_one_is_believed(void **state)
 	assert_int_equal(items.count, 2);
 	assert_item(&items, 0, FSMETA_CHANGE_UNREADABLE, "p", 0, 1, 4);
 	assert_item(&items, 1, FSMETA_CHANGE_REMOVED, "p/seen/gone", 0, 0, 0);
-	items_release(&items);
-	tree_release(&a);
-	tree_release(&b);
+	naive_changes_release(&items);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 static void an_unreadable_file_loses_nothing(void **state)
 {
-	struct tree a, b;
-	struct items items;
+	struct naive_tree a, b;
+	struct naive_changes items;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1485,7 +871,7 @@ static void an_unreadable_file_loses_nothing(void **state)
 	items = diff_items(&a, &b, FSMETA_DIFF_REPORTED);
 	assert_int_equal(items.count, 1);
 	assert_item(&items, 0, FSMETA_CHANGE_UNREADABLE, "f", 0, 0, 0);
-	items_release(&items);
+	naive_changes_release(&items);
 
 	items = diff_items(&a, &b, FSMETA_DIFF_STORED);
 	assert_int_equal(items.count, 2);
@@ -1494,21 +880,21 @@ static void an_unreadable_file_loses_nothing(void **state)
 	assert_int_equal(items.items[0].after.size, 20);
 	assert_int_equal(items.items[0].after.error, EACCES);
 	assert_item(&items, 1, FSMETA_CHANGE_UNREADABLE, "f", 0, 0, 0);
-	items_release(&items);
-	tree_release(&a);
-	tree_release(&b);
+	naive_changes_release(&items);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 static void rotten_content_is_corruption(void **state)
 {
-	struct tree a, b;
-	struct items items;
+	struct naive_tree a, b;
+	struct naive_changes items;
 
 	(void)state;
 	tree_init_by_hand(&a);
 	tree_init_by_hand(&b);
 	for (int side = 0; side < 2; side++) {
-		struct tree *tree = side ? &b : &a;
+		struct naive_tree *tree = side ? &b : &a;
 
 		add(tree, "", FSMETA_TYPE_FOLDER, 0);
 		add(tree, "larger", FSMETA_TYPE_FILE, 20);
@@ -1524,15 +910,15 @@ static void rotten_content_is_corruption(void **state)
 	assert_item(&items, 0, FSMETA_CHANGE_MODIFIED, "larger", 0, 0, 0);
 	assert_item(&items, 1, FSMETA_CHANGE_CORRUPTED, "rotten", 0, 0, 0);
 	assert_item(&items, 2, FSMETA_CHANGE_MODIFIED, "unhashed", 0, 0, 0);
-	items_release(&items);
-	tree_release(&a);
-	tree_release(&b);
+	naive_changes_release(&items);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 static void what_was_not_asked_for_is_carried_silently(void **state)
 {
-	struct tree a, b;
-	struct items items;
+	struct naive_tree a, b;
+	struct naive_changes items;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1562,15 +948,15 @@ static void what_was_not_asked_for_is_carried_silently(void **state)
 	assert_item(&items, 1, FSMETA_CHANGE_REMOVED, "cam3", 0, 2, 4);
 	assert_item(&items, 2, FSMETA_CHANGE_REMOVED, "cam3/other", FSMETA_CHANGE_INSIDE, 0, 0);
 	assert_item(&items, 3, FSMETA_CHANGE_REMOVED, "cam3/sub", FSMETA_CHANGE_INSIDE, 0, 0);
-	items_release(&items);
-	tree_release(&a);
-	tree_release(&b);
+	naive_changes_release(&items);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 static void what_was_excluded_is_unknown_at_the_topmost_place(void **state)
 {
-	struct tree a, b;
-	struct items items;
+	struct naive_tree a, b;
+	struct naive_changes items;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1602,23 +988,23 @@ static void what_was_excluded_is_unknown_at_the_topmost_place(void **state)
 	    &items, 4, FSMETA_CHANGE_UNKNOWN, "keep/old.tmp", FSMETA_CHANGE_CONTINUED, 0, 0);
 	assert_item(&items, 5, FSMETA_CHANGE_UNKNOWN, "tmp", 0, 3, 11);
 	assert_false(items.items[5].has_after);
-	items_release(&items);
+	naive_changes_release(&items);
 
 	/* All of it was unknown before: no news. */
 	for (size_t i = 7; i < a.count; i++)
 		a.entries[i].unknown_since = 3;
 	items = diff_items(&a, &b, FSMETA_DIFF_REPORTED);
 	assert_item(&items, 5, FSMETA_CHANGE_UNKNOWN, "tmp", FSMETA_CHANGE_CONTINUED, 3, 11);
-	items_release(&items);
-	tree_release(&a);
-	tree_release(&b);
+	naive_changes_release(&items);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 /** What a database's generation carries it shows, so what it does not show is gone. */
 static void a_state_is_believed_unless_it_shows_only_what_was_seen(void **state)
 {
 	struct fsmeta_diff_options options = {.notion = FSMETA_DIFF_REPORTED};
-	struct tree a, b;
+	struct naive_tree a, b;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1636,7 +1022,7 @@ static void a_state_is_believed_unless_it_shows_only_what_was_seen(void **state)
 	last(&b)->unknown_since = 9;
 	for (int seen_only = 0; seen_only < 2; seen_only++) {
 		struct fsmeta_diff *diff;
-		struct items items;
+		struct naive_changes items;
 
 		options.seen_only = seen_only;
 		b.count -= (size_t)seen_only;
@@ -1647,17 +1033,17 @@ static void a_state_is_believed_unless_it_shows_only_what_was_seen(void **state)
 		    seen_only ? 7 : 3);
 		if (!seen_only)
 			assert_item(&items, 1, FSMETA_CHANGE_REMOVED, "p/gone", 0, 0, 0);
-		items_release(&items);
+		naive_changes_release(&items);
 		fsmeta_diff_free(diff);
 	}
-	tree_release(&a);
-	tree_release(&b);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 static void first_import_adds_the_root_and_all_below(void **state)
 {
-	struct tree a, b;
-	struct items items;
+	struct naive_tree a, b;
+	struct naive_changes items;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1669,9 +1055,9 @@ static void first_import_adds_the_root_and_all_below(void **state)
 	assert_int_equal(items.count, 2);
 	assert_item(&items, 0, FSMETA_CHANGE_ADDED, "", 0, 1, 5);
 	assert_item(&items, 1, FSMETA_CHANGE_ADDED, "x", FSMETA_CHANGE_INSIDE, 0, 0);
-	items_release(&items);
-	tree_release(&a);
-	tree_release(&b);
+	naive_changes_release(&items);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 enum {
@@ -1679,7 +1065,7 @@ enum {
 };
 
 /** A chain of folders "d/d/d/…" with a file in each of the last ten. */
-static void add_chain(struct tree *tree, uint32_t depth, uint32_t files_from)
+static void add_chain(struct naive_tree *tree, uint32_t depth, uint32_t files_from)
 {
 	struct fsmeta_path_stack stack;
 	uint32_t level;
@@ -1700,8 +1086,8 @@ static void add_chain(struct tree *tree, uint32_t depth, uint32_t files_from)
 
 static void deep_chains_are_totalled(void **state)
 {
-	struct tree a, b;
-	struct items items;
+	struct naive_tree a, b;
+	struct naive_changes items;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1714,12 +1100,12 @@ static void deep_chains_are_totalled(void **state)
 	for (size_t i = 1; i < CHAIN_DEPTH - 5; i++)
 		assert_int_equal(items.items[i].entries,
 		    items.count - 1 - i - (i + 15 > CHAIN_DEPTH - 0 ? i + 15 - CHAIN_DEPTH : 0));
-	items_release(&items);
+	naive_changes_release(&items);
 	items = diff_items(&b, &a, FSMETA_DIFF_REPORTED);
 	assert_item(&items, 0, FSMETA_CHANGE_ADDED, "d/d/d/d/d/d", 0, items.count - 1, 30);
-	items_release(&items);
-	tree_release(&a);
-	tree_release(&b);
+	naive_changes_release(&items);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 /** With "c" in hand and a batch behind it, stepping over the batch would lose the order. */
@@ -1731,12 +1117,12 @@ static void a_batch_is_not_stepped_over_with_an_entry_in_hand(void **state)
 	struct fsmeta_cursor *cursors[2];
 	struct fsmeta_error error = {0};
 	struct fsmeta_diff *diff;
-	struct tree trees[2];
-	struct items items;
+	struct naive_tree trees[2];
+	struct naive_changes items;
 
 	(void)state;
 	for (int side = 0; side < 2; side++) {
-		struct tree *tree = &trees[side];
+		struct naive_tree *tree = &trees[side];
 
 		tree_init_by_hand(tree);
 		add(tree, "", FSMETA_TYPE_FOLDER, 0);
@@ -1754,11 +1140,11 @@ static void a_batch_is_not_stepped_over_with_an_entry_in_hand(void **state)
 	assert_int_equal(items.count, 2);
 	assert_item(&items, 0, FSMETA_CHANGE_ADDED, "b", 0, 0, 0);
 	assert_item(&items, 1, FSMETA_CHANGE_REMOVED, "c", 0, 0, 0);
-	items_release(&items);
+	naive_changes_release(&items);
 	fsmeta_diff_free(diff);
 	for (int side = 0; side < 2; side++) {
 		fsmeta_cursor_close(cursors[side]);
-		tree_release(&trees[side]);
+		naive_tree_release(&trees[side]);
 	}
 }
 
@@ -1771,12 +1157,12 @@ static void a_batch_does_not_hide_an_unreadable_folder(void **state)
 	struct fsmeta_cursor *cursors[2];
 	struct fsmeta_error error = {0};
 	struct fsmeta_diff *diff;
-	struct tree trees[2];
-	struct items items;
+	struct naive_tree trees[2];
+	struct naive_changes items;
 
 	(void)state;
 	for (int side = 0; side < 2; side++) {
-		struct tree *tree = &trees[side];
+		struct naive_tree *tree = &trees[side];
 
 		tree_init_by_hand(tree);
 		assert_int_equal(fsmeta_batch_source_add_root(
@@ -1799,11 +1185,11 @@ static void a_batch_does_not_hide_an_unreadable_folder(void **state)
 	assert_int_equal(items.count, 1);
 	assert_item(&items, 0, FSMETA_CHANGE_UNREADABLE, "d", FSMETA_CHANGE_CONTINUED, 1, 1);
 	assert_false(fsmeta_diff_has_changes(diff));
-	items_release(&items);
+	naive_changes_release(&items);
 	fsmeta_diff_free(diff);
 	for (int side = 0; side < 2; side++) {
 		fsmeta_cursor_close(cursors[side]);
-		tree_release(&trees[side]);
+		naive_tree_release(&trees[side]);
 	}
 }
 
@@ -1842,7 +1228,7 @@ static void a_folder_beyond_the_spool_bound_is_totalled(void **state)
 	struct fsmeta_diff_options options = {.spool_bytes = 4096};
 	struct fsmeta_error error = {0};
 	struct fsmeta_diff *diff;
-	struct tree a, b;
+	struct naive_tree a, b;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1863,8 +1249,8 @@ static void a_folder_beyond_the_spool_bound_is_totalled(void **state)
 	assert_int_equal(tally.bytes, (uint64_t)FILES * (FILES - 1) / 2);
 	assert_int_equal(fsmeta_diff_get_counts(diff)->bytes_removed, tally.bytes);
 	fsmeta_diff_free(diff);
-	tree_release(&a);
-	tree_release(&b);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 static void the_stop_flag_stops(void **state)
@@ -1874,7 +1260,7 @@ static void the_stop_flag_stops(void **state)
 	struct fsmeta_error error = {0};
 	struct fsmeta_cursor *cursor_a, *cursor_b;
 	struct fsmeta_diff *diff;
-	struct tree a;
+	struct naive_tree a;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1887,7 +1273,7 @@ static void the_stop_flag_stops(void **state)
 	fsmeta_diff_free(diff);
 	fsmeta_cursor_close(cursor_a);
 	fsmeta_cursor_close(cursor_b);
-	tree_release(&a);
+	naive_tree_release(&a);
 }
 
 static int refuse(
@@ -1904,7 +1290,7 @@ static void a_failing_sink_ends_the_replay(void **state)
 	struct fsmeta_diff_options options = {0};
 	struct fsmeta_error error = {0};
 	struct fsmeta_diff *diff;
-	struct tree a, b;
+	struct naive_tree a, b;
 
 	(void)state;
 	tree_init_by_hand(&a);
@@ -1913,8 +1299,8 @@ static void a_failing_sink_ends_the_replay(void **state)
 	diff = run_diff(&a, &b, &options, 0);
 	assert_int_equal(fsmeta_diff_replay(diff, &sink, &error), FSMETA_E_BUSY);
 	fsmeta_diff_free(diff);
-	tree_release(&a);
-	tree_release(&b);
+	naive_tree_release(&a);
+	naive_tree_release(&b);
 }
 
 int main(void)
@@ -1939,5 +1325,6 @@ int main(void)
 	    cmocka_unit_test(random_pairs_equal_the_naive_diff),
 	};
 
+	expect_handler = fail_with;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
