@@ -1,5 +1,5 @@
 /*
- * The schema, as a stranger sees it with `.schema`.
+ * The schema, as a stranger sees it with `.schema`; its views are in views.c.
  *
  *                 folder_position           folder              file
  *     one row     a place of a folder       a folder's own      anything else
@@ -18,13 +18,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-struct schema_object {
-	/** The first version of the schema that has it. */
-	int since_version;
-	const char *name;
-	const char *sql;
-};
-
 /* What a row of `file` and a row of `folder` say alike. */
 #define METADATA_COLUMNS                                                                         \
 	"  attributes INTEGER NOT NULL,  -- see table attributes\n"                              \
@@ -37,7 +30,7 @@ struct schema_object {
 	"  allocated INTEGER,            -- bytes on disk beyond what size implies: files and\n" \
 	"                                -- folders whole 4096-byte blocks, all others none\n"
 
-static const struct schema_object tables[] = {
+static const struct fsmeta_schema_object tables[] = {
     {1, "source",
 	"CREATE TABLE source (\n"
 	"  -- What this database is about, one property a row: source_id, made_up (1: the\n"
@@ -174,86 +167,17 @@ static const struct schema_object tables[] = {
 	") WITHOUT ROWID"},
 };
 
-static const struct schema_object indexes[] = {
+static const struct fsmeta_schema_object indexes[] = {
     {1, "folder_position_by_name",
 	"CREATE INDEX folder_position_by_name ON folder_position (parent, name)"},
     {1, "folder_position_by_folder",
 	"CREATE INDEX folder_position_by_folder ON folder_position (folder)"},
 };
 
-/* ns since 1970 as RFC 3339 UTC; seconds are floored, also before 1970. */
-#define TIME_TEXT(ns)                                                            \
-	"strftime('%Y-%m-%dT%H:%M:%S', ((" ns ") - (((" ns                       \
-	") % 1000000000 + 1000000000) % 1000000000)) / 1000000000, 'unixepoch')" \
-	" || printf('.%09dZ', (((" ns ") % 1000000000 + 1000000000) % 1000000000))"
-
-/* All columns of `entries` but id, type and path, from row `e` and attributes `a`. */
-/* clang-format off */
-#define VIEW_COLUMNS                                                                           \
-	"    e.size AS size,\n"                                                                    \
-	"    " TIME_TEXT("e.mtime") " AS mtime,\n"                                                 \
-	"    " TIME_TEXT("coalesce(e.mtime, 0) + e.ctime") " AS ctime,\n"                          \
-	"    " TIME_TEXT("coalesce(e.mtime, 0) + coalesce(e.ctime, 0) + e.btime") " AS btime,\n"
-/* clang-format on */
-
-static const struct schema_object views[] = {
-    {1, "folders",
-	"CREATE VIEW folders AS\n"
-	"  -- Folders of the newest generation with their paths; the root is ''.\n"
-	"  WITH RECURSIVE tree (id, path, prefix) AS (\n"
-	"    SELECT folder, '', '' FROM folder_position WHERE parent = 0 AND until IS NULL\n"
-	"    UNION ALL\n"
-	"    SELECT p.folder, tree.prefix || CAST(p.name AS TEXT),\n"
-	"        tree.prefix || CAST(p.name AS TEXT) || '/'\n"
-	"      FROM tree JOIN folder_position p ON p.parent = tree.id\n"
-	"      WHERE p.until IS NULL\n"
-	"  )\n"
-	"  SELECT id, path, prefix FROM tree"},
-    {1, "entries",
-	"CREATE VIEW entries AS\n"
-	"  -- Everything in the newest generation, as people read it.\n"
-	"  WITH found AS (\n"
-	"    SELECT t.path, f.id, f.attributes, f.size, f.mtime, f.ctime, f.btime, f.inode,\n"
-	"        f.nlink, f.allocated, f.since, f.extra, NULL AS target, NULL AS hash\n"
-	"      FROM folders t JOIN folder f ON f.id = t.id\n"
-	"    UNION ALL\n"
-	"    SELECT t.prefix || CAST(f.name AS TEXT), f.id, f.attributes, f.size, f.mtime,\n"
-	"        f.ctime, f.btime, f.inode, f.nlink, f.allocated, f.since, f.extra, f.target,\n"
-	"        f.hash\n"
-	"      FROM folders t JOIN file f ON f.parent = t.id\n"
-	"  )\n"
-	"  SELECT e.id AS id,\n"
-	"    CASE a.type WHEN 1 THEN 'file' WHEN 2 THEN 'folder' WHEN 3 THEN 'symlink'\n"
-	"      WHEN 4 THEN 'fifo' WHEN 5 THEN 'socket' WHEN 6 THEN 'block' ELSE 'char' END\n"
-	"      AS type,\n"
-	"    CASE e.path WHEN '' THEN '.' ELSE e.path END AS path,\n" VIEW_COLUMNS
-	"    printf('%04o', a.mode) AS mode, a.uid AS uid, a.gid AS gid,\n"
-	"    a.filesystem AS filesystem, printf('%llu', e.inode) AS inode, e.nlink AS nlink,\n"
-	"    CASE WHEN a.type < 3 THEN (e.size + 4095) / 4096 * 4096 ELSE 0 END + e.allocated\n"
-	"      AS allocated,\n"
-	"    CAST(e.target AS TEXT) AS target, lower(hex(e.hash)) AS hash,\n"
-	"    (SELECT max(number) FROM generation WHERE first_id <= e.id) AS created,\n"
-	"    e.since AS modified, e.extra AS extra\n"
-	"  FROM found e JOIN attributes a ON a.id = e.attributes"},
-    /* clang-format off */
-    {1, "generations",
-	"CREATE VIEW generations AS\n"
-	"  -- The history of this database, one line a generation.\n"
-	"  SELECT number, base,\n"
-	"    " TIME_TEXT("started") " AS started,\n"
-	"    " TIME_TEXT("finished") " AS finished,\n"
-	"    round((finished - started) / 1e9, 3) AS seconds,\n"
-	"    entries, files, folders, symlinks, others, bytes, allocated, unreadable, carried,\n"
-	"    added, removed, modified, moved, pruned,\n"
-	"    source ->> '$.machine.name' AS machine\n"
-	"  FROM generation ORDER BY number"},
-    /* clang-format on */
-};
-
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-static int create(const struct fsmeta_connection *connection, const struct schema_object *objects,
-    size_t count, struct fsmeta_error *error)
+static int create(const struct fsmeta_connection *connection,
+    const struct fsmeta_schema_object *objects, size_t count, struct fsmeta_error *error)
 {
 	int code = 0;
 
@@ -279,7 +203,7 @@ int fsmeta_schema_create(const struct fsmeta_connection *connection, struct fsme
 	if (!code)
 		code = create(connection, tables, LENGTH(tables), error);
 	if (!code)
-		code = create(connection, views, LENGTH(views), error);
+		code = create(connection, fsmeta_schema_views, FSMETA_SCHEMA_VIEW_COUNT, error);
 	return code;
 }
 
@@ -307,7 +231,7 @@ static int find_type(char *found, const struct fsmeta_connection *connection, co
 
 /** Where somebody has made a table of that name it is left alone, and the view is not made. */
 static int replace_view(const struct fsmeta_connection *connection,
-    const struct schema_object *view, struct fsmeta_error *error)
+    const struct fsmeta_schema_object *view, struct fsmeta_error *error)
 {
 	char drop[64], found;
 	int code = find_type(&found, connection, view->name, error);
@@ -329,8 +253,8 @@ int fsmeta_schema_upgrade(
 	for (size_t i = 0; i < LENGTH(tables) && !code; i++)
 		if (tables[i].since_version > version)
 			code = fsmeta_connection_execute(connection, tables[i].sql, error);
-	for (size_t i = 0; i < LENGTH(views) && !code; i++)
-		code = replace_view(connection, &views[i], error);
+	for (size_t i = 0; i < FSMETA_SCHEMA_VIEW_COUNT && !code; i++)
+		code = replace_view(connection, &fsmeta_schema_views[i], error);
 	return code ? code : set_version(connection, error);
 }
 
@@ -355,7 +279,7 @@ int fsmeta_schema_judge_version(int64_t version, const char *path, struct fsmeta
 }
 
 static int check_object(const struct fsmeta_connection *connection, sqlite3_stmt *statement,
-    const struct schema_object *object, struct fsmeta_error *error)
+    const struct fsmeta_schema_object *object, struct fsmeta_error *error)
 {
 	const char *sql;
 	int code;
@@ -375,7 +299,7 @@ static int check_object(const struct fsmeta_connection *connection, sqlite3_stmt
 }
 
 static int check_objects(const struct fsmeta_connection *connection,
-    const struct schema_object *objects, size_t count, struct fsmeta_error *error)
+    const struct fsmeta_schema_object *objects, size_t count, struct fsmeta_error *error)
 {
 	sqlite3_stmt *statement = NULL;
 	int code = fsmeta_connection_prepare(

@@ -12,7 +12,19 @@ enum {
 	/** PRAGMA user_version. */
 	FSMETA_DB_SCHEMA_VERSION = 2,
 	FSMETA_DB_PAGE_BYTES = 4096,
+	FSMETA_SCHEMA_VIEW_COUNT = 7,
 };
+
+/** A table, index or view. */
+struct fsmeta_schema_object {
+	/** The first version of the schema that has it. */
+	int since_version;
+	const char *name;
+	const char *sql;
+};
+
+/** Those of the newest version, each behind what it reads; views.c. */
+extern const struct fsmeta_schema_object fsmeta_schema_views[FSMETA_SCHEMA_VIEW_COUNT];
 
 /** Makes tables and views in an empty file; indexes follow when it is filled. */
 int fsmeta_schema_create(const struct fsmeta_connection *connection, struct fsmeta_error *error);
