@@ -56,6 +56,10 @@ enum {
 	KEY_BYTES = 8,
 	/** A link that is replaced again and again while we look gets this many looks. */
 	LINK_ATTEMPTS = 3,
+	/** Records between two looks at the pace: a disk may take 10 ms for each. */
+	PACE_RECORDS = 16,
+	/** Listings up to here are copied to where they are kept. */
+	COPY_MAX_BYTES = 64 << 10,
 };
 
 /** As getdents64(2) writes it; the C library's struct dirent promises less. */
@@ -92,6 +96,63 @@ void fsmeta_folder_release(struct fsmeta_folder *folder)
 	free(folder->sorted);
 	fsmeta_buffer_release(&folder->names);
 	*folder = (struct fsmeta_folder){0};
+}
+
+size_t fsmeta_folder_held_bytes(const struct fsmeta_folder *folder)
+{
+	return folder->capacity * sizeof(*folder->sorted) + folder->names.capacity;
+}
+
+/** Gives back what a listing has too much; failing is harmless. */
+static void trim(struct fsmeta_folder *folder)
+{
+	void *sorted = realloc(folder->sorted, folder->count * sizeof(*folder->sorted));
+	/* Sorting reads up to eight bytes from the last name on; that is over. */
+	void *names = realloc(folder->names.data, folder->names.length);
+
+	if (sorted) {
+		folder->sorted = sorted;
+		folder->capacity = folder->count;
+	}
+	if (names) {
+		folder->names.data = names;
+		folder->names.capacity = folder->names.length;
+	}
+}
+
+int fsmeta_folder_move(struct fsmeta_folder *to, struct fsmeta_folder *from)
+{
+	size_t sorted_bytes = from->count * sizeof(*from->sorted);
+
+	fsmeta_folder_release(to);
+	if (from->count == 0 || sorted_bytes + from->names.length > COPY_MAX_BYTES) {
+		struct fsmeta_folder kept = {0};
+
+		*to = *from;
+		if (from->count == 0) {
+			kept = *from;
+			to->sorted = NULL;
+			to->capacity = 0;
+			to->names = (struct fsmeta_buffer){0};
+		} else if (!from->suspended) {
+			trim(to);
+		}
+		*from = kept;
+		return 0;
+	}
+	*to = *from;
+	to->capacity = from->count;
+	to->sorted = malloc(sorted_bytes);
+	to->names = (struct fsmeta_buffer){
+	    malloc(from->names.length), from->names.length, from->names.length};
+	if (!to->sorted || !to->names.data) {
+		fsmeta_folder_release(to);
+		return FSMETA_E_MEMORY;
+	}
+	memcpy(to->sorted, from->sorted, sorted_bytes);
+	memcpy(to->names.data, from->names.data, from->names.length);
+	from->suspended = false;
+	return 0;
 }
 
 void fsmeta_folder_chunk_release(struct fsmeta_folder_chunk *chunk)
@@ -469,18 +530,35 @@ static bool same_times(const struct fsmeta_folder_record *a, const struct fsmeta
 	       a->ctime_seconds == b->ctime_seconds && a->ctime_nanoseconds == b->ctime_nanoseconds;
 }
 
+static int stopped(struct fsmeta_error *error)
+{
+	return fsmeta_error_set(error, FSMETA_E_STOPPED, NULL, "scanning", "stopped on request");
+}
+
+static enum fsmeta_folder_pace pace_of(
+    const struct fsmeta_folder_reader *reader, const struct fsmeta_folder *listing)
+{
+	if (reader->stop && *reader->stop)
+		return FSMETA_FOLDER_STOP;
+	return reader->pace ? reader->pace(reader->payload, listing) : FSMETA_FOLDER_GO_ON;
+}
+
 int fsmeta_folder_list(struct fsmeta_folder *folder, struct fsmeta_folder_reader *reader, int fd,
     const struct fsmeta_folder_record *self, size_t name_limit, struct fsmeta_error *error)
 {
 	const struct fsmeta_folder_record *hidden_in = hides_something(reader, self) ? self : NULL;
 	struct fsmeta_folder_record after;
 
-	folder->count = 0;
-	folder->error = 0;
-	folder->changed = false;
-	fsmeta_buffer_clear(&folder->names);
+	if (!folder->suspended) {
+		folder->count = 0;
+		folder->error = 0;
+		folder->changed = false;
+		fsmeta_buffer_clear(&folder->names);
+	}
+	folder->suspended = false;
 	for (;;) {
 		long got = syscall(SYS_getdents64, fd, reader->entries, (size_t)ENTRIES_BYTES);
+		enum fsmeta_folder_pace pace;
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -490,9 +568,13 @@ int fsmeta_folder_list(struct fsmeta_folder *folder, struct fsmeta_folder_reader
 			break;
 		if (add_entries(folder, reader, (size_t)got, hidden_in, name_limit) != 0)
 			return fsmeta_error_set_memory(error, "listing a folder");
-		if (reader->stop && *reader->stop)
-			return fsmeta_error_set(
-			    error, FSMETA_E_STOPPED, NULL, "scanning", "stopped on request");
+		pace = pace_of(reader, folder);
+		if (pace == FSMETA_FOLDER_STOP)
+			return stopped(error);
+		if (pace == FSMETA_FOLDER_SUSPEND) {
+			folder->suspended = true;
+			return 1;
+		}
 	}
 	if (fsmeta_folder_identify(&after, fd, "") == 0)
 		folder->changed = !same_times(self, &after);
@@ -502,20 +584,18 @@ int fsmeta_folder_list(struct fsmeta_folder *folder, struct fsmeta_folder_reader
 
 /* ---- chunks ------------------------------------------------------------ */
 
+/** Room for exactly `count` records: chunks wait in great numbers. */
 static int reserve_records(struct fsmeta_folder_chunk *chunk, uint32_t count)
 {
-	uint32_t capacity = chunk->capacity ? chunk->capacity : 1;
 	void *records;
 
-	while (capacity < count)
-		capacity *= 2;
-	if (capacity == chunk->capacity)
+	if (count <= chunk->capacity)
 		return 0;
-	records = realloc(chunk->records, capacity * sizeof(*chunk->records));
+	records = realloc(chunk->records, count * sizeof(*chunk->records));
 	if (!records)
 		return FSMETA_E_MEMORY;
 	chunk->records = records;
-	chunk->capacity = capacity;
+	chunk->capacity = count;
 	return 0;
 }
 
@@ -613,6 +693,9 @@ int fsmeta_folder_read(struct fsmeta_folder_chunk *chunk, struct fsmeta_folder_r
 		size_t length;
 		const char *name = fsmeta_folder_name(folder, first + i, &length);
 
+		if (i % PACE_RECORDS == PACE_RECORDS - 1 &&
+		    pace_of(reader, NULL) == FSMETA_FOLDER_STOP)
+			return stopped(error);
 		if (is_repeated(folder, first + i)) {
 			*record = (struct fsmeta_folder_record){.gone = true};
 		} else if (lost) {

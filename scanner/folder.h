@@ -6,7 +6,7 @@
  * nothing is shared: a thread with a reader of its own may list any folder, and
  * several threads may read different chunks of the same listed folder at once.
  * Descriptors belong to the caller.  What the file system refuses is data in the
- * result, never a failure; functions fail for memory or the stop flag alone.
+ * result, never a failure; functions fail for memory or on request alone.
  */
 #ifndef FSMETA_SCANNER_FOLDER_H
 #define FSMETA_SCANNER_FOLDER_H
@@ -85,6 +85,8 @@ struct fsmeta_folder {
 	int error;
 	/** mtime or ctime moved while the names were read. */
 	bool changed;
+	/** Suspended: names are still to be read, and those that are there are not sorted. */
+	bool suspended;
 };
 
 /** Records of a run of names of a listing.  Zero-initialised = empty. */
@@ -99,6 +101,14 @@ struct fsmeta_folder_chunk {
 	struct fsmeta_buffer targets;
 };
 
+/** What is to become of a folder that is being read. */
+enum fsmeta_folder_pace {
+	FSMETA_FOLDER_GO_ON = 0,
+	/** Leave the listing where it is; goes for fsmeta_folder_list() alone. */
+	FSMETA_FOLDER_SUSPEND = 1,
+	FSMETA_FOLDER_STOP = 2,
+};
+
 /** What one thread needs to read folders; reused from folder to folder. */
 struct fsmeta_folder_reader {
 	/** enum fsmeta_field bits that are wanted; links are only read for their target's sake. */
@@ -107,6 +117,12 @@ struct fsmeta_folder_reader {
 	const struct fsmeta_scan_hidden *hidden;
 	size_t hidden_count;
 	const volatile sig_atomic_t *stop;
+	/**
+	 * Asked now and then while a folder is read; `listing` is what is listed so far,
+	 * NULL while records are read.  NULL = always go on.
+	 */
+	enum fsmeta_folder_pace (*pace)(void *payload, const struct fsmeta_folder *listing);
+	void *payload;
 	/** Raw getdents64(2) output. */
 	void *entries;
 	/** Cleared once O_NOATIME was refused on a folder of somebody else. */
@@ -119,6 +135,16 @@ int fsmeta_folder_reader_init(struct fsmeta_folder_reader *reader, uint32_t fiel
 void fsmeta_folder_reader_release(struct fsmeta_folder_reader *reader);
 
 void fsmeta_folder_release(struct fsmeta_folder *folder);
+
+/** Bytes that a listing takes. */
+size_t fsmeta_folder_held_bytes(const struct fsmeta_folder *folder);
+
+/**
+ * Moves what is in `from` to `to`, whose old content is freed, in as little memory as it
+ * takes; where it is small `from` keeps its own.  0, or FSMETA_E_MEMORY and `to` is empty.
+ */
+int fsmeta_folder_move(struct fsmeta_folder *to, struct fsmeta_folder *from);
+
 void fsmeta_folder_chunk_release(struct fsmeta_folder_chunk *chunk);
 
 /**
@@ -139,8 +165,9 @@ int fsmeta_folder_identify(struct fsmeta_folder_record *record, int fd, const ch
  * Lists the folder behind `fd`, which stands at its beginning, into `folder`,
  * whose old content is forgotten and whose memory is reused.  `self` is what
  * identify said about it just before.  Names longer than `name_limit` bytes are
- * left out and make the listing partial with ENAMETOOLONG.
- * 0, FSMETA_E_MEMORY or FSMETA_E_STOPPED.
+ * left out and make the listing partial with ENAMETOOLONG.  A suspended one is gone
+ * on with where it was; `fd` has to be the same.
+ * 0, 1 where it was suspended, FSMETA_E_MEMORY or FSMETA_E_STOPPED.
  */
 int fsmeta_folder_list(struct fsmeta_folder *folder, struct fsmeta_folder_reader *reader, int fd,
     const struct fsmeta_folder_record *self, size_t name_limit, struct fsmeta_error *error);
@@ -149,7 +176,7 @@ int fsmeta_folder_list(struct fsmeta_folder *folder, struct fsmeta_folder_reader
  * Reads the records of up to FSMETA_FOLDER_CHUNK_RECORDS names from index
  * `first` on into `chunk`, whose old content is forgotten.  Where the folder
  * cannot be reached any more `lost` is the errno that all of them get.
- * 0 or FSMETA_E_MEMORY.
+ * 0, FSMETA_E_MEMORY or FSMETA_E_STOPPED.
  */
 int fsmeta_folder_read(struct fsmeta_folder_chunk *chunk, struct fsmeta_folder_reader *reader,
     const struct fsmeta_folder *folder, int fd, int lost, size_t first, struct fsmeta_error *error);

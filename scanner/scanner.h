@@ -4,8 +4,18 @@
  * Never follows a symlink, in no component; never leaves the file system of the
  * root unless asked; names are bytes.  What cannot be read is an entry with
  * FSMETA_FLAG_UNREADABLE and an errno, never an omission.  Memory is bounded by
- * the folders on the current path (a very large one costs some 40 bytes a name),
- * descriptors by 128 and a few whatever the depth, or by what the process may have.
+ * the folders on the current path (a very large one costs some 40 bytes a name) and by
+ * what may be read ahead of them (16 MiB of entries, 16 MiB of listings of very large
+ * folders, and what each thread is at); descriptors by 128, two for each further
+ * thread and a few, whatever the depth, or by what the process may have.
+ *
+ * Threads.  Folders are read ahead by threads of the scanner's own; they start when
+ * there is something to read ahead, and none is left when the cursor is closed.  They
+ * block all signals.  The cursor itself is for one thread at a time, which does the
+ * same work while it waits.  A slow reader of the cursor stops them; a skip drops what was
+ * read ahead.  What comes out does not depend on their number, except for changes
+ * that happen during the scan: an entry is as it was at some moment of the scan, not
+ * necessarily the one at which it is handed out.
  *
  * What an entry says:
  *   - A folder's metadata is what it was before its names were read.  If its mtime or
@@ -85,8 +95,8 @@ struct fsmeta_scan_options {
 	/** When it becomes non-zero next() returns FSMETA_E_STOPPED.  May be NULL. */
 	const volatile sig_atomic_t *stop;
 	/**
-	 * Threads that read folders ahead; 0 or 1 = none; not used yet.  Order and
-	 * content of what comes out never depend on it.
+	 * Threads that read, the caller's included: 1 = none beside it, and nothing is read
+	 * before its turn; 0 = as many as pay.  At most 256.
 	 */
 	unsigned threads;
 };
