@@ -22,29 +22,10 @@
 
 #include <stdlib.h>
 
-/** Offset of the first byte in which the two differ, or `common`. */
-static size_t first_difference(const char *a, const char *b, size_t common)
-{
-	size_t at = 0;
-
-	while (common - at >= sizeof(uint64_t)) {
-		uint64_t wide_a, wide_b;
-
-		memcpy(&wide_a, a + at, sizeof(wide_a));
-		memcpy(&wide_b, b + at, sizeof(wide_b));
-		if (wide_a != wide_b)
-			break;
-		at += sizeof(wide_a);
-	}
-	while (at < common && a[at] == b[at])
-		at++;
-	return at;
-}
-
 int fsmeta_path_compare(const char *a, size_t a_length, const char *b, size_t b_length)
 {
 	size_t common = a_length < b_length ? a_length : b_length;
-	size_t at = first_difference(a, b, common);
+	size_t at = fsmeta_first_difference(a, b, common);
 
 	if (at == common)
 		return (a_length > b_length) - (a_length < b_length);
@@ -55,13 +36,38 @@ int fsmeta_path_compare(const char *a, size_t a_length, const char *b, size_t b_
 	return (unsigned char)a[at] < (unsigned char)b[at] ? -1 : 1;
 }
 
+/** True where a byte of the word is zero. */
+static inline bool has_zero_byte(uint64_t word)
+{
+	return ((word - 0x0101010101010101U) & ~word & 0x8080808080808080U) != 0;
+}
+
+/** True where there is neither '/' nor NUL in a name, which is mostly too short for memchr(). */
+static bool is_plain(const char *name, size_t length)
+{
+	const uint64_t slashes = 0x0101010101010101U * '/';
+	size_t at = 0;
+
+	for (; length - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+		uint64_t word;
+
+		memcpy(&word, name + at, sizeof(word));
+		if (has_zero_byte(word) || has_zero_byte(word ^ slashes))
+			return false;
+	}
+	for (; at < length; at++)
+		if (name[at] == '/' || name[at] == '\0')
+			return false;
+	return true;
+}
+
 bool fsmeta_name_is_valid(const char *name, size_t length)
 {
 	if (length == 0 || length > FSMETA_NAME_MAX_BYTES)
 		return false;
 	if (name[0] == '.' && (length == 1 || (length == 2 && name[1] == '.')))
 		return false;
-	return !memchr(name, '/', length) && !memchr(name, '\0', length);
+	return is_plain(name, length);
 }
 
 /** Bytes of the component at the start of `path`. */

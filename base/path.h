@@ -16,6 +16,7 @@
 
 #include "base/memory.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +30,24 @@ enum {
 	/** Deepest entry accepted from any input; the root has depth 0. */
 	FSMETA_DEPTH_MAX = 65536,
 };
+
+/** Offset of the first of `common` bytes in which the two differ, or `common`. */
+static inline size_t fsmeta_first_difference(const char *a, const char *b, size_t common)
+{
+	size_t at = 0;
+
+	for (; common - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+		uint64_t wide_a, wide_b;
+
+		memcpy(&wide_a, a + at, sizeof(wide_a));
+		memcpy(&wide_b, b + at, sizeof(wide_b));
+		if (wide_a != wide_b)
+			return at + (size_t)__builtin_ctzll(htole64(wide_a ^ wide_b)) / 8;
+	}
+	while (at < common && a[at] == b[at])
+		at++;
+	return at;
+}
 
 /** Compares two names as unsigned bytes.  <0, 0, >0. */
 static inline int fsmeta_name_compare(

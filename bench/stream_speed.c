@@ -1,5 +1,5 @@
 /*
- * stream_speed [--fields LIST] [--level N] [--rounds N] [--read] ENTRIES | FILE.fss
+ * stream_speed [--fields LIST] [--level N] [--threads N] [--rounds N] [--read] ENTRIES | FILE.fss
  *
  * How fast a stream is written and read, and what an entry weighs: of a recorder's
  * archive that is made up (bench/synthetic.h), or of a stream that is there, which
@@ -41,11 +41,11 @@ static double now_ms(void)
 	return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
 }
 
-static double cpu_ms(void)
+static double cpu_ms(clockid_t clock)
 {
 	struct timespec time;
 
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	clock_gettime(clock, &time);
 	return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
 }
 
@@ -91,9 +91,9 @@ static uint64_t drain(struct fsmeta_cursor *cursor, bool with_digest)
 	return entries;
 }
 
-static uint64_t write_stream(int fd, struct fsmeta_cursor *cursor, int level)
+static uint64_t write_stream(int fd, struct fsmeta_cursor *cursor, int level, unsigned threads)
 {
-	struct fsmeta_stream_writer_options options = {.level = level};
+	struct fsmeta_stream_writer_options options = {.level = level, .threads = threads};
 	struct fsmeta_stream_summary summary;
 	struct fsmeta_stream_writer *writer;
 	const struct fsmeta_entry *entry;
@@ -110,40 +110,58 @@ static uint64_t write_stream(int fd, struct fsmeta_cursor *cursor, int level)
 	return summary.file_bytes;
 }
 
+/** The best of some rounds, each measured from start() to note(). */
 struct best {
 	const char *what;
 	double ms;
+	/** Processor time of this thread and of all. */
+	double own_cpu;
 	double cpu;
+	double start_ms;
+	double start_own_cpu;
+	double start_cpu;
 };
 
-static void note(struct best *best, double start, double cpu_start)
+static void start(struct best *best)
 {
-	double ms = now_ms() - start;
+	best->start_cpu = cpu_ms(CLOCK_PROCESS_CPUTIME_ID);
+	best->start_own_cpu = cpu_ms(CLOCK_THREAD_CPUTIME_ID);
+	best->start_ms = now_ms();
+}
+
+static void note(struct best *best)
+{
+	double ms = now_ms() - best->start_ms;
 
 	if (!best->ms || ms < best->ms) {
 		best->ms = ms;
-		best->cpu = cpu_ms() - cpu_start;
+		best->own_cpu = cpu_ms(CLOCK_THREAD_CPUTIME_ID) - best->start_own_cpu;
+		best->cpu = cpu_ms(CLOCK_PROCESS_CPUTIME_ID) - best->start_cpu;
 	}
 }
 
 static void tell(const struct best *best, uint64_t entries)
 {
-	printf("%-8s %8.0f entries/ms   %7.1f ns an entry, %.2f processors\n", best->what,
-	    (double)entries / best->ms, best->ms * 1e6 / (double)entries, best->cpu / best->ms);
+	double scale = 1e6 / (double)entries;
+
+	printf(
+	    "%-8s %8.0f entries/ms   ns an entry: %6.1f, processor %6.1f, of that beside %6.1f\n",
+	    best->what, (double)entries / best->ms, best->ms * scale, best->cpu * scale,
+	    (best->cpu - best->own_cpu) * scale);
 }
 
 /** Opens and reads the file, nothing else, as a profiler wants it. */
 static int read_only(const struct input *input, int rounds)
 {
-	struct best read = {"read", 0, 0};
+	struct best read = {.what = "read"};
 	uint64_t entries = 0;
 
 	while (rounds-- > 0) {
 		struct fsmeta_cursor *cursor = open_input(input);
-		double start = now_ms(), cpu_start = cpu_ms();
 
+		start(&read);
 		entries = drain(cursor, false);
-		note(&read, start, cpu_start);
+		note(&read);
 		fsmeta_cursor_close(cursor);
 	}
 	tell(&read, entries);
@@ -152,12 +170,13 @@ static int read_only(const struct input *input, int rounds)
 
 int main(int argc, char **argv)
 {
-	struct best made = {"made", 0, 0}, written = {"written", 0, 0}, read = {"read", 0, 0},
-		    counted = {"counted", 0, 0};
+	struct best made = {.what = "made"}, written = {.what = "written"}, read = {.what = "read"},
+		    counted = {.what = "counted"};
 	struct input input = {.synthetic = {.field_mask = FSMETA_FIELDS_CORE}};
 	uint64_t entries = 0, bytes = 0;
 	struct rusage usage;
 	int level = 0, rounds = 3;
+	unsigned threads = 0;
 	bool reads_only = false;
 
 	for (int i = 1; i < argc; i++) {
@@ -166,6 +185,8 @@ int main(int argc, char **argv)
 				die();
 		} else if (!strcmp(argv[i], "--level") && i + 1 < argc) {
 			level = atoi(argv[++i]);
+		} else if (!strcmp(argv[i], "--threads") && i + 1 < argc) {
+			threads = (unsigned)atoi(argv[++i]);
 		} else if (!strcmp(argv[i], "--rounds") && i + 1 < argc) {
 			rounds = atoi(argv[++i]);
 		} else if (!strcmp(argv[i], "--read")) {
@@ -177,8 +198,9 @@ int main(int argc, char **argv)
 		}
 	}
 	if (!input.file && !input.synthetic.entries) {
-		fprintf(stderr, "usage: stream_speed [--fields LIST] [--level N] [--rounds N] "
-				"[--read] ENTRIES | FILE.fss\n");
+		fprintf(stderr,
+		    "usage: stream_speed [--fields LIST] [--level N] [--threads N] [--rounds N] "
+		    "[--read] ENTRIES | FILE.fss\n");
 		return 64;
 	}
 	if (reads_only)
@@ -186,25 +208,25 @@ int main(int argc, char **argv)
 	while (rounds-- > 0) {
 		int fd = memfd_create("stream", MFD_CLOEXEC);
 		struct fsmeta_cursor *cursor = open_input(&input);
-		double start = now_ms(), cpu_start = cpu_ms();
 
+		start(&made);
 		drain(cursor, false);
-		note(&made, start, cpu_start);
+		note(&made);
 		fsmeta_cursor_close(cursor);
 
 		cursor = open_input(&input);
-		start = now_ms(), cpu_start = cpu_ms();
-		bytes = write_stream(fd, cursor, level);
-		note(&written, start, cpu_start);
+		start(&written);
+		bytes = write_stream(fd, cursor, level, threads);
+		note(&written);
 		fsmeta_cursor_close(cursor);
 
 		for (int with_digest = 0; with_digest < 2; with_digest++) {
 			if (lseek(fd, 0, SEEK_SET) < 0 ||
 			    fsmeta_stream_open_fd(&cursor, dup(fd), "memory", &error) < 0)
 				die();
-			start = now_ms(), cpu_start = cpu_ms();
+			start(with_digest ? &counted : &read);
 			entries = drain(cursor, with_digest);
-			note(with_digest ? &counted : &read, start, cpu_start);
+			note(with_digest ? &counted : &read);
 			fsmeta_cursor_close(cursor);
 		}
 		close(fd);

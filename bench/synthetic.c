@@ -77,11 +77,17 @@ static void set_times(
 	entry->size = entry->type == FSMETA_TYPE_FILE ? random & 0xFFFFFFF : 4096;
 	entry->mtime.seconds = seconds;
 	entry->mtime.nanoseconds = (uint32_t)((random >> 28) % 1000000000);
-	entry->ctime = entry->mtime;
-	entry->btime.seconds = seconds - PAIR_SECONDS - (int64_t)(random >> 62);
-	entry->btime.nanoseconds = (uint32_t)((random * 0x9E3779B97F4A7C15U) >> 36) % 1000000000;
-	entry->inode = 12 + synthetic->number;
-	entry->allocated = (entry->size + 4095) & ~(uint64_t)4095;
+	if (synthetic->source.field_mask & FSMETA_FIELD_CTIME)
+		entry->ctime = entry->mtime;
+	if (synthetic->source.field_mask & FSMETA_FIELD_BTIME) {
+		entry->btime.seconds = seconds - PAIR_SECONDS - (int64_t)(random >> 62);
+		entry->btime.nanoseconds =
+		    (uint32_t)((random * 0x9E3779B97F4A7C15U) >> 36) % 1000000000;
+	}
+	if (synthetic->source.field_mask & FSMETA_FIELD_INODE)
+		entry->inode = 12 + synthetic->number;
+	if (synthetic->source.field_mask & FSMETA_FIELD_ALLOCATED)
+		entry->allocated = (entry->size + 4095) & ~(uint64_t)4095;
 }
 
 static void make_folder(struct synthetic_cursor *synthetic)
@@ -99,7 +105,7 @@ static void make_folder(struct synthetic_cursor *synthetic)
 	entry->depth = 1;
 	entry->type = FSMETA_TYPE_FOLDER;
 	entry->mode = 0755;
-	entry->nlink = 2;
+	entry->nlink = synthetic->source.field_mask & FSMETA_FIELD_NLINK ? 2 : 0;
 	set_times(synthetic, entry, FIRST_START_SECONDS + (int64_t)folder * 3600);
 }
 
@@ -120,7 +126,7 @@ static void make_file(struct synthetic_cursor *synthetic, uint64_t index)
 	entry->depth = 2;
 	entry->type = FSMETA_TYPE_FILE;
 	entry->mode = 0644;
-	entry->nlink = 1;
+	entry->nlink = synthetic->source.field_mask & FSMETA_FIELD_NLINK ? 1 : 0;
 	set_times(synthetic, entry, (int64_t)start + PAIR_SECONDS);
 }
 
@@ -135,7 +141,7 @@ static void make_root(struct synthetic_cursor *synthetic)
 	entry->depth = 0;
 	entry->type = FSMETA_TYPE_FOLDER;
 	entry->mode = 0755;
-	entry->nlink = 2;
+	entry->nlink = synthetic->source.field_mask & FSMETA_FIELD_NLINK ? 2 : 0;
 	set_times(synthetic, entry, FIRST_START_SECONDS);
 }
 
@@ -147,7 +153,8 @@ static void make_added(struct synthetic_cursor *synthetic)
 	synthetic->path[entry->path_length++] = '+';
 	synthetic->path[entry->path_length] = '\0';
 	entry->name_length++;
-	entry->inode = UINT32_MAX + synthetic->number;
+	if (entry->inode)
+		entry->inode += UINT32_MAX;
 	synthetic->adds = false;
 }
 

@@ -10,8 +10,9 @@
  *
  * Every dense column has a companion word in which the differences of all its
  * values from the column's default are ORed together; where it stays 0 the
- * column is left out.  Differences wrap around in two's complement, so every
- * int64 pair has one.
+ * column is left out.  Until then its values are only counted, so that a column
+ * which nobody needs costs no memory traffic.  Differences wrap around in two's
+ * complement, so every int64 pair has one.
  *
  * Sizes and nanoseconds are nearly random, and most of what a stream weighs.
  * Nothing makes random bytes shorter, but their top bytes are not random: written
@@ -105,6 +106,16 @@ struct owner_table {
 	uint32_t capacity;
 };
 
+/**
+ * A file system in the dictionary: the source's index, and its names as the source
+ * had them when it was met (*borrowed*).  Packing may be another thread's work, for
+ * which the source's table, which grows meanwhile, is out of bounds.
+ */
+struct batch_device {
+	uint32_t index;
+	struct fsmeta_filesystem names;
+};
+
 struct fsmeta_batch_builder {
 	const struct fsmeta_batch_source *source;
 	uint32_t field_mask;
@@ -129,8 +140,8 @@ struct fsmeta_batch_builder {
 	uint32_t last_owner_index;
 	struct owner_table owner_table;
 
-	/** The source's index of every file system in the batch's dictionary. */
-	uint32_t *devices;
+	/** The batch's dictionary of file systems. */
+	struct batch_device *devices;
 	size_t device_count;
 	size_t device_capacity;
 	uint32_t last_device_index;
@@ -152,22 +163,54 @@ struct fsmeta_batch_builder {
 
 /* ---- columns ---------------------------------------------------------- */
 
-static void put(struct fsmeta_batch_builder *builder, enum column column, uint32_t value,
+/** A value of a column that may be left out; the same default each time. */
+static inline void put(struct fsmeta_batch_builder *builder, enum column column, uint32_t value,
     uint32_t default_value)
+{
+	struct column_values *values = &builder->columns[column];
+	uint32_t at = values->count++;
+
+	if (!values->differs) {
+		if (value == default_value)
+			return;
+		for (uint32_t i = 0; i < at; i++)
+			values->narrow[i] = default_value;
+	}
+	values->narrow[at] = value;
+	values->differs |= value ^ default_value;
+}
+
+static inline void put_wide(struct fsmeta_batch_builder *builder, enum column column,
+    uint64_t value, uint64_t default_value)
+{
+	struct column_values *values = &builder->columns[column];
+	uint32_t at = values->count++;
+
+	if (!values->differs) {
+		if (value == default_value)
+			return;
+		for (uint32_t i = 0; i < at; i++)
+			values->wide[i] = default_value;
+	}
+	values->wide[at] = value;
+	values->differs |= value ^ default_value;
+}
+
+/** A value of a column that is never left out. */
+static inline void put_whole(
+    struct fsmeta_batch_builder *builder, enum column column, uint32_t value)
 {
 	struct column_values *values = &builder->columns[column];
 
 	values->narrow[values->count++] = value;
-	values->differs |= value ^ default_value;
 }
 
-static void put_wide(struct fsmeta_batch_builder *builder, enum column column, uint64_t value,
-    uint64_t default_value)
+static inline void put_whole_wide(
+    struct fsmeta_batch_builder *builder, enum column column, uint64_t value)
 {
 	struct column_values *values = &builder->columns[column];
 
 	values->wide[values->count++] = value;
-	values->differs |= value ^ default_value;
 }
 
 /** Room for one more entry in every column. */
@@ -257,9 +300,9 @@ static int find_owner(uint32_t *index, struct fsmeta_batch_builder *builder, str
 		return FSMETA_E_MEMORY;
 	slot = owner_slot(builder, owner);
 	if (!*slot) {
-		put(builder, COLUMN_OWNER_MODE, owner.mode, 0);
-		put(builder, COLUMN_OWNER_UID, owner.uid, 0);
-		put(builder, COLUMN_OWNER_GID, owner.gid, 0);
+		put_whole(builder, COLUMN_OWNER_MODE, owner.mode);
+		put_whole(builder, COLUMN_OWNER_UID, owner.uid);
+		put_whole(builder, COLUMN_OWNER_GID, owner.gid);
 		*slot = count + 1;
 	}
 	*index = *slot - 1;
@@ -272,14 +315,16 @@ static int append_device(struct fsmeta_batch_builder *builder, uint32_t device)
 {
 	if (builder->device_count == builder->device_capacity) {
 		size_t capacity = builder->device_capacity ? builder->device_capacity * 2 : 8;
-		uint32_t *devices = reallocarray(builder->devices, capacity, sizeof(*devices));
+		struct batch_device *devices =
+		    reallocarray(builder->devices, capacity, sizeof(*devices));
 
 		if (!devices)
 			return FSMETA_E_MEMORY;
 		builder->devices = devices;
 		builder->device_capacity = capacity;
 	}
-	builder->devices[builder->device_count++] = device;
+	builder->devices[builder->device_count++] =
+	    (struct batch_device){device, builder->source->filesystems[device]};
 	return 0;
 }
 
@@ -289,12 +334,12 @@ static int append_device(struct fsmeta_batch_builder *builder, uint32_t device)
  */
 static int find_device(uint32_t *index, struct fsmeta_batch_builder *builder, uint32_t device)
 {
-	if (builder->device_count && builder->devices[builder->last_device_index] == device) {
+	if (builder->device_count && builder->devices[builder->last_device_index].index == device) {
 		*index = builder->last_device_index;
 		return 0;
 	}
 	for (*index = 0; *index < builder->device_count; (*index)++)
-		if (builder->devices[*index] == device)
+		if (builder->devices[*index].index == device)
 			break;
 	if (*index == builder->device_count && append_device(builder, device))
 		return FSMETA_E_MEMORY;
@@ -303,16 +348,6 @@ static int find_device(uint32_t *index, struct fsmeta_batch_builder *builder, ui
 }
 
 /* ---- adding an entry -------------------------------------------------- */
-
-static size_t common_prefix(const char *a, size_t a_length, const char *b, size_t b_length)
-{
-	size_t common = a_length < b_length ? a_length : b_length;
-	size_t at = 0;
-
-	while (at < common && a[at] == b[at])
-		at++;
-	return at;
-}
 
 static int begin_batch(struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry)
 {
@@ -332,8 +367,9 @@ static int add_place(struct fsmeta_batch_builder *builder, const struct fsmeta_e
 		return FSMETA_E_MEMORY;
 	if (builder->count)
 		level = builder->last_depth + 1 - entry->depth;
-	prefix = common_prefix(
-	    builder->last_name, builder->last_name_length, entry->name, entry->name_length);
+	prefix = builder->last_name_length < entry->name_length ? builder->last_name_length
+								: entry->name_length;
+	prefix = fsmeta_first_difference(builder->last_name, entry->name, prefix);
 	if (fsmeta_buffer_append(
 		&builder->names, entry->name + prefix, entry->name_length - prefix))
 		return FSMETA_E_MEMORY;
@@ -465,19 +501,19 @@ static void add_exceptions(
 	uint32_t index = builder->count;
 
 	if (missing) {
-		put(builder, COLUMN_MISSING_GAP, index - builder->last_missing, 0);
-		put(builder, COLUMN_MISSING, missing, 0);
+		put_whole(builder, COLUMN_MISSING_GAP, index - builder->last_missing);
+		put_whole(builder, COLUMN_MISSING, missing);
 		builder->last_missing = index;
 	}
 	if (entry->flags || entry->error) {
-		put(builder, COLUMN_FLAGS_GAP, index - builder->last_flags, 0);
-		put(builder, COLUMN_FLAGS, entry->flags, 0);
+		put_whole(builder, COLUMN_FLAGS_GAP, index - builder->last_flags);
+		put_whole(builder, COLUMN_FLAGS, entry->flags);
 		put(builder, COLUMN_ERROR, (uint32_t)entry->error, 0);
 		builder->last_flags = index;
 	}
 	if (entry->unknown_since) {
-		put(builder, COLUMN_UNKNOWN_SINCE_GAP, index - builder->last_unknown_since, 0);
-		put_wide(builder, COLUMN_UNKNOWN_SINCE, entry->unknown_since, 0);
+		put_whole(builder, COLUMN_UNKNOWN_SINCE_GAP, index - builder->last_unknown_since);
+		put_whole_wide(builder, COLUMN_UNKNOWN_SINCE, entry->unknown_since);
 		builder->last_unknown_since = index;
 	}
 }
@@ -654,8 +690,7 @@ static int make_filesystems(
 	messages = (Fsmeta__V1__FileSystem *)memory;
 	*out = (Fsmeta__V1__FileSystem **)(memory + count * sizeof(*messages));
 	for (size_t i = 0; i < count; i++) {
-		const struct fsmeta_filesystem *filesystem =
-		    &builder->source->filesystems[builder->devices[i]];
+		const struct fsmeta_filesystem *filesystem = &builder->devices[i].names;
 
 		fsmeta__v1__file_system__init(&messages[i]);
 		messages[i].uuid = binary_text(filesystem->uuid);

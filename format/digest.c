@@ -17,6 +17,7 @@
  * in from its header, because inputs of this size spend a good part of their
  * time in the call and in the choice of a vector unit.
  */
+#include "format/digest_sum.h"
 #include "format/source.h"
 
 #include <endian.h>
@@ -28,6 +29,8 @@
 enum {
 	HEAD_BYTES = 16,
 	/** All fields of fixed width, the lengths and the algorithm of the others. */
+	/** Of entries that wait to be hashed. */
+	WAITING_BYTES = 2 << 20,
 	FIELDS_MAX_BYTES = 8 + 3 * 12 + 3 * 4 + 3 * 4 + 3 * 8 + 8 + 4 + 1 + FSMETA_HASH_MAX_BYTES,
 };
 
@@ -153,14 +156,14 @@ static inline unsigned char *store_fields(unsigned char *at, const struct fsmeta
 	return at;
 }
 
-int fsmeta_entry_digest(struct fsmeta_digest *out, const struct fsmeta_entry *entry, uint32_t mask,
-    const struct fsmeta_batch_source *source, struct fsmeta_buffer *scratch)
+/** Appends the serialisation of `entry` to `out`, with `room` bytes left free in front of it. */
+static inline int serialize(struct fsmeta_buffer *out, size_t room,
+    const struct fsmeta_entry *entry, uint32_t mask, const struct fsmeta_batch_source *source)
 {
 	uint32_t fields = entry->fields & mask & fsmeta_fields_of_type(entry->type);
 	struct filesystem_identity filesystem = {0};
-	size_t most = HEAD_BYTES + FIELDS_MAX_BYTES + entry->path_length;
+	size_t most = room + HEAD_BYTES + FIELDS_MAX_BYTES + entry->path_length;
 	unsigned char *end;
-	XXH128_hash_t hash;
 
 	if (fields & FSMETA_FIELD_DEVICE) {
 		filesystem = identify_filesystem(source, entry->device);
@@ -168,16 +171,70 @@ int fsmeta_entry_digest(struct fsmeta_digest *out, const struct fsmeta_entry *en
 	}
 	if (fields & FSMETA_FIELD_TARGET)
 		most += entry->target_length;
-	fsmeta_buffer_clear(scratch);
-	if (fsmeta_buffer_reserve(scratch, most))
+	if (out->capacity - out->length < most && fsmeta_buffer_reserve(out, most))
 		return FSMETA_E_MEMORY;
-	end = store_head(scratch->data, entry, fields);
+	end = store_head(out->data + out->length + room, entry, fields);
 	end = store_fields(end, entry, fields, &filesystem);
-	scratch->length = (size_t)(end - scratch->data);
+	out->length = (size_t)(end - out->data);
+	return 0;
+}
+
+int fsmeta_entry_digest(struct fsmeta_digest *out, const struct fsmeta_entry *entry, uint32_t mask,
+    const struct fsmeta_batch_source *source, struct fsmeta_buffer *scratch)
+{
+	XXH128_hash_t hash;
+
+	fsmeta_buffer_clear(scratch);
+	if (serialize(scratch, 0, entry, mask, source))
+		return FSMETA_E_MEMORY;
 	hash = XXH3_128bits(scratch->data, scratch->length);
 	*out = (struct fsmeta_digest){.low = hash.low64, .high = hash.high64};
 	return 0;
 }
+
+/* ---- sums ------------------------------------------------------------- */
+
+int fsmeta_digest_sum_add(struct fsmeta_digest_sum *sum, const struct fsmeta_entry *entry,
+    uint32_t mask, const struct fsmeta_batch_source *source)
+{
+	struct fsmeta_buffer *waiting = &sum->waiting;
+	size_t begin = waiting->length;
+	uint32_t length;
+
+	if (serialize(waiting, sizeof(length), entry, mask, source))
+		return FSMETA_E_MEMORY;
+	length = (uint32_t)(waiting->length - begin - sizeof(length));
+	memcpy(waiting->data + begin, &length, sizeof(length));
+	if (waiting->length > WAITING_BYTES)
+		fsmeta_digest_sum_hash(sum);
+	return 0;
+}
+
+void fsmeta_digest_sum_hash(struct fsmeta_digest_sum *sum)
+{
+	const unsigned char *at = sum->waiting.data;
+	const unsigned char *end = at + sum->waiting.length;
+
+	while (at < end) {
+		XXH128_hash_t hash;
+		uint32_t length;
+
+		memcpy(&length, at, sizeof(length));
+		at += sizeof(length);
+		hash = XXH3_128bits(at, length);
+		fsmeta_digest_add(
+		    &sum->sum, (struct fsmeta_digest){.low = hash.low64, .high = hash.high64});
+		at += length;
+	}
+	fsmeta_buffer_clear(&sum->waiting);
+}
+
+void fsmeta_digest_sum_release(struct fsmeta_digest_sum *sum)
+{
+	fsmeta_buffer_release(&sum->waiting);
+}
+
+/* ---- text ------------------------------------------------------------- */
 
 static void store_hex(char *out, uint64_t value)
 {

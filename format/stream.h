@@ -40,8 +40,14 @@ enum {
 struct fsmeta_stream_writer;
 
 struct fsmeta_stream_writer_options {
-	/** zstd level; 0 = 3. */
+	/** zstd level; 0 = 1. */
 	int level;
+	/**
+	 * 1: everything is done in the calls.  2: once there are some batches, a thread of
+	 * the writer's own packs, compresses and writes them.  0: as pays here.  The
+	 * bytes are the same.
+	 */
+	unsigned threads;
 };
 
 /**
@@ -50,6 +56,11 @@ struct fsmeta_stream_writer_options {
  * goes into the header; at finish it is read again for the trailer, so its table
  * of file systems may grow while entries are added.  `options` may be NULL.
  * `label` is for messages, *borrowed*.
+ *
+ * All calls on a writer are for one thread at a time.  What the writer's own thread
+ * touches belongs to it alone, `fd` included: nobody else may write there before
+ * finish or free.  It receives no signals.  Where writing fails there, the next add or
+ * finish says so, and only free is allowed afterwards.
  */
 int fsmeta_stream_writer_new(struct fsmeta_stream_writer **out, int fd, const char *label,
     const struct fsmeta_batch_source *source, const struct fsmeta_stream_writer_options *options,
@@ -81,7 +92,10 @@ struct fsmeta_stream_summary {
 int fsmeta_stream_writer_finish(struct fsmeta_stream_writer *writer,
     struct fsmeta_stream_summary *summary, struct fsmeta_buffer *json, struct fsmeta_error *error);
 
-/** NULL is allowed. */
+/**
+ * Ends the writer's thread, dropping what it has not written, and frees.  NULL is
+ * allowed.
+ */
 void fsmeta_stream_writer_free(struct fsmeta_stream_writer *writer);
 
 /** The writer as an entry sink, for fsmeta_cursor_tee(); *borrowed*. */

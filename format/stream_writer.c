@@ -1,14 +1,9 @@
 /*
  * Writing a stream.
  *
- *     entries ─► judge place ─► cut? ─► collect columns ─► pack and compress ─► write
- *                                       batch builder      one batch at a time   fd,
- *                                                          needs nothing but     digest,
- *                                                          the batch             trailer
- *
- * The three stages on the right are functions of their own.  Packing and
- * compressing read one batch and nothing else, so that they can move to a worker;
- * writing alone has the order of the batches to care for.
+ *     entries ─► judge place ─► cut? ─► collect columns ─► pack, compress, write
+ *                                                          another thread's work:
+ *                                                          format/frame_output.h
  *
  * Where a batch ends is decided by names, not by position.  Every entry has a cut
  * hash, made of its name and of its folder's cut hash, so it depends on the path
@@ -27,36 +22,28 @@
  */
 #include "format/stream.h"
 
-#include "format/stream_record.h"
+#include "format/frame_output.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	DEFAULT_LEVEL = 3,
-};
+/* A call for every name costs as much as hashing it. */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
-/** One batch on its way from the builder to the file. */
-struct batch_job {
-	struct fsmeta_batch_builder *builder;
-	/** The record, with room in front of it; it begins at record_offset. */
-	struct fsmeta_buffer record;
-	size_t record_offset;
-	struct fsmeta_digest digest;
-	/** The compressed frame. */
-	struct fsmeta_buffer frame;
-	struct fsmeta_frame sizes;
+enum {
+	/** Higher levels take half as long again for less than one byte in a hundred. */
+	DEFAULT_LEVEL = 1,
 };
 
 struct fsmeta_stream_writer {
 	struct fsmeta_entry_sink sink;
-	int fd;
 	const char *label;
 	const struct fsmeta_batch_source *source;
 	uint32_t field_mask;
 	enum fsmeta_id_kind id_kind;
-	ZSTD_CCtx *zstd;
-	struct batch_job job;
+	struct fsmeta_frame_output *output;
 
 	/** The entry added last: its path, its type, and the cut hashes of all on the path. */
 	struct fsmeta_path_stack path;
@@ -67,115 +54,8 @@ struct fsmeta_stream_writer {
 	uint32_t cut_capacity;
 	uint32_t expected[FSMETA_TYPE_CHAR + 1];
 
-	/** What was written. */
-	uint64_t file_bytes;
-	struct fsmeta_seek_table frames;
-	struct fsmeta_batch_list batches;
-	XXH3_state_t *records_hash;
-
 	struct fsmeta_totals totals;
-	struct fsmeta_digest state_digest;
-	struct fsmeta_buffer scratch;
 };
-
-/* ---- frames ----------------------------------------------------------- */
-
-static int write_frame(struct fsmeta_stream_writer *writer, const struct fsmeta_buffer *frame,
-    struct fsmeta_frame sizes, struct fsmeta_error *error)
-{
-	int code = fsmeta_write_all(writer->fd, frame->data, frame->length, writer->label, error);
-
-	if (code)
-		return code;
-	writer->file_bytes += frame->length;
-	code =
-	    fsmeta_seek_table_append(&writer->frames, sizes.compressed_bytes, sizes.content_bytes);
-	if (code)
-		return fsmeta_error_set(
-		    error, code, writer->label, "writing a frame", "too many frames");
-	return 0;
-}
-
-/** Header and trailer: the message in job.record becomes a frame of its own. */
-static int write_single(
-    struct fsmeta_stream_writer *writer, enum fsmeta_record_kind kind, struct fsmeta_error *error)
-{
-	struct batch_job *job = &writer->job;
-	size_t offset, message_offset;
-	int code;
-
-	fsmeta_record_finish(&job->record, kind, &offset, &message_offset);
-	if (kind != FSMETA_RECORD_TRAILER)
-		XXH3_128bits_update(
-		    writer->records_hash, job->record.data + offset, job->record.length - offset);
-	fsmeta_buffer_clear(&job->frame);
-	code = fsmeta_frame_compress(&job->frame, &job->sizes, writer->zstd,
-	    job->record.data + offset, job->record.length - offset, NULL, 0, writer->label, error);
-	if (!code)
-		code = write_frame(writer, &job->frame, job->sizes, error);
-	return code;
-}
-
-/* ---- batches ---------------------------------------------------------- */
-
-/** Builder to frame.  Touches nothing but the job and the compressor. */
-static int pack_batch(
-    struct batch_job *job, ZSTD_CCtx *zstd, const char *label, struct fsmeta_error *error)
-{
-	size_t cuts[FSMETA_BATCH_CUTS_MAX];
-	size_t message_offset, message_bytes, cut_count;
-	int code;
-
-	if (fsmeta_record_begin(&job->record))
-		return fsmeta_error_set_memory(error, "writing a batch");
-	code = fsmeta_batch_builder_pack(job->builder, &job->record, error);
-	if (code)
-		return code;
-	fsmeta_record_finish(
-	    &job->record, FSMETA_RECORD_BATCH, &job->record_offset, &message_offset);
-	message_bytes = job->record.length - message_offset;
-	job->digest = fsmeta_stream_digest(job->record.data + message_offset, message_bytes);
-	cut_count = fsmeta_batch_cuts(cuts, job->record.data + message_offset, message_bytes);
-	for (size_t i = 0; i < cut_count; i++)
-		cuts[i] += message_offset - job->record_offset;
-	fsmeta_buffer_clear(&job->frame);
-	return fsmeta_frame_compress(&job->frame, &job->sizes, zstd,
-	    job->record.data + job->record_offset, job->record.length - job->record_offset, cuts,
-	    cut_count, label, error);
-}
-
-/** Frame to file, in the order of the batches. */
-static int write_batch(
-    struct fsmeta_stream_writer *writer, struct batch_job *job, struct fsmeta_error *error)
-{
-	uint64_t offset = writer->file_bytes;
-	struct fsmeta_batch_facts facts;
-	int code;
-
-	code = write_frame(writer, &job->frame, job->sizes, error);
-	if (code)
-		return code;
-	XXH3_128bits_update(writer->records_hash, job->record.data + job->record_offset,
-	    job->record.length - job->record_offset);
-	fsmeta_batch_builder_facts(job->builder, &facts);
-	if (fsmeta_batch_list_append(&writer->batches, &facts, job->digest, offset))
-		return fsmeta_error_set_memory(error, "writing a batch");
-	return 0;
-}
-
-static int end_batch(struct fsmeta_stream_writer *writer, struct fsmeta_error *error)
-{
-	struct batch_job *job = &writer->job;
-	int code;
-
-	if (!fsmeta_batch_builder_count(job->builder))
-		return 0;
-	code = pack_batch(job, writer->zstd, writer->label, error);
-	if (!code)
-		code = write_batch(writer, job, error);
-	fsmeta_batch_builder_clear(job->builder);
-	return code;
-}
 
 /* ---- entries ---------------------------------------------------------- */
 
@@ -234,27 +114,38 @@ static int refuse_entry(const struct fsmeta_stream_writer *writer, const struct 
 	return FSMETA_E_INTERNAL;
 }
 
+static int reserve_cut_hash(struct fsmeta_stream_writer *writer, uint32_t depth)
+{
+	uint32_t capacity = writer->cut_capacity ? writer->cut_capacity * 2 : 64;
+	uint64_t *hashes;
+
+	if (depth <= writer->cut_capacity)
+		return 0;
+	hashes = reallocarray(writer->cut_hashes, capacity, sizeof(*hashes));
+	if (!hashes)
+		return FSMETA_E_MEMORY;
+	writer->cut_hashes = hashes;
+	writer->cut_capacity = capacity;
+	return 0;
+}
+
 /** Puts the entry onto the path stack, with its cut hash, which *cut_hash receives. */
 static int follow_path(struct fsmeta_stream_writer *writer, uint64_t *cut_hash,
     const struct fsmeta_entry *entry, struct fsmeta_error *error)
 {
+	struct fsmeta_path_stack *path = &writer->path;
 	uint32_t depth = entry->depth;
 	int code;
 
 	*cut_hash = 0;
 	if (depth == 0)
 		return 0;
-	if (depth > writer->cut_capacity) {
-		uint32_t capacity = writer->cut_capacity ? writer->cut_capacity * 2 : 64;
-		uint64_t *hashes = reallocarray(writer->cut_hashes, capacity, sizeof(*hashes));
-
-		if (!hashes)
-			return fsmeta_error_set_memory(error, "adding an entry");
-		writer->cut_hashes = hashes;
-		writer->cut_capacity = capacity;
-	}
-	fsmeta_path_stack_truncate(&writer->path, depth - 1);
-	code = fsmeta_path_stack_push(&writer->path, entry->name, entry->name_length);
+	if (reserve_cut_hash(writer, depth))
+		return fsmeta_error_set_memory(error, "adding an entry");
+	fsmeta_path_stack_truncate(path, depth);
+	code = depth == path->depth
+		   ? fsmeta_path_stack_replace_end(path, 0, entry->name, entry->name_length)
+		   : fsmeta_path_stack_push(path, entry->name, entry->name_length);
 	if (code == FSMETA_E_LIMIT)
 		return fsmeta_error_set(error, code, writer->label, "adding an entry",
 		    "a path is too long or too deep");
@@ -269,7 +160,8 @@ static int follow_path(struct fsmeta_stream_writer *writer, uint64_t *cut_hash,
 static bool is_cut(const struct fsmeta_stream_writer *writer, const struct fsmeta_entry *entry,
     uint32_t fields, uint64_t cut_hash)
 {
-	const struct fsmeta_batch_builder *builder = writer->job.builder;
+	const struct fsmeta_batch_builder *builder =
+	    fsmeta_frame_output_batch(writer->output)->builder;
 	uint32_t count = fsmeta_batch_builder_count(builder);
 	size_t text_bytes = fsmeta_batch_builder_text_bytes(builder) + entry->name_length;
 
@@ -291,7 +183,6 @@ static int count_entry(struct fsmeta_stream_writer *writer, const struct fsmeta_
     uint32_t fields, struct fsmeta_error *error)
 {
 	struct fsmeta_entry kept;
-	struct fsmeta_digest term;
 
 	if (!is_kept_whole(entry, fields)) {
 		kept = *entry;
@@ -301,9 +192,9 @@ static int count_entry(struct fsmeta_stream_writer *writer, const struct fsmeta_
 		entry = &kept;
 	}
 	fsmeta_totals_count(&writer->totals, entry, 1);
-	if (fsmeta_entry_digest(&term, entry, writer->field_mask, writer->source, &writer->scratch))
+	if (fsmeta_digest_sum_add(&fsmeta_frame_output_batch(writer->output)->digests, entry,
+		writer->field_mask, writer->source))
 		return fsmeta_error_set_memory(error, "adding an entry");
-	fsmeta_digest_add(&writer->state_digest, term);
 	return 0;
 }
 
@@ -322,9 +213,10 @@ int fsmeta_stream_writer_add(struct fsmeta_stream_writer *writer, const struct f
 	fields = entry->fields & writer->expected[entry->type];
 	code = follow_path(writer, &cut_hash, entry, error);
 	if (!code && is_cut(writer, entry, fields, cut_hash))
-		code = end_batch(writer, error);
+		code = fsmeta_frame_output_end_batch(writer->output, error);
 	if (!code)
-		code = fsmeta_batch_builder_add(writer->job.builder, entry, error);
+		code = fsmeta_batch_builder_add(
+		    fsmeta_frame_output_batch(writer->output)->builder, entry, error);
 	if (!code)
 		code = count_entry(writer, entry, fields, error);
 	writer->any = true;
@@ -347,104 +239,98 @@ struct fsmeta_entry_sink *fsmeta_stream_writer_sink(struct fsmeta_stream_writer 
 
 static int write_header(struct fsmeta_stream_writer *writer, struct fsmeta_error *error)
 {
-	struct fsmeta_buffer *record = &writer->job.record;
+	struct fsmeta_buffer record = {0};
 	int code;
 
-	if (fsmeta_record_begin(record))
+	if (fsmeta_record_begin(&record))
 		return fsmeta_error_set_memory(error, "writing the header");
-	code = fsmeta_header_pack(record, writer->source, error);
+	code = fsmeta_header_pack(&record, writer->source, error);
 	if (!code)
-		code = write_single(writer, FSMETA_RECORD_HEADER, error);
+		code = fsmeta_frame_output_single(
+		    writer->output, FSMETA_RECORD_HEADER, &record, error);
+	fsmeta_buffer_release(&record);
 	return code;
 }
 
-static int write_trailer(
-    struct fsmeta_stream_writer *writer, struct fsmeta_buffer *json, struct fsmeta_error *error)
+static int write_trailer(struct fsmeta_stream_writer *writer,
+    const struct fsmeta_frame_written *written, struct fsmeta_buffer *json,
+    struct fsmeta_error *error)
 {
-	struct fsmeta_digest records_digest =
-	    fsmeta_digest_from_xxh(XXH3_128bits_digest(writer->records_hash));
 	struct fsmeta_batch_source final = *writer->source; /* shares everything */
-	struct fsmeta_buffer *record = &writer->job.record;
+	struct fsmeta_buffer record = {0};
 	int code;
 
 	final.has_totals = true;
 	final.totals = writer->totals;
 	final.has_state_digest = true;
-	final.state_digest = writer->state_digest;
+	final.state_digest = written->state_digest;
 	code = fsmeta_batch_source_to_json(json, &final, error);
 	if (code)
 		return code;
-	if (fsmeta_record_begin(record))
+	if (fsmeta_record_begin(&record))
 		return fsmeta_error_set_memory(error, "writing the trailer");
-	code = fsmeta_trailer_pack(
-	    record, &writer->batches, &final, writer->id_kind, records_digest, json, error);
+	code = fsmeta_trailer_pack(&record, written->batches, &final, writer->id_kind,
+	    written->records_digest, json, error);
 	if (!code)
-		code = write_single(writer, FSMETA_RECORD_TRAILER, error);
+		code = fsmeta_frame_output_single(
+		    writer->output, FSMETA_RECORD_TRAILER, &record, error);
+	fsmeta_buffer_release(&record);
 	return code;
 }
 
-static int write_seek_table(struct fsmeta_stream_writer *writer, struct fsmeta_error *error)
+/** The last batch, of which the writer always has one, and all that are on their way. */
+static int end_batches(struct fsmeta_stream_writer *writer, struct fsmeta_error *error)
 {
-	struct fsmeta_buffer *bytes = &writer->job.frame;
-	int code;
+	struct fsmeta_frame_batch *batch = fsmeta_frame_output_batch(writer->output);
+	int code = 0;
 
-	fsmeta_buffer_clear(bytes);
-	if (fsmeta_seek_table_write(bytes, &writer->frames))
-		return fsmeta_error_set_memory(error, "writing the seek table");
-	code = fsmeta_write_all(writer->fd, bytes->data, bytes->length, writer->label, error);
-	if (!code)
-		writer->file_bytes += bytes->length;
-	return code;
+	if (fsmeta_batch_builder_count(batch->builder))
+		code = fsmeta_frame_output_end_batch(writer->output, error);
+	return code ? code : fsmeta_frame_output_drain(writer->output, error);
 }
 
 int fsmeta_stream_writer_finish(struct fsmeta_stream_writer *writer,
     struct fsmeta_stream_summary *summary, struct fsmeta_buffer *json, struct fsmeta_error *error)
 {
+	struct fsmeta_frame_written written;
 	struct fsmeta_buffer own_json = {0};
 	int code;
 
 	if (!writer->any)
 		return fsmeta_error_set(error, FSMETA_E_INTERNAL, writer->label,
 		    "finishing a stream", "not even the root was added");
-	if (!json)
-		json = &own_json;
-	code = end_batch(writer, error);
+	code = end_batches(writer, error);
+	if (code)
+		return code;
+	fsmeta_frame_output_get_written(writer->output, &written);
+	code = write_trailer(writer, &written, json ? json : &own_json, error);
 	if (!code)
-		code = write_trailer(writer, json, error);
-	if (!code)
-		code = write_seek_table(writer, error);
+		code = fsmeta_frame_output_seek_table(writer->output, error);
+	fsmeta_frame_output_get_written(writer->output, &written);
 	if (summary)
 		*summary = (struct fsmeta_stream_summary){
 		    .totals = writer->totals,
-		    .state_digest = writer->state_digest,
-		    .batches = writer->batches.count,
-		    .file_bytes = writer->file_bytes,
+		    .state_digest = written.state_digest,
+		    .batches = written.batches->count,
+		    .file_bytes = written.file_bytes,
 		};
 	fsmeta_buffer_release(&own_json);
 	return code;
 }
 
-static int set_up_compressor(
-    struct fsmeta_stream_writer *writer, int level, struct fsmeta_error *error)
+/** A second thread pays where there is a second processor to run it. */
+static bool has_processors(void)
 {
-	writer->zstd = ZSTD_createCCtx();
-	writer->records_hash = XXH3_createState();
-	if (!writer->zstd || !writer->records_hash)
-		return fsmeta_error_set_memory(error, "starting a stream");
-	XXH3_128bits_reset(writer->records_hash);
-	if (ZSTD_isError(ZSTD_CCtx_setParameter(
-		writer->zstd, ZSTD_c_compressionLevel, level ? level : DEFAULT_LEVEL)) ||
-	    ZSTD_isError(ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_checksumFlag, 1)) ||
-	    ZSTD_isError(ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_contentSizeFlag, 1)))
-		return fsmeta_error_set(error, FSMETA_E_USAGE, writer->label, "starting a stream",
-		    "zstd does not know level %d", level);
-	return 0;
+	cpu_set_t processors;
+
+	return sched_getaffinity(0, sizeof(processors), &processors) || CPU_COUNT(&processors) > 1;
 }
 
 int fsmeta_stream_writer_new(struct fsmeta_stream_writer **out, int fd, const char *label,
     const struct fsmeta_batch_source *source, const struct fsmeta_stream_writer_options *options,
     struct fsmeta_error *error)
 {
+	static const struct fsmeta_stream_writer_options no_options;
 	struct fsmeta_stream_writer *writer = calloc(1, sizeof(*writer));
 	int code;
 
@@ -452,7 +338,6 @@ int fsmeta_stream_writer_new(struct fsmeta_stream_writer **out, int fd, const ch
 	if (!writer)
 		return fsmeta_error_set_memory(error, "starting a stream");
 	writer->sink.entry = sink_entry;
-	writer->fd = fd;
 	writer->label = label;
 	writer->source = source;
 	writer->field_mask = source->field_mask & FSMETA_FIELDS_KNOWN;
@@ -461,9 +346,11 @@ int fsmeta_stream_writer_new(struct fsmeta_stream_writer **out, int fd, const ch
 		writer->expected[type] =
 		    writer->field_mask & fsmeta_fields_of_type((enum fsmeta_type)type);
 	fsmeta_path_stack_init(&writer->path);
-	code = set_up_compressor(writer, options ? options->level : 0, error);
-	if (!code)
-		code = fsmeta_batch_builder_new(&writer->job.builder, source, error);
+	if (!options)
+		options = &no_options;
+	code = fsmeta_frame_output_new(&writer->output, fd, label, source,
+	    options->level ? options->level : DEFAULT_LEVEL,
+	    options->threads ? options->threads > 1 : has_processors(), error);
 	if (!code)
 		code = write_header(writer, error);
 	if (code)
@@ -477,15 +364,8 @@ void fsmeta_stream_writer_free(struct fsmeta_stream_writer *writer)
 {
 	if (!writer)
 		return;
-	ZSTD_freeCCtx(writer->zstd);
-	XXH3_freeState(writer->records_hash);
-	fsmeta_batch_builder_free(writer->job.builder);
-	fsmeta_buffer_release(&writer->job.record);
-	fsmeta_buffer_release(&writer->job.frame);
+	fsmeta_frame_output_free(writer->output);
 	fsmeta_path_stack_release(&writer->path);
 	free(writer->cut_hashes);
-	fsmeta_seek_table_release(&writer->frames);
-	fsmeta_batch_list_release(&writer->batches);
-	fsmeta_buffer_release(&writer->scratch);
 	free(writer);
 }
