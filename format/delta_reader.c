@@ -52,6 +52,8 @@ struct fsmeta_delta {
 	struct fsmeta_header header;
 	XXH3_state_t *records_hash;
 	struct fsmeta_delta_facts facts;
+	/** Of the first section's base. */
+	struct fsmeta_digest base_state_digest;
 
 	struct fsmeta_spool *spool;
 	/** False while the input is being read. */
@@ -620,7 +622,8 @@ static int read_all(struct fsmeta_delta *delta, struct fsmeta_error *error)
 	int code;
 
 	while ((code = fsmeta_delta_next_section(delta, &section, error)) > 0) {
-		delta->facts.sections++;
+		if (!delta->facts.sections++)
+			delta->base_state_digest = section->base_state_digest;
 		while ((code = fsmeta_delta_next_change(delta, &change, error)) > 0) {
 			delta->records++;
 			delta->facts.changes += change->kind != FSMETA_DELTA_PARENT;
@@ -749,6 +752,27 @@ bool fsmeta_delta_is(const char *path)
 	return is_delta;
 }
 
+/** A folder's source.json says of the last section what the section says. */
+static int check_source_json(
+    const struct fsmeta_delta *delta, const char *path, struct fsmeta_error *error)
+{
+	/* Borrows what is in the delta. */
+	struct fsmeta_batch_source expected = delta->source;
+	int folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int code;
+
+	if (folder_fd < 0)
+		return errno == ENOTDIR
+			   ? 0
+			   : fsmeta_error_set_errno(error, errno, path, "opening a delta");
+	expected.base_generation = delta->facts.base_generation;
+	expected.has_base_state_digest = true;
+	expected.base_state_digest = delta->base_state_digest;
+	code = fsmeta_stream_check_source(folder_fd, path, &expected, error);
+	close(folder_fd);
+	return code;
+}
+
 int fsmeta_delta_open(struct fsmeta_delta **out, const char *path, struct fsmeta_error *error)
 {
 	struct fsmeta_cursor *tree;
@@ -759,7 +783,15 @@ int fsmeta_delta_open(struct fsmeta_delta **out, const char *path, struct fsmeta
 	if (fd < 0)
 		return fsmeta_error_set_errno(error, errno, path, "opening a delta");
 	code = fsmeta_stream_open_either(&tree, out, fd, path, error);
-	if (code || *out)
+	if (!code && *out) {
+		code = check_source_json(*out, path, error);
+		if (code) {
+			fsmeta_delta_close(*out);
+			*out = NULL;
+		}
+		return code;
+	}
+	if (code)
 		return code;
 	fsmeta_cursor_close(tree);
 	return fsmeta_error_set(

@@ -136,14 +136,19 @@ static const char *compare_sources(
 	if (!json->has_state_digest ||
 	    !fsmeta_digest_equal(json->state_digest, trailer->state_digest))
 		return "the state digest";
+	if (json->base_generation != trailer->base_generation)
+		return "the base generation";
+	if (json->has_base_state_digest != trailer->has_base_state_digest ||
+	    (json->has_base_state_digest &&
+		!fsmeta_digest_equal(json->base_state_digest, trailer->base_state_digest)))
+		return "the state digest of the base";
 	if (fsmeta_time_compare(json->started, trailer->started))
 		return "the time at which the scan started";
 	return NULL;
 }
 
-/** The folder's source.json must be that of the stream that was read. */
-static int check_source(int folder_fd, const char *path, const struct fsmeta_batch_source *trailer,
-    struct fsmeta_error *error)
+int fsmeta_stream_check_source(int folder_fd, const char *path,
+    const struct fsmeta_batch_source *trailer, struct fsmeta_error *error)
 {
 	struct fsmeta_batch_source json;
 	const char *difference;
@@ -190,7 +195,7 @@ int fsmeta_stream_open_folder(
 	*out = NULL;
 	code = open_in_folder(&cursor, &folder_fd, path, true, error);
 	if (!code)
-		code = check_source(folder_fd, path, cursor->source, error);
+		code = fsmeta_stream_check_source(folder_fd, path, cursor->source, error);
 	if (folder_fd >= 0)
 		close(folder_fd);
 	if (code)
@@ -301,7 +306,7 @@ int fsmeta_stream_verify(struct fsmeta_stream_check *out, const char *path,
 	if (!code)
 		code = verify_cursor(out, cursor, stop, error);
 	if (!code && folder_fd >= 0) {
-		code = check_source(folder_fd, path, cursor->source, error);
+		code = fsmeta_stream_check_source(folder_fd, path, cursor->source, error);
 		out->source_json_agrees = code == 0;
 	}
 	fsmeta_cursor_close(cursor);

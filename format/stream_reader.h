@@ -35,6 +35,14 @@ struct fsmeta_header;
 int fsmeta_delta_read(struct fsmeta_delta **out, struct fsmeta_frame_input *input,
     struct fsmeta_header *header, struct fsmeta_error *error);
 
+/**
+ * The source.json in folder `folder_fd` must say of source, generations, states and
+ * start what `trailer` says.  FSMETA_E_CORRUPT with the difference, and whatever reading
+ * it gives.
+ */
+int fsmeta_stream_check_source(int folder_fd, const char *path,
+    const struct fsmeta_batch_source *trailer, struct fsmeta_error *error);
+
 /** True where the file's first frame is that of a stream.  Reads at offset 0. */
 bool fsmeta_stream_begins(int fd);
 

@@ -3,6 +3,7 @@
 Runs as an ordinary user, because some of the folders are made unreadable for a while.
 """
 
+import json
 import os
 import random
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import fss_reader
 import pytest
 import treegen
-from harness import SEED, as_ordinary_user
+from harness import SEED, as_ordinary_user, read_bytes
 
 GENERATIONS = 10
 EXCLUDES = [[], [], ["--exclude", "*a*"], ["--subtree", "fixed/two"]]
@@ -157,6 +158,34 @@ def test_as_a_folder(user, history):
     refused = user.refused("diff", folder, database)
     assert b"it is a delta, which is no tree" in refused.err
     assert b"a delta" in user.refused("export", folder, "-o", "-").err
+
+
+def test_source_json(user, history):
+    """A source.json that is another delta's is damage, and so is none."""
+    scratch, database = history
+    other = os.path.join(scratch, "source-json.db")
+    folder, path = os.path.join(scratch, "exchanged"), os.path.join(scratch, "exchanged", "source.json")
+    user.run("export", f"{database}@5", "--since", "2", "-o", folder, "-q")
+    first_generation(user, database, other)
+    good = read_bytes(path)
+    source = json.loads(good)
+    for key, value, words in (
+        ("base_generation", 1, b"the base generation in source.json"),
+        ("base_state_digest", "0" * 32, b"the state digest of the base in source.json"),
+        ("generation", 6, b"the generation in source.json"),
+        ("state_digest", "0" * 32, b"the state digest in source.json"),
+        ("source", {"id": "another"}, b"the source id in source.json"),
+        ("scan", {"started": "2020-01-01T00:00:00Z"}, b"the time at which the scan started"),
+    ):
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({**source, key: value}, file)
+        assert words in user.refused("check", folder, code=1).err
+        assert words in user.refused("import", other, folder).err
+    os.unlink(path)
+    user.refused("import", other, folder)
+    with open(path, "wb") as file:
+        file.write(good)
+    user.run("check", folder)
 
 
 def test_independent_reader(user, history):
