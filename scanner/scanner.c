@@ -48,6 +48,7 @@
 #include "scanner/filesystem.h"
 #include "scanner/folder.h"
 #include "scanner/owners.h"
+#include "scanner/rate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,6 +72,7 @@ struct scan {
 	struct fsmeta_batch_source source;
 	char *label;
 	const volatile sig_atomic_t *stop;
+	struct fsmeta_rate rate;
 	struct fsmeta_ahead *ahead;
 	/** For opening on the way back. */
 	struct fsmeta_folder_reader opener;
@@ -532,6 +534,8 @@ static int scan_next(
 	*entry = &scan->entry;
 	if (scan->ended)
 		return 0;
+	if (scan->rate.most)
+		fsmeta_rate_wait(&scan->rate, scan->stop);
 	if (is_stopped(scan))
 		return stopped(error);
 	if (!scan->started)
@@ -676,14 +680,20 @@ static int choose_scope(
 	return code ? code : refuse_contradiction(scan, error);
 }
 
-/** As many threads as pay: see docs/decisions/0006. */
-static unsigned default_threads(void)
+/** As many threads as are asked for, or pay: see docs/decisions/0006. */
+static unsigned count_threads(const struct fsmeta_scan_options *options)
 {
+	unsigned threads = options->threads;
 	cpu_set_t processors;
 
-	if (sched_getaffinity(0, sizeof(processors), &processors) != 0)
-		return 2;
-	return (unsigned)CPU_COUNT(&processors);
+	/* Who reads slowly on purpose does not read ahead. */
+	if (options->max_rate)
+		return 1;
+	if (!threads)
+		threads = sched_getaffinity(0, sizeof(processors), &processors) == 0
+			      ? (unsigned)CPU_COUNT(&processors)
+			      : 2;
+	return threads < FSMETA_AHEAD_THREADS_MAX ? threads : FSMETA_AHEAD_THREADS_MAX;
 }
 
 static int prepare_queue(
@@ -692,14 +702,12 @@ static int prepare_queue(
 	struct fsmeta_ahead_options ahead = {
 	    .field_mask = scan->source.field_mask,
 	    .cross_filesystems = options->cross_filesystems,
-	    .threads = options->threads ? options->threads : default_threads(),
+	    .threads = count_threads(options),
 	    .scan = options,
 	    .scope = &scan->scope,
 	};
 	int fd = scan->root_fd;
 
-	if (ahead.threads > FSMETA_AHEAD_THREADS_MAX)
-		ahead.threads = FSMETA_AHEAD_THREADS_MAX;
 	scan->root_fd = -1;
 	return fsmeta_ahead_new(&scan->ahead, &ahead, fd, &scan->root, error);
 }
@@ -719,6 +727,7 @@ int fsmeta_scan_open(struct fsmeta_cursor **out, const char *path,
 	scan->root_fd = -1;
 	scan->first_open = 1;
 	scan->stop = options->stop;
+	scan->rate.most = options->max_rate;
 	scan->opener.may_keep_atime = true;
 	fsmeta_batch_source_init(&scan->source);
 	fsmeta_path_stack_init(&scan->path);

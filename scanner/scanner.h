@@ -99,6 +99,8 @@ struct fsmeta_scan_options {
 	 * before its turn; 0 = as many as pay.  At most 256.
 	 */
 	unsigned threads;
+	/** Most entries a second, 0 = any number; nothing is then read ahead. */
+	uint32_t max_rate;
 };
 
 /**

@@ -8,6 +8,7 @@
 #include "tools/operand.h"
 #include "tools/output.h"
 #include "tools/progress.h"
+#include "tools/reading.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +28,8 @@ struct diff_arguments {
 	uint32_t output_flags;
 	enum fsmeta_progress_when progress;
 	bool accept_empty;
+	/** How a live operand is read. */
+	struct fsmeta_scan_options scan;
 	struct fsmeta_diff_options diff;
 };
 
@@ -50,6 +53,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	struct fsmeta_error error;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &arguments->scan;
+		return 0;
 	case OPTION_FORMAT:
 		if (!fsmeta_output_format_parse(&arguments->format, text))
 			argp_error(state, "--format: '%s' is neither text nor jsonl", text);
@@ -87,13 +93,15 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	}
 }
 
+static const struct argp_child children[] = {FSMETA_READING_CHILD(2), {0}};
+
 static const struct argp argp = {options, parse_option, "A B",
     "Tell what changed from A to B, each of them a live folder, a stream, or a database at a "
     "generation."
     "\vA added, D removed, M modified, R moved, ! corrupted, U unreadable, ? not looked at. What B "
     "could not or did not look at is never called removed. Exit status 1 means changes, 2 that "
     "something was unreadable.",
-    NULL, NULL, NULL};
+    children, NULL, NULL};
 
 /** The two sides while they are open. */
 struct diff_state {
@@ -133,13 +141,12 @@ static int parse_operands(
 static int open_cursors(
     struct diff_state *state, const struct diff_arguments *arguments, struct fsmeta_error *error)
 {
-	struct fsmeta_scan_options scan = {
-	    .hidden = state->hidden.items,
-	    .hidden_count = state->hidden.count,
-	};
+	struct fsmeta_scan_options scan = arguments->scan;
 	struct fsmeta_operand_options operand_options = {.scan = &scan};
 	int i, status = 0;
 
+	scan.hidden = state->hidden.items;
+	scan.hidden_count = state->hidden.count;
 	for (i = 0; i < 2 && status >= 0; i++)
 		status = fsmeta_operand_open(
 		    &state->cursors[i], &state->operands[i], &operand_options, error);

@@ -7,6 +7,7 @@
 #include "tools/delta.h"
 #include "tools/operand.h"
 #include "tools/output.h"
+#include "tools/reading.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +72,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	struct fsmeta_error error;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &arguments->scan;
+		return 0;
 	case OPTION_FORMAT:
 		if (!fsmeta_output_format_parse(&arguments->format, text))
 			argp_error(state, "--format: '%s' is neither text nor jsonl", text);
@@ -111,11 +115,13 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	}
 }
 
+static const struct argp_child children[] = {FSMETA_READING_CHILD(2), {0}};
+
 static const struct argp argp = {options, parse_option, "OPERAND [PATH]",
     "List every entry of OPERAND (a live folder, a stream, or a database at a generation), or "
     "PATH in it and what lies below, recursively in canonical order; of a delta its changes."
     "\vPaths are relative to the operand's root, also with PATH; the root is '.'.",
-    NULL, NULL, NULL};
+    children, NULL, NULL};
 
 /*
  * Walks the cursor and prints what lies at or below the path, stepping over

@@ -15,6 +15,7 @@
 #include "tools/delta.h"
 #include "tools/hidden.h"
 #include "tools/progress.h"
+#include "tools/reading.h"
 #include "tools/summary.h"
 #include "tools/update.h"
 
@@ -171,6 +172,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	struct fsmeta_error error;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &arguments->scan;
+		return 0;
 	case 'o':
 		arguments->output = text;
 		return 0;
@@ -246,11 +250,13 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	}
 }
 
+static const struct argp_child children[] = {FSMETA_READING_CHILD(2), {0}};
+
 static const struct argp argp = {options, parse_option, "DIR",
     "Scan the folder DIR, depth first in alphabetical order, into a stream, a database, or both."
     "\vSymbolic links are never followed, and other file systems are not entered unless asked. "
     "What cannot be read is recorded as unreadable, never as gone; the exit status is then 2.",
-    NULL, NULL, NULL};
+    children, NULL, NULL};
 
 /* ---- the scan --------------------------------------------------------------- */
 
