@@ -236,11 +236,15 @@ static int run_delete(struct prune *prune, sqlite3_stmt *statement, struct fsmet
 	return code;
 }
 
+/** Where only the newest is kept, SQLite can empty the tables without reading them. */
 static int drop_past(struct prune *prune, struct fsmeta_error *error)
 {
-	static const char *const texts[] = {
-	    "DELETE FROM file_past WHERE NOT is_needed(since, until)",
-	    "DELETE FROM folder_past WHERE NOT is_needed(since, until)",
+	bool none_needed = count_of(&prune->kept) == 1;
+	const char *const texts[] = {
+	    none_needed ? "DELETE FROM file_past"
+			: "DELETE FROM file_past WHERE NOT is_needed(since, until)",
+	    none_needed ? "DELETE FROM folder_past"
+			: "DELETE FROM folder_past WHERE NOT is_needed(since, until)",
 	};
 	int code = 0;
 
@@ -598,18 +602,25 @@ static bool is_worth_it(const struct fsmeta_db_space *space)
 					space->free_bytes >= space->bytes_before / UNUSED_SHARE);
 }
 
+/** Folds the log into the file.  Where somebody still reads it, who closes last does. */
+static void truncate_log(const struct fsmeta_db *db)
+{
+	sqlite3_exec(db->connection.handle, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+}
+
 static int rewrite(const struct fsmeta_db *db, struct fsmeta_error *error)
 {
 	sqlite3 *handle = db->connection.handle;
 	int code;
 
+	/* What pruning wrote would stand in the log beside the copy. */
+	truncate_log(db);
 	/* The copy is an attached database to SQLite, and the defences allow none. */
 	sqlite3_limit(handle, SQLITE_LIMIT_ATTACHED, 1);
 	code = fsmeta_connection_execute(&db->connection, "VACUUM", error);
 	sqlite3_limit(handle, SQLITE_LIMIT_ATTACHED, 0);
-	/* Where somebody still reads the old content, who closes last does it. */
 	if (!code)
-		sqlite3_exec(handle, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+		truncate_log(db);
 	return code;
 }
 
