@@ -114,14 +114,13 @@ static uint32_t differences(const struct history_arguments *arguments,
 	if (!arguments->fields_only)
 		fields |= after->entry.type == FSMETA_TYPE_FOLDER ? FSMETA_FIELDS_REPORTED_FOLDER
 								  : FSMETA_FIELDS_REPORTED_FILE;
-	fields &= after->field_mask & after->previous_field_mask;
+	fields &= (after->field_mask & after->previous_field_mask) | FSMETA_FIELD_FLAGS;
 	/* What could not be read is unknown, which is no difference. */
 	if (after->entry.flags & FSMETA_FLAG_UNREADABLE)
-		fields &= after->entry.fields;
+		fields &= after->entry.fields | FSMETA_FIELD_FLAGS;
 	if (before->entry.flags & FSMETA_FLAG_UNREADABLE)
-		fields &= before->entry.fields;
-	return fsmeta_entry_differences(
-	    &before->entry, &after->entry, fields | FSMETA_FIELD_FLAGS, NULL, 0);
+		fields &= before->entry.fields | FSMETA_FIELD_FLAGS;
+	return fsmeta_entry_differences(&before->entry, &after->entry, fields, NULL, 0);
 }
 
 /** The content differs although size and time of modification do not. */

@@ -8,6 +8,7 @@
 #include "tools/operand.h"
 #include "tools/output.h"
 #include "tools/reading.h"
+#include "tools/unseen.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ enum option_key {
 	OPTION_FORMAT = 0x100,
 	OPTION_DEPTH,
 	OPTION_SEEN,
+	OPTION_UNKNOWN,
 	OPTION_FIELDS,
 };
 
@@ -29,6 +31,8 @@ struct ls_arguments {
 	/** Deepest entry listed, counted from `path`. */
 	uint32_t depth;
 	bool seen_only;
+	/** Only the places that are not known. */
+	bool unknown_only;
 	struct fsmeta_scan_options scan;
 };
 
@@ -37,6 +41,10 @@ static const struct argp_option options[] = {
     {"null", '0', NULL, 0, "Raw paths, each ended by a NUL byte", 1},
     {"depth", OPTION_DEPTH, "N", 0, "List no deeper than N levels below the root or PATH", 1},
     {"seen", OPTION_SEEN, NULL, 0, "Of a database: leave out what is only carried", 1},
+    {"unknown", OPTION_UNKNOWN, NULL, 0,
+	"Only the topmost places that could not be looked at or were left out, since when and why, "
+	"with how much is carried there",
+	1},
     {"fields", OPTION_FIELDS, "LIST", 0, "Of a live folder: fields to read (core, all, names)", 1},
     {0},
 };
@@ -50,20 +58,6 @@ static bool parse_depth(uint32_t *out, const char *text)
 		return false;
 	*out = (uint32_t)value;
 	return true;
-}
-
-/* A path within the source as a person types it: "./a/b/" is "a/b", "." is "". */
-static const char *parse_path(char *text)
-{
-	size_t length;
-
-	while (text[0] == '.' && text[1] == '/')
-		for (text += 2; *text == '/'; text++)
-			;
-	length = strlen(text);
-	while (length && text[length - 1] == '/')
-		text[--length] = '\0';
-	return strcmp(text, ".") == 0 ? "" : text;
 }
 
 static error_t parse_option(int key, char *text, struct argp_state *state)
@@ -89,6 +83,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case OPTION_SEEN:
 		arguments->seen_only = true;
 		return 0;
+	case OPTION_UNKNOWN:
+		arguments->unknown_only = true;
+		return 0;
 	case OPTION_FIELDS:
 		if (fsmeta_fields_parse(&arguments->scan.field_mask, text, &error) < 0)
 			argp_error(state, "--fields: %s", error.reason);
@@ -97,8 +94,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		if (state->arg_num == 0) {
 			arguments->operand = text;
 		} else if (state->arg_num == 1) {
-			arguments->path = parse_path(text);
-			if (!fsmeta_path_is_valid(arguments->path, strlen(arguments->path)))
+			arguments->path = fsmeta_operand_inner_path(text);
+			if (!arguments->path)
 				argp_error(state,
 				    "PATH is relative to the root, without '..': '%s' is not",
 				    text);
@@ -109,6 +106,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!arguments->operand)
 			argp_error(state, "list what?");
+		if (arguments->unknown_only &&
+		    (arguments->seen_only || arguments->depth != UINT32_MAX))
+			argp_error(state, "--unknown goes with neither --seen nor --depth");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -123,12 +123,26 @@ static const struct argp argp = {options, parse_option, "OPERAND [PATH]",
     "\vPaths are relative to the operand's root, also with PATH; the root is '.'.",
     children, NULL, NULL};
 
+/** Who takes what is listed. */
+struct listing {
+	struct fsmeta_output *output;
+	/** NULL = every entry is shown. */
+	struct fsmeta_unseen *unseen;
+};
+
+static int show(
+    struct listing *listing, const struct fsmeta_entry *entry, struct fsmeta_error *error)
+{
+	return listing->unseen ? fsmeta_unseen_take(listing->unseen, entry, error)
+			       : fsmeta_output_entry(listing->output, entry, error);
+}
+
 /*
- * Walks the cursor and prints what lies at or below the path, stepping over
+ * Walks the cursor and shows what lies at or below the path, stepping over
  * folders that cannot hold any of it.
  */
 static int list(const struct ls_arguments *arguments, struct fsmeta_cursor *cursor,
-    struct fsmeta_output *output, bool *unreadable, struct fsmeta_error *error)
+    struct listing *listing, bool *unreadable, struct fsmeta_error *error)
 {
 	size_t path_length = strlen(arguments->path);
 	uint32_t base_depth = fsmeta_path_depth(arguments->path, path_length);
@@ -143,7 +157,7 @@ static int list(const struct ls_arguments *arguments, struct fsmeta_cursor *curs
 		if (within) {
 			found = true;
 			*unreadable |= (entry->flags & FSMETA_FLAG_UNREADABLE) != 0;
-			status = fsmeta_output_entry(output, entry, error);
+			status = show(listing, entry, error);
 			if (status >= 0 && entry->depth - base_depth >= arguments->depth)
 				status = fsmeta_cursor_skip(cursor, entry->depth + 1, error);
 		} else if (found) {
@@ -168,7 +182,8 @@ static int list(const struct ls_arguments *arguments, struct fsmeta_cursor *curs
 static int list_delta(
     const struct ls_arguments *arguments, struct fsmeta_delta *delta, struct fsmeta_error *error)
 {
-	if (*arguments->path || arguments->depth != UINT32_MAX || arguments->seen_only)
+	if (*arguments->path || arguments->depth != UINT32_MAX || arguments->seen_only ||
+	    arguments->unknown_only)
 		return fsmeta_error_set(error, FSMETA_E_USAGE, arguments->operand, "listing",
 		    "it is a delta: its changes are listed whole");
 	return fsmeta_delta_list(
@@ -181,7 +196,7 @@ static int ls(const struct ls_arguments *arguments, struct fsmeta_error *error)
 	    .scan = &arguments->scan,
 	    .seen_only = arguments->seen_only,
 	};
-	struct fsmeta_output *output = NULL;
+	struct listing listing = {NULL};
 	struct fsmeta_operand operand;
 	struct fsmeta_cursor *cursor = NULL;
 	struct fsmeta_delta *delta = NULL;
@@ -199,13 +214,19 @@ static int ls(const struct ls_arguments *arguments, struct fsmeta_error *error)
 		return status;
 	}
 	if (status >= 0)
-		status = fsmeta_output_new(&output, stdout, arguments->format,
+		status = fsmeta_output_new(&listing.output, stdout, arguments->format,
 		    arguments->null_terminated ? FSMETA_OUTPUT_NULL : 0, cursor->source, error);
+	if (status >= 0 && arguments->unknown_only)
+		status =
+		    fsmeta_unseen_new(&listing.unseen, listing.output, cursor, &operand, error);
 	if (status >= 0)
-		status = list(arguments, cursor, output, &unreadable, error);
-	if (output && status >= 0)
-		status = fsmeta_output_finish(output, error);
-	fsmeta_output_free(output);
+		status = list(arguments, cursor, &listing, &unreadable, error);
+	if (status >= 0 && listing.unseen)
+		status = fsmeta_unseen_finish(listing.unseen, error);
+	if (status >= 0)
+		status = fsmeta_output_finish(listing.output, error);
+	fsmeta_unseen_free(listing.unseen);
+	fsmeta_output_free(listing.output);
 	fsmeta_cursor_close(cursor);
 	fsmeta_operand_release(&operand);
 	if (status < 0)
