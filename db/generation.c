@@ -335,13 +335,21 @@ static int resolve(const struct fsmeta_db *db, const char *specification, uint64
 int fsmeta_db_resolve(
     struct fsmeta_db *db, const char *specification, uint64_t *number, struct fsmeta_error *error)
 {
+	uint64_t wanted, pruned = 0;
 	int code;
 
 	*number = 0;
 	if (!db->connection.handle)
 		return not_found(db, specification ? specification : "yet", error);
 	code = resolve(db, specification, number, error);
-	if (!code && !*number)
+	if (!code && !*number && specification && parse_number(specification, &wanted))
+		code =
+		    query_number(&db->connection, "SELECT number FROM generation WHERE number = ?1",
+			(int64_t)wanted, &pruned, error);
+	if (!code && pruned)
+		code = fsmeta_error_set(error, FSMETA_E_NOT_FOUND, db->path, "finding a generation",
+		    "generation %" PRIu64 " was pruned", pruned);
+	else if (!code && !*number)
 		code = not_found(db, specification ? specification : "yet", error);
 	return code;
 }
