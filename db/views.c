@@ -39,6 +39,9 @@
 	"CASE " type " WHEN 1 THEN 'file' WHEN 2 THEN 'folder' WHEN 3 THEN 'symlink'\n" \
 	"      WHEN 4 THEN 'fifo' WHEN 5 THEN 'socket' WHEN 6 THEN 'block' ELSE 'char' END"
 
+/* What is not known stays NULL: printf() makes zeros of it. */
+#define MODE_TEXT(mode) "iif(" mode " IS NULL, NULL, printf('%04o', " mode "))"
+
 /* Stands for "no end yet" where intervals are compared. */
 #define FOREVER "9223372036854775807"
 
@@ -50,11 +53,12 @@
 	"    " TIME_TEXT("e.mtime") " AS mtime,\n"                                                 \
 	"    " TIME_TEXT("coalesce(e.mtime, 0) + e.ctime") " AS ctime,\n"                          \
 	"    " TIME_TEXT("coalesce(e.mtime, 0) + coalesce(e.ctime, 0) + e.btime") " AS btime,\n"   \
-	"    printf('%04o', a.mode) AS mode, a.uid AS uid, a.gid AS gid,\n"                        \
-	"    a.filesystem AS filesystem, printf('%llu', e.inode) AS inode, e.nlink AS nlink,\n"    \
+	"    " MODE_TEXT("a.mode") " AS mode, a.uid AS uid, a.gid AS gid,\n"                       \
+	"    a.filesystem AS filesystem,\n"                                                        \
+	"    iif(e.inode IS NULL, NULL, printf('%llu', e.inode)) AS inode, e.nlink AS nlink,\n"    \
 	"    CASE WHEN a.type < 3 THEN (e.size + 4095) / 4096 * 4096 ELSE 0 END + e.allocated\n"   \
 	"      AS allocated,\n"                                                                    \
-	"    CAST(e.target AS TEXT) AS target, lower(hex(e.hash)) AS hash"
+	"    CAST(e.target AS TEXT) AS target, nullif(lower(hex(e.hash)), '') AS hash"
 
 /* The same columns, from `f` as the tables have them. */
 #define ROW_COLUMNS "f.attributes, f.size, f.mtime, f.ctime, f.btime, f.inode, f.nlink, f.allocated"
@@ -196,9 +200,9 @@ static const char changes[] =
 	"    " TIME_TEXT("c.old_mtime") " AS old_mtime,\n"
 	"    CASE WHEN c.after THEN " TIME_TEXT("c.mtime") " END\n"
 	"      AS mtime,\n"
-	"    (SELECT printf('%04o', o.mode) FROM attributes o WHERE o.id = c.old_attributes)\n"
+	"    (SELECT " MODE_TEXT("o.mode") " FROM attributes o WHERE o.id = c.old_attributes)\n"
 	"      AS old_mode,\n"
-	"    CASE WHEN c.after THEN printf('%04o', a.mode) END AS mode\n"
+	"    CASE WHEN c.after THEN " MODE_TEXT("a.mode") " END AS mode\n"
 	"  FROM (\n"
 	"    -- One row an entry: as it is now, else as it was, and how it was before.\n"
 	"    SELECT *, CASE WHEN NOT after THEN 'removed' WHEN sides = 1 THEN 'added'\n"
