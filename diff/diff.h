@@ -90,7 +90,8 @@ struct fsmeta_diff;
  *
  * An entry of the newer side whose own metadata could not be read lacks fields.
  * They are never differences; in the stored notion `after` is filled up with the
- * older values, so that a version made from it loses nothing.
+ * older values, so that a version made from it loses nothing.  Where `b` is a state,
+ * that was done when it was stored, and the stored notion takes it as it is.
  *
  * Where both sides offer runs with equal tokens, the merge steps over them
  * unread.  A cursor must therefore offer none that comprises a carried entry, or

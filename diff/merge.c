@@ -484,14 +484,24 @@ static void fill_in(
 	entry->fields |= missing;
 }
 
+/**
+ * True where what `b` says of an entry is what is stored of it: it was filled up when it
+ * was stored, and what it still lacks it lacks.
+ */
+static bool compares_states(const struct merge *merge)
+{
+	return merge->options->notion == FSMETA_DIFF_STORED && merge->b_is_state;
+}
+
 /** The fields in which the two are to be compared. */
 static uint32_t compared_fields(
     const struct merge *merge, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
 {
 	uint32_t mask = before->type == FSMETA_TYPE_FOLDER ? merge->folder_mask : merge->other_mask;
 
-	/* What could not be read is unknown, which is no difference … */
-	if (after->flags & FSMETA_FLAG_UNREADABLE)
+	/* What could not be read is unknown, which is no difference, unless the versions of a
+	 * state are compared … */
+	if (after->flags & FSMETA_FLAG_UNREADABLE && !compares_states(merge))
 		mask &= after->fields | FSMETA_FIELD_FLAGS;
 	/* … and what becomes known again is no news, though it is to be stored. */
 	if (merge->options->notion == FSMETA_DIFF_REPORTED &&
@@ -589,7 +599,8 @@ static int take_same_type(
 	if (code)
 		return code;
 	count_carried(merge, after, !before->unknown_since);
-	if (merge->options->notion == FSMETA_DIFF_STORED && after->flags & FSMETA_FLAG_UNREADABLE) {
+	if (merge->options->notion == FSMETA_DIFF_STORED && !merge->b_is_state &&
+	    after->flags & FSMETA_FLAG_UNREADABLE) {
 		filled = *after;
 		fill_in(merge, &filled, before);
 		after = &filled;
