@@ -454,6 +454,9 @@ void model_mutate(struct model *model)
 		for (uint64_t i = model_random(model, 10); i; i--)
 			show(model);
 	}
+	/* What goes takes along what lies below it, so more has to come. */
+	for (size_t i = 0; i < 8 && model->world.count < model->options.nodes / 2; i++)
+		add_tree(model);
 	for (; steps; steps--)
 		mutate_visibly(model);
 }
