@@ -285,7 +285,7 @@ static int set_context(struct fsmeta_output *output, const struct fsmeta_db_stat
 		failed |= fsmeta_buffer_append_format(&texts[2], "\"finished\":\"%s\",", finished);
 	if (state->since != state->generation) {
 		failed |= fsmeta_buffer_append_format(
-		    &texts[1], "  [in generation %" PRIu64 ", since pruned]", state->since);
+		    &texts[1], "  [in generation %" PRIu64 ", which was pruned]", state->since);
 		failed |=
 		    fsmeta_buffer_append_format(&texts[2], "\"since\":%" PRIu64 ",", state->since);
 	}

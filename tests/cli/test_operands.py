@@ -13,7 +13,9 @@ import pytest
 import treegen
 from harness import read_bytes
 
-COMMANDS = ("scan", "import", "export", "diff", "log", "ls", "check")
+COMMANDS = (
+    "scan", "import", "export", "diff", "log", "history", "ls", "check", "init", "prune"
+)
 SOURCE_ID = "test-shelf"
 
 
@@ -122,6 +124,10 @@ WRONG_USAGE = {
     "ls-depth": ("ls", "--depth=-1", "."),
     "ls-depth-word": ("ls", "--depth=deep", "."),
     "log-nothing": ("log",),
+    "log-last": ("log", "-n", "few", "x"),
+    "history-nothing": ("history",),
+    "history-path": ("history", "x", "../y"),
+    "ls-unknown": ("ls", "--unknown", "--seen", "x"),
     "check-nothing": ("check",),
     "progress": ("scan", ".", "-o", "x", "--progress=sometimes"),
 }
