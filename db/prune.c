@@ -45,7 +45,7 @@
  * All that is one transaction.  The space it frees is inside the file, and the next
  * generations would fill it.  To give it back the file is rewritten (VACUUM), which
  * is atomic, too: the new content passes through the log, readers go on reading the
- * old one, and the log is truncated at the end.  It needs room for two copies of
+ * old one, and closing truncates the log.  It needs room for two copies of
  * what is left for a while, and takes time in proportion to what is left, not to
  * what went; so it waits until at least one page in UNUSED_SHARE is free, unless the
  * file is small anyway.  (The share is the one that restic tolerates in its packs.)
@@ -602,25 +602,15 @@ static bool is_worth_it(const struct fsmeta_db_space *space)
 					space->free_bytes >= space->bytes_before / UNUSED_SHARE);
 }
 
-/** Folds the log into the file.  Where somebody still reads it, who closes last does. */
-static void truncate_log(const struct fsmeta_db *db)
-{
-	sqlite3_exec(db->connection.handle, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
-}
-
 static int rewrite(const struct fsmeta_db *db, struct fsmeta_error *error)
 {
 	sqlite3 *handle = db->connection.handle;
 	int code;
 
-	/* What pruning wrote would stand in the log beside the copy. */
-	truncate_log(db);
 	/* The copy is an attached database to SQLite, and the defences allow none. */
 	sqlite3_limit(handle, SQLITE_LIMIT_ATTACHED, 1);
 	code = fsmeta_connection_execute(&db->connection, "VACUUM", error);
 	sqlite3_limit(handle, SQLITE_LIMIT_ATTACHED, 0);
-	if (!code)
-		truncate_log(db);
 	return code;
 }
 
