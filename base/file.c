@@ -22,6 +22,9 @@
  * there at the beginning; and once more after the exchange, which is undone when
  * somebody was quicker.
  *
+ * The temporary is locked while it is worked on (base/temporary.c).  One that a
+ * killed process left behind is removed by the next who replaces the same.
+ *
  * File systems without the flags (ENOSYS, EINVAL: NFS, 9p, some FUSE).  For
  * RENAME_NOREPLACE a plain rename does: of a folder, it replaces nothing but an
  * empty folder.  For RENAME_EXCHANGE the old folder steps aside under a second
@@ -38,6 +41,7 @@
 #include "base/file.h"
 
 #include "base/path.h"
+#include "base/temporary.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -46,7 +50,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,7 +60,6 @@ enum {
 	READ_STEP_BYTES = 4096,
 	/** Bytes of NAME kept in a temporary name, so that it fits into 255. */
 	TEMPORARY_STEM_BYTES = 200,
-	TEMPORARY_RANDOM_BYTES = 8,
 	TEMPORARY_ATTEMPTS = 64,
 };
 
@@ -294,25 +296,37 @@ static size_t stem_length(const char *name, size_t most)
 	return length ? length : most;
 }
 
+/** What temporary names of `name` begin with, *new*: ".NAME.fsmeta-"; NULL without memory. */
+static char *make_prefix(const char *name)
+{
+	char *prefix;
+
+	return asprintf(
+		   &prefix, ".%.*s.fsmeta-", (int)stem_length(name, TEMPORARY_STEM_BYTES), name) < 0
+		   ? NULL
+		   : prefix;
+}
+
 /** A new name ".NAME.fsmeta-XXXXXXXX"; NULL and errno on failure. */
 static char *make_temporary_name(const char *name)
 {
-	static const char letters[] = "0123456789abcdefghjkmnpqrstvwxyz";
-	unsigned char random[TEMPORARY_RANDOM_BYTES];
-	char suffix[TEMPORARY_RANDOM_BYTES + 1];
-	char *temporary;
+	char *prefix = make_prefix(name);
+	char *temporary = prefix ? fsmeta_temporary_name(prefix) : NULL;
+	int saved_errno = prefix ? errno : ENOMEM;
 
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		return NULL;
-	for (size_t i = 0; i < sizeof(random); i++)
-		suffix[i] = letters[random[i] % 32];
-	suffix[sizeof(random)] = '\0';
-	if (asprintf(&temporary, ".%.*s.fsmeta-%s", (int)stem_length(name, TEMPORARY_STEM_BYTES),
-		name, suffix) < 0) {
-		errno = ENOMEM;
-		return NULL;
-	}
+	free(prefix);
+	errno = saved_errno;
 	return temporary;
+}
+
+/** Removes what others left behind that were killed while they replaced the same. */
+static void sweep(const struct fsmeta_replace *replace)
+{
+	char *prefix = make_prefix(replace->name);
+
+	if (prefix)
+		fsmeta_temporary_sweep(replace->parent_fd, prefix, replace->is_folder);
+	free(prefix);
 }
 
 /* ---- Beginning ---- */
@@ -332,7 +346,8 @@ static int create_temporary(const struct fsmeta_replace *replace, const char *na
 	if (fd < 0) {
 		saved_errno = errno;
 		unlinkat(replace->parent_fd, name, AT_REMOVEDIR);
-		errno = saved_errno;
+		/* A sweeper was quicker: another name will do. */
+		errno = saved_errno == ENOENT ? EEXIST : saved_errno;
 	}
 	return fd;
 }
@@ -345,13 +360,17 @@ static int open_temporary(struct fsmeta_replace *replace, mode_t mode, struct fs
 		if (!name)
 			break;
 		replace->fd = create_temporary(replace, name, mode);
-		if (replace->fd >= 0) {
+		if (replace->fd >= 0 && fsmeta_temporary_hold(replace->fd)) {
 			replace->temporary = name;
 			return 0;
 		}
 		free(name);
-		if (errno != EEXIST)
+		if (replace->fd < 0 && errno != EEXIST)
 			break;
+		if (replace->fd >= 0)
+			close(replace->fd);
+		replace->fd = -1;
+		errno = EEXIST;
 	}
 	return fsmeta_error_set_errno(error, errno, replace->path,
 	    replace->is_folder ? "making a temporary folder beside it"
@@ -380,12 +399,14 @@ static void forget(struct fsmeta_replace *replace)
 {
 	if (replace->fd >= 0)
 		close(replace->fd);
+	if (replace->old_fd >= 0)
+		close(replace->old_fd);
 	if (replace->parent_fd >= 0)
 		close(replace->parent_fd);
 	free(replace->path);
 	free(replace->name);
 	free(replace->temporary);
-	*replace = (struct fsmeta_replace){.fd = -1, .parent_fd = -1};
+	*replace = (struct fsmeta_replace){.fd = -1, .parent_fd = -1, .old_fd = -1};
 }
 
 static int begin(struct fsmeta_replace *out, const char *path, mode_t mode, bool is_folder,
@@ -394,7 +415,8 @@ static int begin(struct fsmeta_replace *out, const char *path, mode_t mode, bool
 	char *parent = NULL;
 	int code;
 
-	*out = (struct fsmeta_replace){.fd = -1, .parent_fd = -1, .is_folder = is_folder};
+	*out = (struct fsmeta_replace){
+	    .fd = -1, .parent_fd = -1, .old_fd = -1, .is_folder = is_folder};
 	code = split_path(out, path, &parent, error);
 	if (code)
 		goto out;
@@ -404,6 +426,9 @@ static int begin(struct fsmeta_replace *out, const char *path, mode_t mode, bool
 		goto out;
 	}
 	code = examine_target(out, error);
+	/* Where a folder is missing, what lies beside it may be all there is of it: see the top. */
+	if (!code && (!is_folder || out->existed))
+		sweep(out);
 	if (!code)
 		code = open_temporary(out, mode, error);
 out:
@@ -439,10 +464,12 @@ static int sync_content(struct fsmeta_replace *replace, struct fsmeta_error *err
 {
 	int failed = replace->is_folder ? sync_folder(replace->fd) : fsync(replace->fd);
 	int saved_errno = errno;
+	/* The lock lives on in it until the temporary has its name. */
+	int held = fcntl(replace->fd, F_DUPFD_CLOEXEC, 0);
 	/* Network file systems may report a failed write only here. */
 	int close_failed = close(replace->fd) && errno != EINTR;
 
-	replace->fd = -1;
+	replace->fd = held;
 	if (failed)
 		return fsmeta_error_set_errno(
 		    error, saved_errno, replace->path, "writing it to the disk");
@@ -512,11 +539,24 @@ static int exchange(struct fsmeta_replace *replace)
 	return flags_unsupported() ? exchange_in_two_steps(replace) : -1;
 }
 
+/** What gets the temporary name now must not be swept while it is judged and removed. */
+static void hold_old_folder(struct fsmeta_replace *replace)
+{
+	int fd = openat(
+	    replace->parent_fd, replace->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	fsmeta_temporary_hold(fd);
+	replace->old_fd = fd;
+}
+
 /** The old content is under the temporary name afterwards. */
 static int exchange_folder(struct fsmeta_replace *replace, struct fsmeta_error *error)
 {
 	if (!is_old_folder(replace, replace->name))
 		return fail_other_there(replace, error);
+	hold_old_folder(replace);
 	if (exchange(replace))
 		return fail_rename(replace, error);
 	if (is_old_folder(replace, replace->temporary))
@@ -602,6 +642,8 @@ int fsmeta_replace_commit(struct fsmeta_replace *replace, struct fsmeta_error *e
 		    "writing the folder's change to the disk (the new content is in place)");
 	else if (has_old)
 		code = remove_old(replace, error);
+	else if (replace->is_folder)
+		sweep(replace);
 	forget(replace);
 	return code;
 }

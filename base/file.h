@@ -3,7 +3,8 @@
  *
  * A file or folder that fsmeta makes appears under its final name only when it
  * is complete and on the disk.  Until then it lives beside it under a hidden
- * temporary name ".NAME.fsmeta-XXXXXXXX" and is removed on failure.
+ * temporary name ".NAME.fsmeta-XXXXXXXX" and is removed on failure.  What a killed
+ * process leaves is removed by the next that replaces the same (base/temporary.h).
  */
 #ifndef FSMETA_BASE_FILE_H
 #define FSMETA_BASE_FILE_H
@@ -59,6 +60,8 @@ struct fsmeta_replace {
 	/** Final and temporary names within parent_fd, *owned*. */
 	char *name;
 	char *temporary;
+	/** A folder that is exchanged, held until it is removed; -1 = none. */
+	int old_fd;
 	/** Whether PATH existed at the beginning, and which inode it was. */
 	bool existed;
 	dev_t old_device;

@@ -5,7 +5,8 @@
  * is nothing to protect.  So it goes into a temporary file beside the place,
  * without journal and without syncs; then it is synced once and gets its name by a
  * rename that never replaces anything.  No log of the database's size comes to be,
- * and a crash leaves a hidden temporary file at most.
+ * and a crash leaves a hidden temporary file at most, which the next import sweeps
+ * (base/temporary.c).
  *
  * WAL is switched on last, over an ordinary connection, so that it is found out
  * whether the file system can.
