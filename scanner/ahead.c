@@ -73,8 +73,6 @@ enum {
 	/** What becomes of a task, beside 0 and codes. */
 	RUN_LACKS_DESCRIPTOR = 1,
 	RUN_SUSPENDED = 2,
-	/** Tasks that the walker does alone before it asks for help. */
-	TASKS_ALONE = 8,
 	/** How often a waiting walker looks whether it is to stop. */
 	STOP_POLL_NS = 50 * 1000 * 1000,
 };
@@ -98,8 +96,8 @@ struct fsmeta_ahead {
 	struct thread walker;
 	/** Room for options.threads - 1. */
 	struct thread *threads;
-	/** Tasks that the walker did before it had help. */
-	unsigned tasks_alone;
+	/** Tasks that the walker has begun. */
+	uint64_t walker_tasks;
 
 	pthread_mutex_t lock;
 	/** Something may be begun. */
@@ -124,7 +122,7 @@ struct fsmeta_ahead {
 	/** Nothing ahead is opened beyond this. */
 	uint32_t open_limit;
 	uint32_t evicted_count;
-	struct fsmeta_ahead_measures most;
+	struct fsmeta_scan_measures most;
 
 	struct fsmeta_ahead_folder root;
 };
@@ -570,8 +568,10 @@ static void publish_again(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder
 {
 	folder->state = FSMETA_AHEAD_WAITING;
 	folder->suspended = code == RUN_SUSPENDED;
-	if (code == RUN_SUSPENDED)
+	if (code == RUN_SUSPENDED) {
+		ahead->most.suspended++;
 		return;
+	}
 	count_open(ahead, -1);
 	/* Others in this process need descriptors too. */
 	if (ahead->open_limit > ahead->open_count)
@@ -671,6 +671,33 @@ static void thread_release(struct thread *thread)
 	fsmeta_buffer_release(&thread->path);
 }
 
+static void *work(void *payload);
+
+/** Starts a thread where there is something that nobody is at. */
+static void ask_for_help(struct fsmeta_ahead *ahead)
+{
+	struct thread *thread = &ahead->threads[ahead->thread_count];
+	sigset_t all, before;
+
+	if (ahead->thread_count + 1 >= ahead->options.threads || ahead->idle > 0 || ahead->quit ||
+	    ahead->walker_tasks <= ahead->options.tasks_alone || !find_work(ahead, 3))
+		return;
+	if (thread_init(thread, ahead)) {
+		ahead->options.threads = ahead->thread_count + 1;
+		return;
+	}
+	/* Signals are for the thread that the program listens with. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (pthread_create(&thread->id, NULL, work, thread) == 0) {
+		ahead->thread_count++;
+	} else {
+		ahead->options.threads = ahead->thread_count + 1;
+		thread_release(thread);
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 static void *work(void *payload)
 {
 	struct thread *thread = payload;
@@ -683,6 +710,7 @@ static void *work(void *payload)
 
 		if (item && begin(ahead, &task, item->folder) == 0) {
 			call_for_work(ahead);
+			ask_for_help(ahead);
 			(void)run(thread, &task);
 			continue;
 		}
@@ -692,32 +720,6 @@ static void *work(void *payload)
 	}
 	unlock(ahead);
 	return NULL;
-}
-
-/** Starts a thread where there is something that nobody is at. */
-static void ask_for_help(struct fsmeta_ahead *ahead)
-{
-	struct thread *thread = &ahead->threads[ahead->thread_count];
-	sigset_t all, before;
-
-	if (ahead->thread_count + 1 >= ahead->options.threads || ahead->idle > 0 ||
-	    ahead->tasks_alone < TASKS_ALONE || !find_work(ahead, 3))
-		return;
-	if (thread_init(thread, ahead)) {
-		ahead->options.threads = ahead->thread_count + 1;
-		return;
-	}
-	/* Signals are for the thread that the program listens with. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (pthread_create(&thread->id, NULL, work, thread) == 0) {
-		ahead->thread_count++;
-		ahead->most.threads = ahead->thread_count;
-	} else {
-		ahead->options.threads = ahead->thread_count + 1;
-		thread_release(thread);
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* ---- the walker --------------------------------------------------------------- */
@@ -770,7 +772,7 @@ static int run_alone(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *fol
 	struct task task;
 	int code = begin(ahead, &task, folder);
 
-	ahead->tasks_alone++;
+	ahead->walker_tasks++;
 	ask_for_help(ahead);
 	return code ? code : run(&ahead->walker, &task);
 }
@@ -848,7 +850,7 @@ static int wait_for_piece(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder
 
 	if (!folder->first)
 		code = run_alone(ahead, folder);
-	else
+	else if (folder->listing.count > FSMETA_FOLDER_CHUNK_RECORDS)
 		ahead->most.done_ahead += folder->first->state == FSMETA_AHEAD_DONE;
 	while (code == 0 && folder->first->state != FSMETA_AHEAD_DONE)
 		code = help_or_wait(ahead);
@@ -933,8 +935,10 @@ static void abandon_all(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *
 /** Takes an abandoned folder out of all counts. */
 static void discount(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder)
 {
-	for (struct fsmeta_ahead_piece *piece = folder->first; piece; piece = piece->next)
+	for (struct fsmeta_ahead_piece *piece = folder->first; piece; piece = piece->next) {
 		note_taken(ahead, &piece->cost);
+		ahead->most.dropped++;
+	}
 	note_taken(ahead, &folder->cost);
 	ahead->listing_bytes -= folder->large_cost;
 	folder->large_cost = 0;
@@ -1121,10 +1125,12 @@ struct fsmeta_ahead_folder *fsmeta_ahead_root(struct fsmeta_ahead *ahead)
 	return &ahead->root;
 }
 
-void fsmeta_ahead_measure(struct fsmeta_ahead *ahead, struct fsmeta_ahead_measures *out)
+void fsmeta_ahead_measure(struct fsmeta_ahead *ahead, struct fsmeta_scan_measures *out)
 {
 	lock(ahead);
 	*out = ahead->most;
+	out->threads = ahead->thread_count;
+	out->sleeping = ahead->idle;
 	unlock(ahead);
 }
 

@@ -131,23 +131,13 @@ struct fsmeta_ahead_folder {
 	struct fsmeta_ahead_folder *link;
 };
 
-/** What was used at most so far. */
-struct fsmeta_ahead_measures {
-	/** Bytes that waited for the walker, without and with the listings of large folders. */
-	size_t waiting_bytes;
-	size_t listing_bytes;
-	unsigned descriptors;
-	/** Threads that were started beside the walker. */
-	unsigned threads;
-	/** Results that were done before the walker came. */
-	uint64_t done_ahead;
-};
-
 struct fsmeta_ahead_options {
 	uint32_t field_mask;
 	bool cross_filesystems;
 	/** 1 to FSMETA_AHEAD_THREADS_MAX, the walker included. */
 	unsigned threads;
+	/** Tasks that the walker does before it starts a thread: small trees need none. */
+	unsigned tasks_alone;
 	/** *Borrowed*; hidden and stop are what counts. */
 	const struct fsmeta_scan_options *scan;
 	/** *Borrowed*. */
@@ -236,6 +226,6 @@ void fsmeta_ahead_restore(
 int fsmeta_ahead_borrow(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder);
 void fsmeta_ahead_return(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder);
 
-void fsmeta_ahead_measure(struct fsmeta_ahead *ahead, struct fsmeta_ahead_measures *out);
+void fsmeta_ahead_measure(struct fsmeta_ahead *ahead, struct fsmeta_scan_measures *out);
 
 #endif

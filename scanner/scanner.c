@@ -57,6 +57,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum {
+	/** What is done before a thread is started that nobody asked for. */
+	TASKS_ALONE = 8,
+};
+
 /** A folder on the current path. */
 struct level {
 	struct fsmeta_ahead_folder *folder;
@@ -703,6 +708,7 @@ static int prepare_queue(
 	    .field_mask = scan->source.field_mask,
 	    .cross_filesystems = options->cross_filesystems,
 	    .threads = count_threads(options),
+	    .tasks_alone = options->threads ? 0 : TASKS_ALONE,
 	    .scan = options,
 	    .scope = &scan->scope,
 	};
@@ -752,4 +758,9 @@ int fsmeta_scan_open(struct fsmeta_cursor **out, const char *path,
 	}
 	*out = &scan->cursor;
 	return 0;
+}
+
+void fsmeta_scan_measure(struct fsmeta_cursor *cursor, struct fsmeta_scan_measures *out)
+{
+	fsmeta_ahead_measure(scan_of(cursor)->ahead, out);
 }

@@ -119,4 +119,27 @@ struct fsmeta_scan_options {
 int fsmeta_scan_open(struct fsmeta_cursor **out, const char *path,
     const struct fsmeta_scan_options *options, struct fsmeta_error *error);
 
+/** What a scan uses, for tests and for who wants to know where its time goes. */
+struct fsmeta_scan_measures {
+	/** Most bytes of results that waited to be handed out, listings of very large folders
+	 * apart. */
+	size_t waiting_bytes;
+	size_t listing_bytes;
+	/** Most descriptors that were open at a time. */
+	unsigned descriptors;
+	/** Threads that were started beside the caller's. */
+	unsigned threads;
+	/** How many of them have nothing that they may do, at this moment. */
+	unsigned sleeping;
+	/** Folders and pieces of folders that were there before they were needed … */
+	uint64_t done_ahead;
+	/** … and that were dropped without having been needed. */
+	uint64_t dropped;
+	/** Listings of large folders that were put off for lack of room. */
+	uint64_t suspended;
+};
+
+/** The measures of a cursor that fsmeta_scan_open() gave; by the thread that reads it. */
+void fsmeta_scan_measure(struct fsmeta_cursor *cursor, struct fsmeta_scan_measures *out);
+
 #endif

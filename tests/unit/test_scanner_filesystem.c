@@ -306,7 +306,7 @@ static void scan_own_tmpfs(const struct tree *tree)
 	CHILD_CHECK(mkdir(path, 0755) == 0);
 	snprintf(path, sizeof(path), "%s/a/b c", tree->path);
 	CHILD_CHECK(mkdir(path, 0755) == 0);
-	CHILD_CHECK(fsmeta_scan_open(&cursor, path, NULL, NULL) == 0);
+	CHILD_CHECK(fsmeta_scan_open(&cursor, path, with_threads(NULL), NULL) == 0);
 	source = cursor->source;
 	CHILD_CHECK(source->mount_point && !strcmp(source->mount_point, tree->path));
 	CHILD_CHECK(source->root_path && !strcmp(source->root_path, "a/b c"));
@@ -316,7 +316,7 @@ static void scan_own_tmpfs(const struct tree *tree)
 	CHILD_CHECK(source->field_mask == FSMETA_FIELDS_ALL);
 	fsmeta_cursor_close(cursor);
 
-	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, NULL, NULL) == 0);
+	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, with_threads(NULL), NULL) == 0);
 	CHILD_CHECK(!strcmp(cursor->source->mount_point, tree->path));
 	CHILD_CHECK(!strcmp(cursor->source->root_path, ""));
 	fsmeta_cursor_close(cursor);
@@ -347,5 +347,5 @@ int main(void)
 	    cmocka_unit_test(place_on_a_mount),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_WITH_THREADS(tests);
 }

@@ -152,8 +152,8 @@ static void what_makes_no_scope(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		subtree = wrong[i];
-		assert_int_equal(
-		    fsmeta_scan_open(&cursor, tree.path, &options, NULL), FSMETA_E_USAGE);
+		assert_int_equal(fsmeta_scan_open(&cursor, tree.path, with_threads(&options), NULL),
+		    FSMETA_E_USAGE);
 		assert_null(cursor);
 	}
 	options.excludes = &exclude;
@@ -161,8 +161,8 @@ static void what_makes_no_scope(void **state)
 	subtree = "a/b/tmp";
 	for (size_t i = 0; i < 4; i++) {
 		exclude = LIST("a", "b/", "tmp", "/a/b/*")[i];
-		assert_int_equal(
-		    fsmeta_scan_open(&cursor, tree.path, &options, NULL), FSMETA_E_USAGE);
+		assert_int_equal(fsmeta_scan_open(&cursor, tree.path, with_threads(&options), NULL),
+		    FSMETA_E_USAGE);
 	}
 	tree_free(&tree);
 }
@@ -207,5 +207,5 @@ int main(void)
 	    cmocka_unit_test(large_folders),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_WITH_THREADS(tests);
 }

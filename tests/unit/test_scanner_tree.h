@@ -216,13 +216,28 @@ static inline int seen_rest(struct seen *seen, struct fsmeta_cursor *cursor)
 	return code;
 }
 
+/** With how many threads the tests scan; see run_with_threads(). */
+static unsigned test_threads = 1;
+
+/** `options` (NULL = defaults) with that many threads; overwritten by the next call. */
+static inline const struct fsmeta_scan_options *with_threads(
+    const struct fsmeta_scan_options *options)
+{
+	static struct fsmeta_scan_options with;
+
+	with = options ? *options : (struct fsmeta_scan_options){0};
+	if (!with.threads)
+		with.threads = test_threads;
+	return &with;
+}
+
 static inline struct fsmeta_cursor *open_scan(
     const char *path, const struct fsmeta_scan_options *options)
 {
 	struct fsmeta_cursor *cursor;
 	struct fsmeta_error error = {0};
 
-	if (fsmeta_scan_open(&cursor, path, options, &error) != 0)
+	if (fsmeta_scan_open(&cursor, path, with_threads(options), &error) != 0)
 		fail_msg("%s: %s: %s", error.path, error.action, error.reason);
 	return cursor;
 }
@@ -270,6 +285,19 @@ static inline unsigned open_descriptors(void)
 	return count;
 }
 
+/** Threads of this process. */
+static inline unsigned running_threads(void)
+{
+	DIR *folder = opendir("/proc/self/task");
+	unsigned count = 0;
+
+	assert_non_null(folder);
+	for (const struct dirent *entry; (entry = readdir(folder));)
+		count += entry->d_name[0] != '.';
+	closedir(folder);
+	return count;
+}
+
 /* ---- children ---------------------------------------------------------- */
 
 enum {
@@ -311,5 +339,22 @@ static inline void become_ordinary(void)
 		CHILD_CHECK(setuid(NOBODY) == 0);
 	}
 }
+
+/* ---- all tests, with any number of threads ------------------------------- */
+
+static const unsigned test_thread_counts[] = {1, 2, 8, 64};
+
+/** Runs a group of tests once for each number of threads; what main() returns. */
+#define RUN_WITH_THREADS(tests)                                                                 \
+	({                                                                                      \
+		int failed_ = 0;                                                                \
+		for (size_t i_ = 0; i_ < sizeof(test_thread_counts) / sizeof(unsigned); i_++) { \
+			char name_[32];                                                         \
+			test_threads = test_thread_counts[i_];                                  \
+			snprintf(name_, sizeof(name_), "%u threads", test_threads);             \
+			failed_ += cmocka_run_group_tests_name(name_, tests, NULL, NULL);       \
+		}                                                                               \
+		failed_;                                                                        \
+	})
 
 #endif

@@ -2,8 +2,9 @@
  * What cannot be read, what changes while it is read, and what lies on another
  * file system: recorded for what it is, never left out, never the end of a scan.
  *
- * Races are played between two calls of next(), so they always end the same way:
- * the root's names have then been listed and looked at, its folders not opened.
+ * Races are played between two calls of next().  With one thread they always end the same
+ * way: the root's names have then been listed and looked at, its folders not opened.
+ * With more a folder may have been read before, and is then as it was.
  */
 #include "test_scanner_tree.h"
 
@@ -20,7 +21,7 @@ static void scan_without_permission(const struct tree *tree)
 	const struct fsmeta_scope_list *unreadable;
 
 	become_ordinary();
-	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, NULL, NULL) == 0);
+	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, with_threads(NULL), NULL) == 0);
 	CHILD_CHECK(seen_rest(&seen, cursor) == 0);
 	CHILD_CHECK(seen.count == 7);
 
@@ -80,7 +81,8 @@ static void open_root_without_permission(const struct tree *tree)
 	struct fsmeta_error error = {0};
 
 	become_ordinary();
-	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, NULL, &error) == FSMETA_E_SYSTEM);
+	CHILD_CHECK(
+	    fsmeta_scan_open(&cursor, tree->path, with_threads(NULL), &error) == FSMETA_E_SYSTEM);
 	CHILD_CHECK(error.system_errno == EACCES && !strcmp(error.path, tree->path));
 }
 
@@ -101,7 +103,7 @@ static void scan_as_a_stranger(const struct tree *tree)
 
 	/* O_NOATIME is refused on folders of somebody else; nothing else is. */
 	become_ordinary();
-	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, NULL, NULL) == 0);
+	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, with_threads(NULL), NULL) == 0);
 	CHILD_CHECK(seen_rest(&seen, cursor) == 0);
 	CHILD_CHECK(seen.count == 4 && cursor->source->totals.unreadable == 0);
 	fsmeta_cursor_close(cursor);
@@ -137,11 +139,29 @@ static struct fsmeta_cursor *stand_before_victim(const struct tree *tree)
 	return cursor;
 }
 
+/** It was opened before it was hit; what is in it may have been read before that or not. */
+static void expect_rest_of_read_victim(struct fsmeta_cursor *cursor)
+{
+	const struct fsmeta_entry *entry;
+
+	assert_int_equal(fsmeta_cursor_next(cursor, &entry, NULL), 1);
+	if (!strcmp(entry->path, "victim/inside"))
+		assert_int_equal(fsmeta_cursor_next(cursor, &entry, NULL), 1);
+	assert_string_equal(entry->path, "zlast");
+	expect_end(cursor);
+	assert_int_equal(cursor->source->unreadable.total, 0);
+	fsmeta_cursor_close(cursor);
+}
+
 static void expect_unreadable_victim(struct fsmeta_cursor *cursor, int error)
 {
 	const struct fsmeta_entry *entry = expect_next(cursor, "victim");
 
 	assert_int_equal(entry->type, FSMETA_TYPE_FOLDER);
+	if (test_threads > 1 && !(entry->flags & FSMETA_FLAG_UNREADABLE)) {
+		expect_rest_of_read_victim(cursor);
+		return;
+	}
 	assert_int_equal(entry->flags, FSMETA_FLAG_UNREADABLE);
 	assert_int_equal(entry->error, error);
 	assert_true(entry->fields & FSMETA_FIELD_MTIME);
@@ -220,9 +240,13 @@ static void folder_becomes_another_folder(void **state)
 	must(fstatat(tree.fd, "victim", &st, 0) == 0);
 	entry = expect_next(cursor, "victim");
 	assert_int_equal(entry->flags, 0);
-	assert_int_equal(entry->mode, 0711);
-	assert_int_equal(entry->inode, st.st_ino);
-	expect_next(cursor, "victim/new");
+	if (test_threads > 1 && entry->inode != st.st_ino) {
+		expect_next(cursor, "victim/inside");
+	} else {
+		assert_int_equal(entry->mode, 0711);
+		assert_int_equal(entry->inode, st.st_ino);
+		expect_next(cursor, "victim/new");
+	}
 	expect_next(cursor, "zlast");
 	expect_end(cursor);
 	fsmeta_cursor_close(cursor);
@@ -255,10 +279,13 @@ static void names_vanish(void **state)
 	must(unlinkat(tree.fd, "256", 0) == 0);
 	must(unlinkat(tree.fd, "599", 0) == 0);
 	assert_int_equal(seen_rest(&seen, cursor), 0);
-	assert_int_equal(seen.count, FILES - 1 - 2);
+	if (test_threads == 1) {
+		assert_int_equal(seen.count, FILES - 1 - 2);
+		assert_null(seen_find(&seen, "256"));
+		assert_string_equal(seen.entries[seen.count - 1].path, "598");
+	}
+	assert_in_range(seen.count, FILES - 1 - 2, FILES - 1);
 	assert_non_null(seen_find(&seen, "255"));
-	assert_null(seen_find(&seen, "256"));
-	assert_string_equal(seen.entries[seen.count - 1].path, "598");
 	assert_int_equal(cursor->source->totals.unreadable, 0);
 	fsmeta_cursor_close(cursor);
 	seen_release(&seen);
@@ -298,7 +325,7 @@ static void scan_beside_mount(const struct tree *tree)
 
 	enter_namespace();
 	st = mount_inside(tree);
-	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, NULL, NULL) == 0);
+	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, with_threads(NULL), NULL) == 0);
 	CHILD_CHECK(seen_rest(&seen, cursor) == 0);
 	CHILD_CHECK(seen.count == 3);
 	entry = &seen.entries[1];
@@ -328,7 +355,7 @@ static void scan_across_mount(const struct tree *tree)
 
 	enter_namespace();
 	mount_inside(tree);
-	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, &options, NULL) == 0);
+	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, with_threads(&options), NULL) == 0);
 	CHILD_CHECK(seen_rest(&seen, cursor) == 0);
 	CHILD_CHECK(seen.count == 4);
 	CHILD_CHECK(!strcmp(seen.entries[1].path, "mount") && seen.entries[1].flags == 0);
@@ -348,7 +375,7 @@ static void mount_appears(const struct tree *tree)
 	const struct fsmeta_entry *entry;
 
 	enter_namespace();
-	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, NULL, NULL) == 0);
+	CHILD_CHECK(fsmeta_scan_open(&cursor, tree->path, with_threads(NULL), NULL) == 0);
 	CHILD_CHECK(mkdirat(tree->fd, "first", 0755) == 0);
 	CHILD_CHECK(fsmeta_cursor_next(cursor, &entry, NULL) == 1);
 	CHILD_CHECK(fsmeta_cursor_next(cursor, &entry, NULL) == 1);
@@ -356,7 +383,8 @@ static void mount_appears(const struct tree *tree)
 	mount_inside(tree);
 	CHILD_CHECK(fsmeta_cursor_next(cursor, &entry, NULL) == 1);
 	CHILD_CHECK(!strcmp(entry->path, "mount"));
-	CHILD_CHECK(entry->flags == FSMETA_FLAG_OTHER_FILESYSTEM && entry->device == 1);
+	if (test_threads == 1 || entry->flags)
+		CHILD_CHECK(entry->flags == FSMETA_FLAG_OTHER_FILESYSTEM && entry->device == 1);
 	CHILD_CHECK(fsmeta_cursor_next(cursor, &entry, NULL) == 1);
 	CHILD_CHECK(!strcmp(entry->path, "z"));
 	CHILD_CHECK(fsmeta_cursor_next(cursor, &entry, NULL) == 0);
@@ -412,5 +440,5 @@ int main(void)
 	    cmocka_unit_test(mount_appears_under_way),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_WITH_THREADS(tests);
 }

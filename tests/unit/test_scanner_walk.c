@@ -302,15 +302,18 @@ static void what_open_refuses(void **state)
 
 	(void)state;
 	snprintf(path, sizeof(path), "%s/missing", tree.path);
-	assert_int_equal(fsmeta_scan_open(&cursor, path, NULL, &error), FSMETA_E_SYSTEM);
+	assert_int_equal(
+	    fsmeta_scan_open(&cursor, path, with_threads(NULL), &error), FSMETA_E_SYSTEM);
 	assert_int_equal(error.system_errno, ENOENT);
 	assert_string_equal(error.path, path);
 	assert_null(cursor);
 	make_file(&tree, "file", "");
 	snprintf(path, sizeof(path), "%s/file", tree.path);
-	assert_int_equal(fsmeta_scan_open(&cursor, path, NULL, &error), FSMETA_E_SYSTEM);
+	assert_int_equal(
+	    fsmeta_scan_open(&cursor, path, with_threads(NULL), &error), FSMETA_E_SYSTEM);
 	assert_int_equal(error.system_errno, ENOTDIR);
-	assert_int_equal(fsmeta_scan_open(&cursor, path, NULL, NULL), FSMETA_E_SYSTEM);
+	assert_int_equal(
+	    fsmeta_scan_open(&cursor, path, with_threads(NULL), NULL), FSMETA_E_SYSTEM);
 	assert_int_equal(open_descriptors(), descriptors);
 	tree_free(&tree);
 }
@@ -685,5 +688,5 @@ int main(void)
 	    cmocka_unit_test(root_is_described_when_it_is_read),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_WITH_THREADS(tests);
 }
