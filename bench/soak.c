@@ -1,14 +1,11 @@
 /*
  * soak [--jobs N] [--generations N] [--folder FOLDER] [FIRST [LAST]]
  *
- * Runs the seeds FIRST to LAST (1 to 1000) of the soak (tests/support/soak.h) in N
- * processes (1).  A seed that fails is named with what was not as expected, its
- * databases stay in FOLDER (/dev/shm where that is, else /tmp), and the exit status
- * is 1; the other processes go on.  `soak 17 17` runs seed 17 again.
- *
- *     process 0   1   4   7  10 …
- *     process 1     2   5   8  11 …      each in a folder of its own
- *     process 2       3   6   9  12 …
+ * Runs the seeds FIRST to LAST (1 to 1000) of the soak (tests/support/soak.h), each in a
+ * process and a folder of its own, N of them (1) at a time.  A seed that fails is named
+ * with what was not as expected, and its databases stay in FOLDER (/dev/shm where that
+ * is, else /tmp); the others go on, and the exit status is 1.  `soak 17` runs seed 17
+ * again.
  */
 #include "tests/support/soak.h"
 #include "tests/support/expect.h"
@@ -81,8 +78,13 @@ static void parse(struct plan *plan, int argc, char **argv)
 		usage();
 }
 
-static void add(struct soak_counts *to, const struct soak_counts *from)
+/** Adds what a process that is through has written to the pipe, in one piece. */
+static void add_counts(struct soak_counts *to, int in)
 {
+	struct soak_counts counts, *from = &counts;
+
+	if (read(in, &counts, sizeof(counts)) != sizeof(counts))
+		return;
 	to->generations += from->generations;
 	to->entries += from->entries;
 	to->carried += from->carried;
@@ -95,24 +97,68 @@ static void add(struct soak_counts *to, const struct soak_counts *from)
 	to->histories += from->histories;
 }
 
-/** One process: every jobs-th seed, then the counts to `out`. */
-static void work(const struct plan *plan, unsigned job, int out)
+/** One process: the seed in a folder of its own, then its counts to `out`. */
+static void run_seed(const struct plan *plan, uint64_t seed, int out)
 {
 	struct soak_counts counts = {0};
 	char folder[300];
 
-	snprintf(folder, sizeof(folder), "%s/fsmeta-soak-XXXXXX", plan->folder);
+	snprintf(folder, sizeof(folder), "%s/fsmeta-soak-%" PRIu64 "-XXXXXX", plan->folder, seed);
 	if (!mkdtemp(folder)) {
 		fprintf(stderr, "soak: %s: %s\n", folder, strerror(errno));
-		exit(1);
+		_exit(1);
 	}
-	for (uint64_t seed = plan->first + job; seed <= plan->last; seed += plan->jobs)
-		soak_run(&counts, seed, plan->generations, folder);
+	soak_run(&counts, seed, plan->generations, folder);
 	if (rmdir(folder) || write(out, &counts, sizeof(counts)) != sizeof(counts)) {
 		fprintf(stderr, "soak: %s: %s\n", folder, strerror(errno));
+		_exit(1);
+	}
+	_exit(0);
+}
+
+/** Waits for one process; false where its seed failed. */
+static bool reap(unsigned *running)
+{
+	int status;
+
+	if (wait(&status) < 0)
+		return false;
+	--*running;
+	return status == 0;
+}
+
+/** Runs all seeds; how many failed. */
+static uint64_t run_seeds(const struct plan *plan, struct soak_counts *all)
+{
+	uint64_t failed = 0;
+	unsigned running = 0;
+	int ends[2];
+
+	if (pipe(ends)) {
+		perror("soak");
 		exit(1);
 	}
-	exit(0);
+	for (uint64_t seed = plan->first; seed <= plan->last || running; seed++) {
+		while (running && (running == plan->jobs || seed > plan->last)) {
+			if (reap(&running))
+				add_counts(all, ends[0]);
+			else
+				failed++;
+		}
+		if (seed > plan->last)
+			break;
+		switch (fork()) {
+		case -1:
+			perror("soak");
+			exit(1);
+		case 0:
+			run_seed(plan, seed, ends[1]);
+		}
+		running++;
+	}
+	close(ends[0]);
+	close(ends[1]);
+	return failed;
 }
 
 static void print(const struct soak_counts *counts, double seconds)
@@ -137,35 +183,16 @@ int main(int argc, char **argv)
 	    .generations = 20,
 	    .jobs = 1,
 	    .folder = access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm"};
-	struct soak_counts all = {0}, counts;
+	struct soak_counts all = {0};
 	struct timespec start, end;
-	bool failed = false;
-	int ends[2], status;
+	uint64_t failed;
 
 	parse(&plan, argc, argv);
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	if (pipe(ends)) {
-		perror("soak");
-		return 1;
-	}
-	for (unsigned job = 0; job < plan.jobs; job++) {
-		pid_t child = fork();
-
-		if (child < 0) {
-			perror("soak");
-			return 1;
-		}
-		if (child == 0)
-			work(&plan, job, ends[1]);
-	}
-	close(ends[1]);
-	/* What is written to the pipe is small enough to come in one piece. */
-	while (read(ends[0], &counts, sizeof(counts)) == sizeof(counts))
-		add(&all, &counts);
-	while (wait(&status) > 0)
-		failed |= status != 0;
+	failed = run_seeds(&plan, &all);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	print(&all,
 	    (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec));
-	return failed;
+	printf("%12" PRIu64 "  seeds failed\n", failed);
+	return failed ? 1 : 0;
 }

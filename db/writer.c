@@ -241,9 +241,24 @@ struct stored {
 	int64_t since;
 	/** Folder that holds it; of no meaning for the root. */
 	int64_t parent;
-	/** As stored, under the base's mask; names are those of who asked. */
+	/** As stored, under read_mask(); names are those of who asked. */
 	struct fsmeta_entry entry;
 };
+
+/** The scan has other fields than the base. */
+static bool changes_mask(const struct fsmeta_db_update *update)
+{
+	return update->base && update->base_mask != update->source->field_mask;
+}
+
+/**
+ * What is read is discounted, as the base has it; or, where nothing is counted along
+ * because the mask is another, compared with what the scan has.
+ */
+static uint32_t read_mask(const struct fsmeta_db_update *update)
+{
+	return changes_mask(update) ? update->source->field_mask : update->base_mask;
+}
 
 /** Decodes the row that `statement` yields, if any: id, since, metadata. */
 static int read_stored(struct fsmeta_db_update *update, sqlite3_stmt *statement,
@@ -257,7 +272,7 @@ static int read_stored(struct fsmeta_db_update *update, sqlite3_stmt *statement,
 	out->entry = *place;
 	out->entry.unknown_since = 0;
 	code = fsmeta_row_decode(update->connection, statement, 2, content, &update->dictionary,
-	    update->base_mask, &out->entry, error);
+	    read_mask(update), &out->entry, error);
 	out->id = sqlite3_column_int64(statement, 0);
 	out->since = sqlite3_column_int64(statement, 1);
 	return code;
@@ -604,19 +619,44 @@ static int replace_row(struct fsmeta_db_update *update, const struct stored *sto
 			  update, STATEMENT_REPLACE_FILE, stored->parent, stored->id, after, error);
 }
 
+/**
+ * Sets *same where the row says already what comes: fields are told again that the base
+ * left out, and that the row never lost.
+ */
+static int is_as_stored(struct fsmeta_db_update *update, const struct stored *stored,
+    const struct fsmeta_entry *after, bool *same, struct fsmeta_error *error)
+{
+	uint32_t device;
+	int code = 0;
+
+	*same = false;
+	if (!changes_mask(update))
+		return 0;
+	if (after->fields & FSMETA_FIELD_DEVICE)
+		code = map_device(update, after, &device, error);
+	*same = !code && !fsmeta_entry_differences(&stored->entry, after,
+			     update->source->field_mask | FSMETA_FIELD_FLAGS, update->devices,
+			     update->device_count);
+	return code;
+}
+
 static int apply_modified(
     struct fsmeta_db_update *update, const struct fsmeta_entry *after, struct fsmeta_error *error)
 {
 	struct stored stored;
+	bool same = false;
 	int code = find_stored(update, &update->now, after, &stored, error);
 
-	update->modified++;
 	if (!code && !stored.id)
 		code = internal(update, after, "it is modified and was not there", error);
 	if (!code && update->section)
 		code = check_id(update, after, stored.id, error);
 	if (!code)
-		code = discount_old(update, &stored.entry, error);
+		code = is_as_stored(update, &stored, after, &same, error);
+	if (code || same)
+		return code;
+	update->modified++;
+	code = discount_old(update, &stored.entry, error);
 	if (!code)
 		code = count_new(update, after, error);
 	return code ? code : replace_row(update, &stored, after, error);

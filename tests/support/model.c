@@ -552,6 +552,22 @@ static void tell_hidden(
 		add_change(settling->new, FSMETA_CHANGE_UNKNOWN, was, is);
 }
 
+/**
+ * A scan that has fields again which the one before left out differs from that one, but
+ * all that it says may be stored already.
+ */
+static bool is_stored(
+    const struct settling *settling, const struct model_node *before, const struct fsmeta_entry *is)
+{
+	uint32_t mask = settling->new->source.field_mask;
+	struct fsmeta_entry stored = before->entry;
+
+	if (mask == settling->old->source.field_mask)
+		return false;
+	mask_fields(&stored, mask);
+	return !fsmeta_entry_differences(&stored, is, mask | FSMETA_FIELD_FLAGS, NULL, 0);
+}
+
 static void settle_paired(
     struct settling *settling, struct model_node *node, const struct model_node *before)
 {
@@ -580,11 +596,12 @@ static void settle_paired(
 							  : FSMETA_CHANGE_MODIFIED,
 		    &was, &node->entry)
 		    ->change.fields = fields;
-		new->modified++;
+		new->modified += !is_stored(settling, before, &node->entry);
 	}
 	tell_hidden(settling, &was, &node->entry);
 	/* What was stored stays so where nothing differs; a moved file is written anew. */
-	if (!fields && (stays || node->entry.type == FSMETA_TYPE_FOLDER)) {
+	if ((!fields && (stays || node->entry.type == FSMETA_TYPE_FOLDER)) ||
+	    (stays && is_stored(settling, before, &node->entry))) {
 		struct fsmeta_entry seen = node->entry;
 
 		node->entry = before->entry;

@@ -436,6 +436,22 @@ static void expect_same_state(const struct fsmeta_db_state *x, const struct fsme
 	    "generation %" PRIu64 ": entries differ", x->generation);
 }
 
+static void print_life(const char *title, const struct fsmeta_db_life *life)
+{
+	fprintf(stderr, "life %" PRIu64 " in %s\n", life->id, title);
+	for (size_t i = 0; i < life->count; i++) {
+		const struct fsmeta_db_state *state = &life->states[i];
+
+		fprintf(stderr,
+		    "  generation %" PRIu64 " after %" PRIu64 " since %" PRIu64
+		    ": present %d, unknown %d, unreadable %d, error %d, path %.*s, size %" PRIu64
+		    "\n",
+		    state->generation, state->previous, state->since, state->present,
+		    state->unknown, state->unreadable, state->error, (int)state->entry.path_length,
+		    state->entry.path, state->entry.size);
+	}
+}
+
 static void compare_history(struct soak *soak, const struct fsmeta_entry *place)
 {
 	struct fsmeta_db_history a, b;
@@ -447,6 +463,10 @@ static void compare_history(struct soak *soak, const struct fsmeta_entry *place)
 	    &soak->error);
 	EXPECT(a.count == b.count && a.count, "%zu lives and %zu", a.count, b.count);
 	for (size_t i = 0; i < a.count; i++) {
+		if (a.lives[i].count != b.lives[i].count) {
+			print_life("a.db", &a.lives[i]);
+			print_life("b.db", &b.lives[i]);
+		}
 		EXPECT(a.lives[i].id == b.lives[i].id && a.lives[i].count == b.lives[i].count,
 		    "life %" PRIu64 " of %zu states, and %" PRIu64 " of %zu", a.lives[i].id,
 		    a.lives[i].count, b.lives[i].id, b.lives[i].count);
