@@ -116,6 +116,9 @@ int fsmeta_batch_reader_load(struct fsmeta_batch_reader *reader, const unsigned 
  */
 void fsmeta_batch_reader_detach(struct fsmeta_batch_reader *reader);
 
+/** Forgets everything that was yielded: the batch to be loaded next is the first again. */
+void fsmeta_batch_reader_rewind(struct fsmeta_batch_reader *reader);
+
 /**
  * 1 with *entry (*borrowed* until the next call), 0 at the end of the batch or
  * with none loaded, or a code as of load.

@@ -1032,6 +1032,14 @@ void fsmeta_batch_reader_detach(struct fsmeta_batch_reader *reader)
 	reader->yielded_any = true;
 }
 
+void fsmeta_batch_reader_rewind(struct fsmeta_batch_reader *reader)
+{
+	drop_batch(reader);
+	fsmeta_path_stack_clear(&reader->path);
+	reader->detached = false;
+	reader->yielded_any = false;
+}
+
 uint32_t fsmeta_batch_reader_count(const struct fsmeta_batch_reader *reader)
 {
 	return reader->batch ? reader->batch->count : 0;

@@ -37,6 +37,7 @@ enum {
 
 /* ---- writing ---------------------------------------------------------- */
 
+struct fsmeta_path_index_builder;
 struct fsmeta_stream_writer;
 
 struct fsmeta_stream_writer_options {
@@ -48,6 +49,10 @@ struct fsmeta_stream_writer_options {
 	 * bytes are the same.
 	 */
 	unsigned threads;
+	/** Receives every path (format/path_index.h); *borrowed* until finish.  May be NULL. */
+	struct fsmeta_path_index_builder *path_index;
+	/** Of fsmeta_stream_output_new(): paths.idx beside entries.fss. */
+	bool with_path_index;
 };
 
 /**
@@ -78,6 +83,8 @@ int fsmeta_stream_writer_add(struct fsmeta_stream_writer *writer, const struct f
 struct fsmeta_stream_summary {
 	struct fsmeta_totals totals;
 	struct fsmeta_digest state_digest;
+	/** The trailer's, over all records in front of it. */
+	struct fsmeta_digest records_digest;
 	uint64_t batches;
 	/** Bytes written to fd. */
 	uint64_t file_bytes;
@@ -104,7 +111,7 @@ struct fsmeta_entry_sink *fsmeta_stream_writer_sink(struct fsmeta_stream_writer 
 /**
  * A stream on its way to a place: the folder PATH (replaced whole on commit,
  * refused if it exists and is no stream), or standard output for "-" (refused
- * with FSMETA_E_USAGE if that is a terminal).
+ * with FSMETA_E_USAGE if that is a terminal, or where a paths.idx is wanted).
  */
 struct fsmeta_stream_output;
 
@@ -167,11 +174,14 @@ struct fsmeta_stream_check {
 	uint64_t file_bytes;
 	/** True where source.json stands beside it and agrees with the trailer. */
 	bool source_json_agrees;
+	/** True where paths.idx stands beside it and holds its paths. */
+	bool path_index_agrees;
 };
 
 /**
  * Reads everything: frames and their checksums, seek table, batch digests,
- * order, counts, totals, state digest, trailer, source.json.  0 where all is
+ * order, counts, totals, state digest, trailer, source.json, paths.idx if there is
+ * one.  0 where all is
  * well, otherwise the first damage as an error; FSMETA_E_STOPPED once `stop` (may be
  * NULL) is not 0.
  */

@@ -5,6 +5,7 @@
  *     .NAME.fsmeta-XXXXXXXX/          NAME/
  *         entries.fss      ─ rename ─►    entries.fss     the stream
  *         source.json       or exchange   source.json     its trailer's BatchSource
+ *         (paths.idx)                     (paths.idx)     where it was asked for
  *
  * source.json repeats what the trailer holds, so that people and scripts need no
  * reader to see what a stream is.  It is believed in nothing: who opens a folder
@@ -15,7 +16,9 @@
 #include "format/stream.h"
 
 #include "format/delta.h"
+#include "format/path_index.h"
 #include "format/stream_reader.h"
+#include "format/stream_record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -228,6 +231,9 @@ int fsmeta_stream_open_file(
 struct tally {
 	struct fsmeta_totals totals;
 	struct fsmeta_digest state_digest;
+	/** Over paths and positions, as an index of paths must have it. */
+	struct fsmeta_digest paths;
+	bool with_paths;
 	struct fsmeta_buffer scratch;
 };
 
@@ -240,6 +246,9 @@ static int count_entry(struct tally *tally, const struct fsmeta_entry *entry,
 	if (fsmeta_entry_digest(&term, entry, source->field_mask, source, &tally->scratch))
 		return fsmeta_error_set_memory(error, "checking a stream");
 	fsmeta_digest_add(&tally->state_digest, term);
+	if (tally->with_paths)
+		fsmeta_digest_add(&tally->paths,
+		    fsmeta_path_index_term(entry->path, entry->path_length, tally->totals.entries));
 	return 0;
 }
 
@@ -252,16 +261,15 @@ static bool totals_equal(const struct fsmeta_totals *a, const struct fsmeta_tota
 }
 
 /** Reads the cursor, which is opened to be read forward, to its end. */
-static int verify_cursor(struct fsmeta_stream_check *out, struct fsmeta_cursor *cursor,
-    const volatile sig_atomic_t *stop, struct fsmeta_error *error)
+static int verify_cursor(struct fsmeta_stream_check *out, struct tally *tally,
+    struct fsmeta_cursor *cursor, const volatile sig_atomic_t *stop, struct fsmeta_error *error)
 {
 	struct fsmeta_stream_progress progress;
 	const struct fsmeta_entry *entry;
-	struct tally tally = {0};
 	int code;
 
 	while ((code = fsmeta_cursor_next(cursor, &entry, error)) > 0) {
-		code = count_entry(&tally, entry, cursor->source, error);
+		code = count_entry(tally, entry, cursor->source, error);
 		if (!code && stop && *stop)
 			code = fsmeta_error_set(error, FSMETA_E_STOPPED, cursor->label,
 			    "checking a stream", "stopped on request");
@@ -271,14 +279,14 @@ static int verify_cursor(struct fsmeta_stream_check *out, struct fsmeta_cursor *
 	fsmeta_stream_get_progress(cursor, &progress);
 	out->batches = progress.batches;
 	out->file_bytes = progress.file_bytes;
-	out->entries = tally.totals.entries;
-	fsmeta_buffer_release(&tally.scratch);
+	out->entries = tally->totals.entries;
+	fsmeta_buffer_release(&tally->scratch);
 	if (code)
 		return code;
-	if (!totals_equal(&tally.totals, &cursor->source->totals))
+	if (!totals_equal(&tally->totals, &cursor->source->totals))
 		return fsmeta_error_set(error, FSMETA_E_CORRUPT, cursor->label, "checking a stream",
 		    "its entries do not sum up to its totals");
-	if (!fsmeta_digest_equal(tally.state_digest, cursor->source->state_digest))
+	if (!fsmeta_digest_equal(tally->state_digest, cursor->source->state_digest))
 		return fsmeta_error_set(error, FSMETA_E_CORRUPT, cursor->label, "checking a stream",
 		    "its entries do not have its state digest");
 	return 0;
@@ -291,10 +299,31 @@ static bool is_folder(const char *path)
 	return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
+/** The index of paths in the folder, if it has one, against what was read. */
+static int verify_path_index(struct fsmeta_stream_check *out, const struct tally *tally,
+    int folder_fd, const struct fsmeta_cursor *cursor, const volatile sig_atomic_t *stop,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_stream_progress progress;
+	struct fsmeta_path_index *index;
+	int code;
+
+	fsmeta_stream_get_progress(cursor, &progress);
+	code = fsmeta_path_index_open(&index, folder_fd, cursor->label, progress.records_digest,
+	    tally->totals.entries, error);
+	if (code || !index)
+		return code;
+	code = fsmeta_path_index_verify(index, tally->paths, stop, error);
+	out->path_index_agrees = code == 0;
+	fsmeta_path_index_close(index);
+	return code;
+}
+
 int fsmeta_stream_verify(struct fsmeta_stream_check *out, const char *path,
     const volatile sig_atomic_t *stop, struct fsmeta_error *error)
 {
 	struct fsmeta_cursor *cursor;
+	struct tally tally = {0};
 	int folder_fd = -1;
 	int code;
 
@@ -303,12 +332,17 @@ int fsmeta_stream_verify(struct fsmeta_stream_check *out, const char *path,
 		code = open_in_folder(&cursor, &folder_fd, path, false, error);
 	else
 		code = open_file(&cursor, path, false, error);
+	tally.with_paths =
+	    !code && folder_fd >= 0 &&
+	    faccessat(folder_fd, FSMETA_PATH_INDEX_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	if (!code)
-		code = verify_cursor(out, cursor, stop, error);
+		code = verify_cursor(out, &tally, cursor, stop, error);
 	if (!code && folder_fd >= 0) {
 		code = fsmeta_stream_check_source(folder_fd, path, cursor->source, error);
 		out->source_json_agrees = code == 0;
 	}
+	if (!code && folder_fd >= 0)
+		code = verify_path_index(out, &tally, folder_fd, cursor, stop, error);
 	fsmeta_cursor_close(cursor);
 	if (folder_fd >= 0)
 		close(folder_fd);
@@ -329,6 +363,8 @@ struct place {
 
 struct fsmeta_stream_output {
 	struct fsmeta_stream_writer *writer;
+	/** NULL = none wanted. */
+	struct fsmeta_path_index_builder *path_index;
 	struct place place;
 };
 
@@ -425,6 +461,24 @@ static int write_source(
 	return code;
 }
 
+static int write_path_index(struct place *place, struct fsmeta_path_index_builder *builder,
+    struct fsmeta_digest records_digest, struct fsmeta_error *error)
+{
+	const char *path = place->replace.path;
+	int fd = openat(place->replace.fd, FSMETA_PATH_INDEX_NAME,
+	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	int code;
+
+	if (fd < 0)
+		return fsmeta_error_set_errno(error, errno, path, "writing paths.idx");
+	code = fsmeta_path_index_builder_write(builder, fd, path, records_digest, error);
+	if (code)
+		close(fd);
+	else
+		code = sync_and_close(&fd, path, error);
+	return code;
+}
+
 /** Makes it durable, with `json` as source.json. */
 static int place_sync(
     struct place *place, const struct fsmeta_buffer *json, struct fsmeta_error *error)
@@ -450,15 +504,24 @@ int fsmeta_stream_output_new(struct fsmeta_stream_output **out, const char *path
     struct fsmeta_error *error)
 {
 	struct fsmeta_stream_output *output = calloc(1, sizeof(*output));
+	struct fsmeta_stream_writer_options own = {0};
 	int code;
 
 	*out = NULL;
 	if (!output)
 		return fsmeta_error_set_memory(error, "writing a stream");
+	if (options)
+		own = *options;
 	code = place_open(&output->place, path, error);
+	if (!code && own.with_path_index && output->place.is_stdout)
+		code = fsmeta_error_set(error, FSMETA_E_USAGE, "-", "writing a stream",
+		    "an index of paths stands beside it in a folder, which a pipe has not");
+	if (!code && own.with_path_index)
+		code = fsmeta_path_index_builder_new(&output->path_index, 0, error);
+	own.path_index = output->path_index;
 	if (!code)
 		code = fsmeta_stream_writer_new(
-		    &output->writer, output->place.fd, output->place.label, source, options, error);
+		    &output->writer, output->place.fd, output->place.label, source, &own, error);
 	if (code)
 		fsmeta_stream_output_abort(output);
 	else
@@ -474,10 +537,16 @@ struct fsmeta_stream_writer *fsmeta_stream_output_writer(struct fsmeta_stream_ou
 int fsmeta_stream_output_commit(struct fsmeta_stream_output *output,
     struct fsmeta_stream_summary *summary, struct fsmeta_error *error)
 {
+	struct fsmeta_stream_summary own;
 	struct fsmeta_buffer json = {0};
 	int code;
 
+	if (!summary)
+		summary = &own;
 	code = fsmeta_stream_writer_finish(output->writer, summary, &json, error);
+	if (!code && output->path_index)
+		code = write_path_index(
+		    &output->place, output->path_index, summary->records_digest, error);
 	if (!code && !output->place.is_stdout) {
 		code = place_sync(&output->place, &json, error);
 		if (!code)
@@ -493,6 +562,7 @@ void fsmeta_stream_output_abort(struct fsmeta_stream_output *output)
 	if (!output)
 		return;
 	fsmeta_stream_writer_free(output->writer);
+	fsmeta_path_index_builder_free(output->path_index);
 	place_close(&output->place);
 	free(output);
 }

@@ -56,6 +56,7 @@ struct stream_cursor {
 	uint64_t entries_before;
 	/** Batches loaded or passed over. */
 	size_t batches_before;
+	uint64_t batches_decoded;
 
 	/** Forward: batches as they were, to compare with the end. */
 	struct fsmeta_batch_list batches;
@@ -151,6 +152,7 @@ static int load_batch(
 	if (code)
 		return locate_batch(stream, code, error);
 	stream->entries_before += fsmeta_batch_reader_count(stream->batch);
+	stream->batches_decoded++;
 	if (stream->indexed)
 		return leave_batch(stream, error);
 	stream->batches_before++;
@@ -654,6 +656,20 @@ static int read_index(struct stream_cursor *stream, struct fsmeta_seek_table *ta
 	return wrong ? corrupt_at(stream, offset, "reading the trailer", wrong, error) : 0;
 }
 
+/** Stands in front of the first batch. */
+static int begin_index(struct stream_cursor *stream, struct fsmeta_error *error)
+{
+	stream->entries_before = 0;
+	stream->batches_before = 0;
+	stream->next_offset = stream->input.frames.frames[0].compressed_bytes;
+	stream->walk.count = 0;
+	stream->walk.paths_at = 0;
+	fsmeta_buffer_clear(&stream->walk.path);
+	if (fsmeta_trailer_walk_next(&stream->walk, &stream->trailer))
+		return fsmeta_error_set_memory(error, "reading a stream");
+	return 0;
+}
+
 /** From reading forward to reading by index. */
 static int use_index(
     struct stream_cursor *stream, struct fsmeta_seek_table *table, struct fsmeta_error *error)
@@ -662,13 +678,10 @@ static int use_index(
 	stream->input.frames = *table;
 	*table = (struct fsmeta_seek_table){0};
 	stream->indexed = true;
-	stream->next_offset = stream->input.frames.frames[0].compressed_bytes;
 	fsmeta_batch_source_release(&stream->source);
 	stream->source = stream->trailer.source;
 	fsmeta_batch_source_init(&stream->trailer.source);
-	if (fsmeta_trailer_walk_next(&stream->walk, &stream->trailer))
-		return fsmeta_error_set_memory(error, "opening a stream");
-	return 0;
+	return begin_index(stream, error);
 }
 
 /** Reads forward to the first damage; `code` and *error are what is known without. */
@@ -813,8 +826,35 @@ void fsmeta_stream_get_progress(
 {
 	const struct stream_cursor *stream = (const struct stream_cursor *)cursor;
 
-	*progress = (struct fsmeta_stream_progress){
-	    .batches = stream->batches_before, .file_bytes = stream->input.offset};
+	*progress = (struct fsmeta_stream_progress){.batches = stream->batches_before,
+	    .decoded = stream->batches_decoded,
+	    .file_bytes = stream->input.offset,
+	    .records_digest = stream->trailer.records_digest};
+}
+
+/* ---- seeking ---------------------------------------------------------- */
+
+const struct fsmeta_trailer *fsmeta_stream_get_trailer(const struct fsmeta_cursor *cursor)
+{
+	const struct stream_cursor *stream = (const struct stream_cursor *)cursor;
+
+	return stream->indexed ? &stream->trailer : NULL;
+}
+
+int fsmeta_stream_seek(struct fsmeta_cursor *cursor, size_t batch, struct fsmeta_error *error)
+{
+	struct stream_cursor *stream = from_cursor(cursor);
+	int code = begin_index(stream, error);
+
+	stream->ended = false;
+	stream->at_first = false;
+	if (batch)
+		fsmeta_batch_reader_detach(stream->batch);
+	else
+		fsmeta_batch_reader_rewind(stream->batch);
+	while (!code && stream->batches_before < batch)
+		code = pass_batch(stream, error);
+	return code;
 }
 
 /**

@@ -17,15 +17,29 @@ int fsmeta_stream_open_descriptor(struct fsmeta_cursor **out, int fd, const char
 /** How far an open stream was read; for streams only. */
 struct fsmeta_stream_progress {
 	uint64_t batches;
+	/** Those of them that were decoded; seeking does not turn this back. */
+	uint64_t decoded;
 	/** Of a stream read forward. */
 	uint64_t file_bytes;
+	/** The trailer's, where it was read. */
+	struct fsmeta_digest records_digest;
 };
 
 void fsmeta_stream_get_progress(
     const struct fsmeta_cursor *cursor, struct fsmeta_stream_progress *progress);
 
+/** The trailer of a stream that is read by its index, *borrowed*; NULL of any other. */
+const struct fsmeta_trailer *fsmeta_stream_get_trailer(const struct fsmeta_cursor *cursor);
+
+/**
+ * Makes the first entry of a batch the next one, wherever the cursor stands; only
+ * where there is a trailer.  Nothing is read yet.
+ */
+int fsmeta_stream_seek(struct fsmeta_cursor *cursor, size_t batch, struct fsmeta_error *error);
+
 struct fsmeta_delta;
 struct fsmeta_frame_input;
+struct fsmeta_trailer;
 struct fsmeta_header;
 
 /**

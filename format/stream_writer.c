@@ -23,6 +23,7 @@
 #include "format/stream.h"
 
 #include "format/frame_output.h"
+#include "format/path_index.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -55,6 +56,8 @@ struct fsmeta_stream_writer {
 	uint32_t expected[FSMETA_TYPE_CHAR + 1];
 
 	struct fsmeta_totals totals;
+	/** *Borrowed*, or NULL. */
+	struct fsmeta_path_index_builder *path_index;
 };
 
 /* ---- entries ---------------------------------------------------------- */
@@ -219,6 +222,9 @@ int fsmeta_stream_writer_add(struct fsmeta_stream_writer *writer, const struct f
 		    fsmeta_frame_output_batch(writer->output)->builder, entry, error);
 	if (!code)
 		code = count_entry(writer, entry, fields, error);
+	if (!code && writer->path_index)
+		code = fsmeta_path_index_builder_add(
+		    writer->path_index, entry->path, entry->path_length, error);
 	writer->any = true;
 	writer->last_type = entry->type;
 	return code;
@@ -293,6 +299,7 @@ int fsmeta_stream_writer_finish(struct fsmeta_stream_writer *writer,
     struct fsmeta_stream_summary *summary, struct fsmeta_buffer *json, struct fsmeta_error *error)
 {
 	struct fsmeta_frame_written written;
+	struct fsmeta_digest records_digest;
 	struct fsmeta_buffer own_json = {0};
 	int code;
 
@@ -303,6 +310,7 @@ int fsmeta_stream_writer_finish(struct fsmeta_stream_writer *writer,
 	if (code)
 		return code;
 	fsmeta_frame_output_get_written(writer->output, &written);
+	records_digest = written.records_digest;
 	code = write_trailer(writer, &written, json ? json : &own_json, error);
 	if (!code)
 		code = fsmeta_frame_output_seek_table(writer->output, error);
@@ -311,6 +319,7 @@ int fsmeta_stream_writer_finish(struct fsmeta_stream_writer *writer,
 		*summary = (struct fsmeta_stream_summary){
 		    .totals = writer->totals,
 		    .state_digest = written.state_digest,
+		    .records_digest = records_digest,
 		    .batches = written.batches->count,
 		    .file_bytes = written.file_bytes,
 		};
@@ -348,6 +357,7 @@ int fsmeta_stream_writer_new(struct fsmeta_stream_writer **out, int fd, const ch
 	fsmeta_path_stack_init(&writer->path);
 	if (!options)
 		options = &no_options;
+	writer->path_index = options->path_index;
 	code = fsmeta_frame_output_new(&writer->output, fd, label, source,
 	    options->level ? options->level : DEFAULT_LEVEL,
 	    options->threads ? options->threads > 1 : has_processors(), error);

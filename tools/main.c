@@ -19,6 +19,8 @@
  *     cursor     entries in canonical order; run tokens; tee; array
  *     change     one difference, and the sink that takes them
  *     stream     FsScanStream: writer, reader, folder (batch, seekable inside)
+ *     frame_output frames packed by a thread of their own;  frame_input: frames as they come
+ *     lookup     entries by path or id;  path_index: paths.idx;  cityhash: what it hashes with
  *     delta      what leads from one generation to another: writer, reader
  *   scanner/   the live tree as a cursor
  *     folder     one folder read, sorted and stat'ed into a block
@@ -34,7 +36,7 @@
  *     identity   whose scans a database takes, and under which names
  *     places     where folders stand;  ord: labels that keep them in order
  *     unknown    places that could not be looked into, and since when
- *     history    every state of what ever stood at a path
+ *     history    every state of what ever stood at a path;  below: how much a folder holds
  *     verify     is all of it true?
  *     prune      generations taken out, and the space they had
  *   diff/      two cursors in, changes out
@@ -56,6 +58,7 @@ static const struct fsmeta_command commands[] = {
     {"log", "list the generations of a database", fsmeta_command_log},
     {"history", "tell what happened to a path in all generations", fsmeta_command_history},
     {"ls", "list a tree, a stream or a generation", fsmeta_command_ls},
+    {"lookup", "print single entries of a stream without reading it all", fsmeta_command_lookup},
     {"check", "verify a stream or a database", fsmeta_command_check},
     {"prune", "remove generations from a database that are not to be kept", fsmeta_command_prune},
     {"init", "give a folder an identity that it carries with it", fsmeta_command_init},

@@ -42,6 +42,7 @@ enum option_key {
 	OPTION_ACCEPT_OTHER_FILESYSTEM,
 	OPTION_ACCEPT_REMOVED,
 	OPTION_MAX_REMOVED,
+	OPTION_INDEX,
 };
 
 struct scan_arguments {
@@ -56,12 +57,15 @@ struct scan_arguments {
 	const char **excludes;
 	enum fsmeta_progress_when progress;
 	bool quiet;
+	struct fsmeta_stream_writer_options stream;
 	struct fsmeta_scan_options scan;
 	struct fsmeta_update_options update;
 };
 
 static const struct argp_option options[] = {
     {"output", 'o', "STREAM", 0, "Write a FsScanStream folder; - for standard output", 1},
+    {"index", OPTION_INDEX, NULL, 0,
+	"With -o: also write paths.idx, with which lookup says \"no such path\" at once", 1},
     {"db", OPTION_DB, "DB", 0, "Keep the scan as the next generation of this FsMetaDb", 1},
     {"delta", OPTION_DELTA, "STREAM", 0,
 	"With --db: write what leads from the newest generation to this one; - for standard output",
@@ -181,6 +185,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case OPTION_DELTA:
 		arguments->delta = text;
 		return 0;
+	case OPTION_INDEX:
+		arguments->stream.with_path_index = true;
+		return 0;
 	case OPTION_DB:
 		arguments->db = text;
 		return 0;
@@ -238,6 +245,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 			    "where to? -o STREAM writes a stream, --db DB keeps a generation "
 			    "(fsmeta ls %s only lists)",
 			    arguments->folder);
+		if (arguments->stream.with_path_index && !arguments->output)
+			argp_error(state, "--index needs -o: it stands beside a stream");
 		if (arguments->delta && !arguments->db)
 			argp_error(state, "--delta needs --db: it leads from one generation of a "
 					  "database to the next");
@@ -403,7 +412,7 @@ static int open_tree(struct scan_state *state, struct fsmeta_error *error)
 	if (status < 0 || !arguments->output)
 		return status;
 	status = fsmeta_stream_output_new(
-	    &state->output, arguments->output, state->cursor->source, NULL, error);
+	    &state->output, arguments->output, state->cursor->source, &arguments->stream, error);
 	if (status < 0)
 		return status;
 	status = fsmeta_cursor_tee(&tee, state->cursor,

@@ -14,7 +14,7 @@ import treegen
 from harness import read_bytes
 
 COMMANDS = (
-    "scan", "import", "export", "diff", "log", "history", "ls", "check", "init", "prune"
+    "scan", "import", "export", "diff", "log", "history", "ls", "lookup", "check", "init", "prune"
 )
 SOURCE_ID = "test-shelf"
 
