@@ -607,6 +607,8 @@ static int rewrite(const struct fsmeta_db *db, struct fsmeta_error *error)
 	sqlite3 *handle = db->connection.handle;
 	int code;
 
+	/* The log then begins anew, so that there is room for one of both.  Waits for nobody. */
+	sqlite3_exec(handle, "PRAGMA wal_checkpoint(PASSIVE)", NULL, NULL, NULL);
 	/* The copy is an attached database to SQLite, and the defences allow none. */
 	sqlite3_limit(handle, SQLITE_LIMIT_ATTACHED, 1);
 	code = fsmeta_connection_execute(&db->connection, "VACUUM", error);
