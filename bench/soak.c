@@ -106,14 +106,14 @@ static void run_seed(const struct plan *plan, uint64_t seed, int out)
 	snprintf(folder, sizeof(folder), "%s/fsmeta-soak-%" PRIu64 "-XXXXXX", plan->folder, seed);
 	if (!mkdtemp(folder)) {
 		fprintf(stderr, "soak: %s: %s\n", folder, strerror(errno));
-		_exit(1);
+		exit(1);
 	}
 	soak_run(&counts, seed, plan->generations, folder);
 	if (rmdir(folder) || write(out, &counts, sizeof(counts)) != sizeof(counts)) {
 		fprintf(stderr, "soak: %s: %s\n", folder, strerror(errno));
-		_exit(1);
+		exit(1);
 	}
-	_exit(0);
+	exit(0);
 }
 
 /** Waits for one process; false where its seed failed. */
