@@ -354,7 +354,7 @@ static bool is_elsewhere(const struct fsmeta_ahead *ahead, const struct fsmeta_a
 static int open_folder(struct thread *thread, struct fsmeta_ahead_folder *folder)
 {
 	struct fsmeta_ahead_folder *parent = folder->parent;
-	struct fsmeta_folder_record opened, *record = folder->record;
+	const struct fsmeta_folder_record *record = folder->record;
 	int fd = -1, failure = 0;
 
 	if (record->error || parent->lost) {
@@ -367,9 +367,10 @@ static int open_folder(struct thread *thread, struct fsmeta_ahead_folder *folder
 		fd = fsmeta_folder_open(&thread->reader, parent->fd, folder->name, record->uid);
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE))
 			return RUN_LACKS_DESCRIPTOR;
-		failure = fd < 0 ? errno : fsmeta_folder_identify(&opened, fd, "");
+		failure = fd < 0 ? errno : fsmeta_folder_identify(&folder->opened, fd, "");
 		if (!failure) {
-			*record = opened;
+			/* The walker may be reading the piece that has the other one. */
+			folder->record = record = &folder->opened;
 			if (is_elsewhere(thread->ahead, parent, record))
 				folder->flags |= FSMETA_FLAG_OTHER_FILESYSTEM;
 		}
@@ -466,7 +467,7 @@ static int find_folders(struct fsmeta_ahead_folder *folder, struct fsmeta_ahead_
 	if (!found)
 		return FSMETA_E_MEMORY;
 	for (uint32_t i = 0; i < piece->chunk.count; i++) {
-		struct fsmeta_folder_record *record = &piece->chunk.records[i];
+		const struct fsmeta_folder_record *record = &piece->chunk.records[i];
 		size_t length;
 
 		if (record->type != FSMETA_TYPE_FOLDER || record->gone)
@@ -1150,7 +1151,7 @@ static int init_synchronisation(struct fsmeta_ahead *ahead)
 }
 
 int fsmeta_ahead_new(struct fsmeta_ahead **out, const struct fsmeta_ahead_options *options, int fd,
-    struct fsmeta_folder_record *record, struct fsmeta_error *error)
+    const struct fsmeta_folder_record *record, struct fsmeta_error *error)
 {
 	struct fsmeta_ahead *ahead = calloc(1, sizeof(*ahead));
 

@@ -83,8 +83,13 @@ struct fsmeta_ahead_folder {
 	uint32_t depth;
 
 	/* What opening and listing gave; the walker's once it took the folder. */
-	/** What is known about it; *borrowed* from the parent's piece. */
-	struct fsmeta_folder_record *record;
+	/**
+	 * What is known about it: as it was listed, *borrowed* from the parent's piece, or
+	 * `opened`.
+	 */
+	const struct fsmeta_folder_record *record;
+	/** What was opened, which may be something else by then. */
+	struct fsmeta_folder_record opened;
 	/** Empty unless it was entered. */
 	struct fsmeta_folder listing;
 	/** enum fsmeta_entry_flag bits, and the errno that goes with them. */
@@ -150,7 +155,7 @@ struct fsmeta_ahead_options {
  * begun before that.  0 or FSMETA_E_MEMORY.
  */
 int fsmeta_ahead_new(struct fsmeta_ahead **out, const struct fsmeta_ahead_options *options, int fd,
-    struct fsmeta_folder_record *record, struct fsmeta_error *error);
+    const struct fsmeta_folder_record *record, struct fsmeta_error *error);
 
 /** Ends all threads (which waits for the calls that they are in) and frees.  NULL is allowed. */
 void fsmeta_ahead_free(struct fsmeta_ahead *ahead);
