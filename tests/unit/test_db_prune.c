@@ -25,7 +25,7 @@
 
 enum {
 	GENERATIONS = 20,
-	SEEDS = 12,
+	SEEDS = 6,
 };
 
 static struct fsmeta_error error;
