@@ -41,8 +41,6 @@ static const char action[] = "reading the history";
 
 enum {
 	NO_FOLDER = UINT32_MAX,
-	/** Files between two looks at the stop flag. */
-	STOP_INTERVAL = 1024,
 };
 
 /** What is known of a generation without its BatchSource. */
@@ -633,17 +631,30 @@ struct sight {
 	const struct version *version;
 	/** The topmost interval that covers it, NULL where it was looked at. */
 	const struct interval *interval;
-	/** Nothing of this holds before, or from then on. */
-	int64_t since;
+	/** When the first of those that cover it began. */
+	int64_t covered;
+	/** It does not stand at this path before, ... */
+	int64_t placed;
+	/** ... and is not as it is, or not here, from then on. */
 	int64_t until;
 };
 
 static void narrow(struct sight *sight, int64_t since, int64_t until)
 {
-	if (since > sight->since)
-		sight->since = since;
+	if (since > sight->placed)
+		sight->placed = since;
 	if (until < sight->until)
 		sight->until = until;
+}
+
+/** Notes an interval that covers the entry, from the bottom to the top; NULL = none. */
+static void cover(struct sight *sight, const struct interval *interval)
+{
+	if (!interval)
+		return;
+	if (!sight->interval || interval->since < sight->covered)
+		sight->covered = interval->since;
+	sight->interval = interval;
 }
 
 static const struct position *position_at(
@@ -707,8 +718,7 @@ static int climb(struct history *history, uint32_t folder, int64_t generation, b
 		if (!position)
 			return 0;
 		narrow(sight, position->since, position->until);
-		if (interval)
-			sight->interval = interval;
+		cover(sight, interval);
 		if (prepend(history, position->name, position->name_length))
 			return fsmeta_error_set_memory(error, action);
 		if (position->above == NO_FOLDER) {
@@ -749,7 +759,7 @@ static int look(struct history *history, uint32_t index, int64_t generation, str
 	narrow(sight, version->since, version->until);
 	if (version->above == NO_FOLDER)
 		return climb(history, index, generation, true, sight, error);
-	sight->interval = interval_at(history, node_at(history, index), generation, true);
+	cover(sight, interval_at(history, node_at(history, index), generation, true));
 	if (prepend(history, version->name, version->name_length))
 		return fsmeta_error_set_memory(error, action);
 	return climb(history, version->above, generation, false, sight, error);
@@ -799,6 +809,24 @@ static bool same_interval(const struct interval *a, const struct interval *b)
 	return a->unreadable == b->unreadable && a->error == b->error;
 }
 
+/** A row may be written anew with what it said before, for example by a scan of other fields. */
+static bool same_version(const struct version *a, const struct version *b)
+{
+	if (!a || !b)
+		return a == b;
+	return a == b || fsmeta_entry_differences(&a->entry, &b->entry,
+			     FSMETA_FIELDS_KNOWN | FSMETA_FIELD_FLAGS, NULL, 0) == 0;
+}
+
+/** True where the path that was put together last is that of the state. */
+static bool same_path(const struct history *history, const struct fsmeta_db_state *state)
+{
+	size_t length = history->path.length;
+
+	return state->entry.path_length == length &&
+	       (!length || memcmp(state->entry.path, history->path.data, length) == 0);
+}
+
 /** `state` is the last one, NULL while there is none. */
 static bool same_sight(const struct history *history, const struct sight *sight,
     const struct sight *last, const struct fsmeta_db_state *state)
@@ -807,32 +835,43 @@ static bool same_sight(const struct history *history, const struct sight *sight,
 		return false;
 	if (!sight->present || !state)
 		return true;
-	return sight->version == last->version && same_interval(sight->interval, last->interval) &&
-	       state->entry.path_length == history->path.length &&
-	       memcmp(state->entry.path, history->path.data, history->path.length) == 0;
+	return same_version(sight->version, last->version) &&
+	       same_interval(sight->interval, last->interval) && same_path(history, state);
 }
 
-/** Which generation brought this about, as far as rows tell. */
-static int64_t cause(const struct sight *sight, const struct sight *last)
+/** Which generation brought this about: the last in which something that differs began. */
+static int64_t cause(const struct history *history, const struct sight *sight,
+    const struct sight *last, const struct fsmeta_db_state *state)
 {
+	int64_t since = 0, turn;
+
+	if (!state)
+		return generation_of_id(history, (int64_t)sight->version->entry.id);
 	if (!sight->present)
 		return last->until;
-	if (last->present && last->interval && !sight->interval)
-		return last->interval->until;
-	if (sight->interval && sight->interval->since > sight->since)
-		return sight->interval->since;
-	return sight->since;
+	if (!last->present || !same_path(history, state))
+		since = sight->placed;
+	if (!same_version(sight->version, last->version) && sight->version->since > since)
+		since = sight->version->since;
+	if (same_interval(sight->interval, last->interval))
+		return since;
+	if (!sight->interval)
+		turn = last->interval->until;
+	else
+		turn = last->interval ? sight->interval->since : sight->covered;
+	return turn > since ? turn : since;
 }
 
+/** `told` is the state before, NULL where there is none. */
 static int fill_state(struct history *history, struct fsmeta_db_state *state,
-    const struct sight *sight, const struct sight *last, size_t index, struct fsmeta_error *error)
+    const struct sight *sight, const struct sight *last, const struct fsmeta_db_state *told,
+    size_t index, struct fsmeta_error *error)
 {
 	const struct generation_row *row = kept_at(history, index);
 	const struct generation_row *previous = index ? kept_at(history, index - 1) : NULL;
 	const struct version *version = sight->present ? sight->version : last->version;
 	struct fsmeta_entry *entry = &state->entry;
-	int64_t since = last->version ? cause(sight, last)
-				      : generation_of_id(history, (int64_t)version->entry.id);
+	int64_t since = cause(history, sight, last, told);
 
 	*state = (struct fsmeta_db_state){
 	    .generation = row->number,
@@ -886,7 +925,7 @@ static int tell_life(
 			told = states->count ? &told[states->count - 1] : NULL;
 		code = look(history, index, (int64_t)kept_at(history, at)->number, &sight, error);
 		if (!code && !same_sight(history, &sight, &last, told)) {
-			code = fill_state(history, &state, &sight, &last, at, error);
+			code = fill_state(history, &state, &sight, &last, told, at, error);
 			if (!code)
 				code = append(states, &state, sizeof(state), error);
 		}
@@ -1157,163 +1196,4 @@ void fsmeta_db_history_release(struct fsmeta_db_history *history)
 {
 	fsmeta_arena_release(&history->arena);
 	*history = (struct fsmeta_db_history){0};
-}
-
-/* ---- how much lies below ------------------------------------------------------------- */
-
-struct count {
-	const struct fsmeta_connection *connection;
-	struct fsmeta_dictionary dictionary;
-	/** Folders below one; files in one, now and in the past. */
-	sqlite3_stmt *folders;
-	sqlite3_stmt *files[2];
-	/** int64: folders that are still to be looked into. */
-	struct list pending;
-	/** No more than these can be there, unless the file is crafted. */
-	uint64_t limit;
-	const volatile sig_atomic_t *stop;
-	uint64_t entries;
-	uint64_t bytes;
-};
-
-static int count_entry(struct count *count, struct fsmeta_error *error)
-{
-	if (++count->entries > count->limit)
-		return fsmeta_connection_corrupt(
-		    count->connection, error, "a folder holds more than its generation");
-	if (count->entries % STOP_INTERVAL == 0 && count->stop && *count->stop)
-		return fsmeta_error_set(
-		    error, FSMETA_E_STOPPED, count->connection->path, action, "stopped");
-	return 0;
-}
-
-static int count_files(
-    struct count *count, sqlite3_stmt *statement, int64_t folder, struct fsmeta_error *error)
-{
-	struct fsmeta_entry entry = {0};
-	int code = 0;
-
-	sqlite3_reset(statement);
-	sqlite3_bind_int64(statement, 1, folder);
-	while (!code && (code = fsmeta_connection_step(count->connection, statement, error)) > 0) {
-		code = fsmeta_row_decode(count->connection, statement, 0, true, &count->dictionary,
-		    FSMETA_FIELD_SIZE, &entry, error);
-		if (entry.type == FSMETA_TYPE_FILE)
-			count->bytes += entry.size;
-		if (!code)
-			code = count_entry(count, error);
-	}
-	return code;
-}
-
-static int count_folders(struct count *count, int64_t folder, struct fsmeta_error *error)
-{
-	int code = 0;
-
-	sqlite3_reset(count->folders);
-	sqlite3_bind_int64(count->folders, 1, folder);
-	while (!code &&
-	       (code = fsmeta_connection_step(count->connection, count->folders, error)) > 0) {
-		int64_t below = sqlite3_column_int64(count->folders, 0);
-
-		code = append(&count->pending, &below, sizeof(below), error);
-		if (!code)
-			code = count_entry(count, error);
-	}
-	return code;
-}
-
-#define IS_VALID "since <= ?2 AND (until IS NULL OR until > ?2)"
-
-static int prepare_count(struct count *count, uint64_t generation, struct fsmeta_error *error)
-{
-	static const char *const queries[] = {
-	    "SELECT folder FROM folder_position WHERE parent = ?1 AND " IS_VALID,
-	    "SELECT " FILE_COLUMNS " FROM file WHERE parent = ?1 AND since <= ?2",
-	    "SELECT " FILE_COLUMNS " FROM file_past WHERE parent = ?1 AND " IS_VALID,
-	};
-	sqlite3_stmt **statements[] = {&count->folders, &count->files[0], &count->files[1]};
-	int code = 0;
-
-	for (size_t i = 0; i < 3 && !code; i++) {
-		code =
-		    fsmeta_connection_prepare(statements[i], count->connection, queries[i], error);
-		if (!code)
-			sqlite3_bind_int64(*statements[i], 2, (int64_t)generation);
-	}
-	return code;
-}
-
-static int count_below(struct count *count, int64_t folder, struct fsmeta_error *error)
-{
-	int code = append(&count->pending, &folder, sizeof(folder), error);
-
-	while (!code && count->pending.count) {
-		folder = ((int64_t *)count->pending.items)[--count->pending.count];
-		code = count_folders(count, folder, error);
-		for (int i = 0; i < 2 && !code; i++)
-			code = count_files(count, count->files[i], folder, error);
-	}
-	return code;
-}
-
-/** True for the root, of which the totals say all. */
-static int is_root(struct count *count, int64_t folder, uint64_t generation, bool *root,
-    struct fsmeta_error *error)
-{
-	sqlite3_stmt *statement = NULL;
-	int code = fsmeta_connection_prepare(&statement, count->connection,
-	    "SELECT 1 FROM folder_position WHERE folder = ?1 AND parent = 0 AND " IS_VALID, error);
-
-	*root = false;
-	if (!code) {
-		sqlite3_bind_int64(statement, 1, folder);
-		sqlite3_bind_int64(statement, 2, (int64_t)generation);
-		code = fsmeta_connection_step(count->connection, statement, error);
-		*root = code > 0;
-	}
-	sqlite3_finalize(statement);
-	return code < 0 ? code : 0;
-}
-
-int fsmeta_db_count_below(struct fsmeta_db *db, uint64_t folder, uint64_t generation,
-    uint64_t *entries, uint64_t *bytes, const volatile sig_atomic_t *stop,
-    struct fsmeta_error *error)
-{
-	struct count count = {.connection = &db->connection, .stop = stop};
-	struct fsmeta_db_generation row = {0};
-	bool root;
-	int code = fsmeta_connection_execute(&db->connection, "SAVEPOINT count", error);
-
-	*entries = 0;
-	*bytes = 0;
-	if (code)
-		return code;
-	code = fsmeta_generation_load(&row, count.connection, generation, error);
-	if (!code)
-		code = is_root(&count, (int64_t)folder, generation, &root, error);
-	if (!code && root) {
-		count.entries = row.source.totals.entries ? row.source.totals.entries - 1 : 0;
-		count.bytes = row.source.totals.bytes;
-	} else if (!code) {
-		count.limit = row.source.totals.entries;
-		code = fsmeta_dictionary_load(
-		    &count.dictionary, count.connection, row.source.filesystem_count, error);
-		if (!code)
-			code = prepare_count(&count, generation, error);
-		if (!code)
-			code = count_below(&count, (int64_t)folder, error);
-	}
-	if (!code) {
-		*entries = count.entries;
-		*bytes = count.bytes;
-	}
-	sqlite3_finalize(count.folders);
-	sqlite3_finalize(count.files[0]);
-	sqlite3_finalize(count.files[1]);
-	sqlite3_exec(db->connection.handle, "RELEASE count", NULL, NULL, NULL);
-	fsmeta_dictionary_release(&count.dictionary);
-	fsmeta_db_generation_release(&row);
-	free(count.pending.items);
-	return code;
 }

@@ -10,8 +10,6 @@
 
 #include "db/db.h"
 
-#include <signal.h>
-
 /**
  * A state of one entry: how kept generations from `generation` on show it, up to that
  * of the state that follows.
@@ -66,14 +64,5 @@ int fsmeta_db_history(struct fsmeta_db_history *out, struct fsmeta_db *db, const
     size_t length, struct fsmeta_error *error);
 
 void fsmeta_db_history_release(struct fsmeta_db_history *history);
-
-/**
- * How many entries lie below a folder in a kept generation, and the sizes of the
- * regular files among them.  Takes time for each of them, except for the root, for
- * which the generation's totals say it.  FSMETA_E_STOPPED once *stop (may be NULL) is set.
- */
-int fsmeta_db_count_below(struct fsmeta_db *db, uint64_t folder, uint64_t generation,
-    uint64_t *entries, uint64_t *bytes, const volatile sig_atomic_t *stop,
-    struct fsmeta_error *error);
 
 #endif

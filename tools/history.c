@@ -10,6 +10,7 @@
  */
 #include "db/history.h"
 
+#include "db/below.h"
 #include "tools/command.h"
 #include "tools/operand.h"
 #include "tools/output.h"

@@ -6,6 +6,7 @@
  * What fsmeta_db_history() tells must give the same answer for each of them.
  */
 #include "base/path.h"
+#include "db/below.h"
 #include "db/history.h"
 #include "db/prune.h"
 #include "tests/support/model.h"
@@ -124,15 +125,20 @@ static bool has_changed(const struct subject *subject, uint64_t generation, uint
 	const struct model_node *after = find_id(subject, generation, id);
 	const struct model_node *before =
 	    generation > 1 ? find_id(subject, generation - 1, id) : NULL;
+	const struct fsmeta_db_unknown_place *place, *place_before;
 
 	if (!after || !before)
 		return after != before;
-	return after->entry.path_length != before->entry.path_length ||
-	       memcmp(after->entry.path, before->entry.path, after->entry.path_length) != 0 ||
-	       fsmeta_entry_differences(&before->entry, &after->entry,
-		   FSMETA_FIELDS_KNOWN | FSMETA_FIELD_FLAGS, NULL, 0) ||
-	       !find_place(subject, generation, &after->entry) !=
-		   !find_place(subject, generation - 1, &before->entry);
+	if (after->entry.path_length != before->entry.path_length ||
+	    memcmp(after->entry.path, before->entry.path, after->entry.path_length) != 0 ||
+	    fsmeta_entry_differences(
+		&before->entry, &after->entry, FSMETA_FIELDS_KNOWN | FSMETA_FIELD_FLAGS, NULL, 0))
+		return true;
+	place = find_place(subject, generation, &after->entry);
+	place_before = find_place(subject, generation - 1, &before->entry);
+	if (!place || !place_before)
+		return place != place_before;
+	return place->unreadable != place_before->unreadable || place->error != place_before->error;
 }
 
 /** Numbers, times and masks of a state, and that it is another than the one before. */
