@@ -2,11 +2,14 @@
  * Verifying.
  *
  * The file's length and SQLite's own check come first, because everything else
- * reads through its trees.  Then questions about rows that no generation's listing would show, each
- * a query that finds the first row that breaks a rule.  Then every kept generation
- * is read, in order, and totals and state digest must come out as they were stored:
- * that covers names, order, parents, versions and metadata at once.
+ * reads through its trees.  Then questions about rows that no generation's listing
+ * would show, each a query that finds the first row that breaks a rule; that table
+ * `change` is complete is one of them, since who compares two generations by it would
+ * not notice what it leaves out.  Then every kept generation is read, in order, and
+ * totals and state digest must come out as they were stored: that covers names,
+ * order, parents, versions and metadata at once.
  */
+#include "db/changes.h"
 #include "db/internal.h"
 #include "db/reader.h"
 #include "db/row.h"
@@ -22,6 +25,8 @@ enum {
 	/** Steps of SQLite's machine between two looks at the stop flag: about a millisecond. */
 	STEPS_BETWEEN_LOOKS = 10000,
 };
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 struct verification {
 	struct fsmeta_db *db;
@@ -43,11 +48,13 @@ static int is_stopped(void *payload)
 
 /* ---- rows ------------------------------------------------------------------ */
 
-/** Each yields a number that names the culprit, or nothing. */
-static const struct {
+struct rule {
+	/** Yields a number that names the culprit, or nothing. */
 	const char *sql;
 	const char *damage;
-} rules[] = {
+};
+
+static const struct rule rules[] = {
     {"SELECT id FROM (SELECT id FROM file UNION ALL SELECT id FROM folder)"
      " GROUP BY id HAVING count(*) > 1 LIMIT 1",
 	"id %" PRId64 " belongs to two entries"},
@@ -100,25 +107,49 @@ static const struct {
 	"rows speak of generation %" PRId64 ", which does not exist"},
 };
 
-static int check_rules(struct verification *verification, struct fsmeta_error *error)
+/** The same of a file that has the table `change`. */
+static const struct rule change_rules[] = {
+    {"SELECT generation FROM change WHERE generation"
+     " NOT IN (SELECT number FROM generation WHERE pruned = 0 AND number >"
+     "  (SELECT min(number) FROM generation WHERE pruned = 0)) LIMIT 1",
+	"changes are told of generation %" PRId64 ", which is compared with none"},
+    {"SELECT folder FROM change c WHERE NOT CASE WHEN name = x''"
+     " THEN EXISTS (SELECT 1 FROM folder WHERE id = c.folder)"
+     " ELSE EXISTS (SELECT 1 FROM file WHERE parent = c.folder AND name = c.name)"
+     "  OR EXISTS (SELECT 1 FROM file_past WHERE parent = c.folder AND name = c.name) END LIMIT 1",
+	"a change is told in folder %" PRId64 " of what never was there"},
+    {fsmeta_changes_missing, "a change of folder %" PRId64 " or in it is not told"},
+};
+
+static int check_rules(struct verification *verification, const struct rule *list, size_t count,
+    struct fsmeta_error *error)
 {
 	int code = 0;
 
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]) && !code; i++) {
+	for (size_t i = 0; i < count && !code; i++) {
 		sqlite3_stmt *statement = NULL;
 
 		code = fsmeta_connection_prepare(
-		    &statement, &verification->connection, rules[i].sql, error);
+		    &statement, &verification->connection, list[i].sql, error);
 		if (!code)
 			code = fsmeta_connection_step(&verification->connection, statement, error);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 		if (code > 0)
 			code = fsmeta_connection_corrupt(&verification->connection, error,
-			    rules[i].damage, sqlite3_column_int64(statement, 0));
+			    list[i].damage, sqlite3_column_int64(statement, 0));
 #pragma GCC diagnostic pop
 		sqlite3_finalize(statement);
 	}
+	return code;
+}
+
+static int check_all_rules(struct verification *verification, struct fsmeta_error *error)
+{
+	int code = check_rules(verification, rules, LENGTH(rules), error);
+
+	if (!code && verification->connection.schema_version >= 2)
+		code = check_rules(verification, change_rules, LENGTH(change_rules), error);
 	return code;
 }
 
@@ -290,7 +321,7 @@ static int verify(struct verification *verification, struct fsmeta_error *error)
 	if (!code)
 		code = load_tables(verification, error);
 	if (!code)
-		code = check_rules(verification, error);
+		code = check_all_rules(verification, error);
 	if (!code)
 		code = check_generations(verification, error);
 	if (!code && !fsmeta_connection_is_unchanged(&verification->connection))

@@ -19,7 +19,8 @@
  * costs its depth and not the tree.
  *
  * `changes` must answer "WHERE generation = 7" from the rows of that generation
- * alone.  What stood at the places before and what stands there after are two rows
+ * alone.  Since and until stay true when generations are pruned, so what is asked for
+ * is what held in the kept generation before, and what holds in this one.  What stood at the places before and what stands there after are two rows
  * of one id, brought together by a window over (generation, id), because SQLite
  * hands a condition on what a window is partitioned by down to the tables, and does
  * not do so through GROUP BY.  CROSS JOIN keeps table change in front.
@@ -162,26 +163,36 @@ static const char versions[] =
 
 /* ---- what differs ----------------------------------------------------------- */
 
-/* A file's row that ends (what stood there before) or begins (what stands there after). */
-#define FILE_SIDE(after, table, edge)                                                          \
-	"      SELECT c.generation, f.id, " after ", f.parent, f.name, f.attributes, f.size,\n"    \
-	"          f.mtime, f.since\n"                                                             \
-	"        FROM change c CROSS JOIN " table " f ON f.parent = c.folder\n"                    \
-	"          AND f.name = c.name AND " edge " = c.generation\n"
+/* A kept generation, and the kept one before it. */
+#define KEPT                                                                                   \
+	"(SELECT number, lag(number) OVER (ORDER BY number) AS prev\n"                             \
+	"          FROM generation WHERE pruned = 0) k"
 
-/* A folder as it was just before the generation, and as it is in it. */
-#define MOMENT "c.generation - 1 + s.after"
+/* Rows of a place that end after `prev` (what stood there) or begin (what stands there). */
+#define FILE_SIDE(after, table, moment, condition)                                             \
+	"      SELECT c.generation, " moment ", k.prev, f.id, " after ", f.parent, f.name,\n"      \
+	"          f.attributes, f.size, f.mtime, f.since\n"                                       \
+	"        FROM " KEPT "\n"                                                                  \
+	"        CROSS JOIN change c ON c.generation = k.number\n"                                 \
+	"        CROSS JOIN " table " f ON f.parent = c.folder AND f.name = c.name\n"              \
+	"          AND " condition "\n"
+
+/* A folder as it was in the kept generation before, and as it is. */
+#define MOMENT "iif(s.after, k.number, k.prev)"
 #define FOLDER_SIDES(table, until)                                                             \
-	"      SELECT c.generation, f.id, s.after, p.parent, p.name, f.attributes, f.size,\n"      \
-	"          f.mtime, max(p.since, f.since)\n"                                               \
-	"        FROM change c CROSS JOIN (SELECT 0 AS after UNION ALL SELECT 1) s\n"              \
+	"      SELECT c.generation, " MOMENT ", k.prev, f.id, s.after, p.parent, p.name,\n"        \
+	"          f.attributes, f.size, f.mtime, max(p.since, f.since)\n"                         \
+	"        FROM " KEPT "\n"                                                                  \
+	"        CROSS JOIN change c ON c.generation = k.number\n"                                 \
+	"        CROSS JOIN (SELECT 0 AS after UNION ALL SELECT 1) s\n"                            \
 	"        CROSS JOIN folder_position p ON p.folder = c.folder AND p.since <= " MOMENT "\n"  \
 	"          AND (p.until IS NULL OR p.until > " MOMENT ")\n"                                \
 	"        CROSS JOIN " table " f ON f.id = c.folder AND f.since <= " MOMENT "\n"            \
 	"        WHERE c.name = x''" until "\n"
 
 #define BEFORE(column)                                                                         \
-	"        max(" column ") FILTER (WHERE NOT after) OVER entry AS old_" column
+	"        max(" column ") FILTER (WHERE path NOT NULL AND NOT after) OVER entry\n"          \
+	"          AS old_" column
 
 static const char changes[] =
 	"CREATE VIEW changes AS\n"
@@ -191,11 +202,7 @@ static const char changes[] =
 	"  SELECT c.generation AS generation, c.kind AS kind,\n"
 	"    " TYPE_TEXT("a.type") "\n"
 	"      AS type,\n"
-	"    " PATH_TEXT("c.parent", "c.name", "c.generation - NOT c.after") "\n"
-	"      AS path,\n"
-	"    CASE c.kind WHEN 'moved' THEN\n"
-	"      " PATH_TEXT("c.old_parent", "c.old_name", "c.generation - 1") "\n"
-	"      END AS old_path,\n"
+	"    c.path AS path, CASE c.kind WHEN 'moved' THEN c.old_path END AS old_path,\n"
 	"    c.id AS id, c.old_size AS old_size, CASE WHEN c.after THEN c.size END AS size,\n"
 	"    " TIME_TEXT("c.old_mtime") " AS old_mtime,\n"
 	"    CASE WHEN c.after THEN " TIME_TEXT("c.mtime") " END\n"
@@ -208,28 +215,36 @@ static const char changes[] =
 	"    SELECT *, CASE WHEN NOT after THEN 'removed' WHEN sides = 1 THEN 'added'\n"
 	"        WHEN parent = old_parent AND name = old_name THEN 'modified'\n"
 	"        ELSE 'moved' END AS kind\n"
-	"    FROM (SELECT *, count(*) OVER entry AS sides,\n"
+	"    FROM (SELECT *, count(path) OVER entry AS sides,\n"
+	BEFORE("path") ",\n"
 	BEFORE("parent") ",\n"
 	BEFORE("name") ",\n"
 	BEFORE("attributes") ",\n"
 	BEFORE("size") ",\n"
 	BEFORE("mtime") "\n"
+	"    -- A side whose folder is not in the tree has no path, and does not count.\n"
+	"    FROM (SELECT *, " PATH_TEXT("parent", "name", "moment") " AS path\n"
 	"    FROM (\n"
-	"      SELECT 0 AS generation, 0 AS id, 0 AS after, 0 AS parent, x'' AS name,\n"
-	"          0 AS attributes, 0 AS size, 0 AS mtime, 0 AS since WHERE 0\n"
+	"      SELECT 0 AS generation, 0 AS moment, 0 AS prev, 0 AS id, 0 AS after, 0 AS parent,\n"
+	"          x'' AS name, 0 AS attributes, 0 AS size, 0 AS mtime, 0 AS since WHERE 0\n"
 	"      UNION ALL\n"
-	FILE_SIDE("0", "file_past", "f.until")
+	FILE_SIDE("0", "file_past", "k.prev",
+	    "f.since <= k.prev AND f.until > k.prev AND f.until <= k.number")
 	"      UNION ALL\n"
-	FILE_SIDE("1", "file", "f.since")
+	FILE_SIDE("1", "file", "k.number", "f.since > k.prev AND f.since <= k.number")
 	"      UNION ALL\n"
-	FILE_SIDE("1", "file_past", "f.since")
+	FILE_SIDE("1", "file_past", "k.number",
+	    "f.since > k.prev AND f.since <= k.number AND f.until > k.number")
 	"      UNION ALL\n"
 	FOLDER_SIDES("folder", "")
 	"      UNION ALL\n"
 	FOLDER_SIDES("folder_past", " AND f.until > " MOMENT)
-	"    ) WINDOW entry AS (PARTITION BY generation, id))\n"
-	"    WHERE sides = 1 OR (after AND since = generation)\n"
-	"  ) c JOIN attributes a ON a.id = c.attributes";
+	"    )) WINDOW entry AS (PARTITION BY generation, id))\n"
+	"    WHERE path NOT NULL AND (sides = 1 OR (after AND since > prev))\n"
+	"  ) c JOIN attributes a ON a.id = c.attributes\n"
+	"  -- What came or went with its folder is in that one's line.\n"
+	"  WHERE sides = 2 OR parent = 0\n"
+	"    OR " PATH_TEXT("c.parent", "x''", "iif(c.after, c.prev, c.generation)") " NOT NULL";
 
 /* Files have no index by id, so they are read only where there is one to be found. */
 #define UNKNOWN_FILES(table, until)                                                            \

@@ -2,11 +2,12 @@
  * The views over all generations against the model of tests/support/model.h: whatever
  * happens to a tree, `changes` tells each generation's changes and `versions` the
  * state of each.  Then the same of a file that was of version 1 before, from which
- * migration makes the same rows as writing had left.
+ * migration makes the same rows as writing had left.  Then of one that was pruned.
  */
 #include "tests/support/model.h"
 
 #include "base/path.h"
+#include "db/prune.h"
 
 #include <setjmp.h>
 #include <sqlite3.h>
@@ -168,6 +169,83 @@ static void check_changes(const struct model *model, sqlite3 *handle, uint64_t n
 	expect_same(model, number, &told, &expected);
 }
 
+static const struct model_node *find_number(const struct model_nodes *nodes, uint64_t number)
+{
+	for (size_t i = 0; i < nodes->count; i++)
+		if (nodes->items[i].number == number)
+			return &nodes->items[i];
+	return NULL;
+}
+
+/** Number of the folder that holds it, 0 above the root. */
+static uint64_t parent_number(const struct model_nodes *nodes, const struct model_node *node)
+{
+	const struct fsmeta_entry *entry = &node->entry;
+	size_t name_at = fsmeta_path_name_offset(entry->path, entry->path_length);
+
+	return entry->depth ? model_find(nodes, entry->path, name_at ? name_at - 1 : 0)->number : 0;
+}
+
+/** The line of an entry that is in one of the two states alone, unless its folder is, too. */
+static void expect_alone(struct lines *out, const char *kind, const struct model_nodes *here,
+    const struct model_node *node, const struct model_nodes *there)
+{
+	uint64_t parent = parent_number(here, node);
+	char *path, *line;
+
+	if (parent && !find_number(there, parent))
+		return;
+	path = path_of(&node->entry);
+	assert_true(asprintf(&line, "%s|%s|%s|", kind, type_text(node->entry.type), path) > 0);
+	add_line(out, line);
+	free(path);
+}
+
+/** The line of an entry that was given another folder or name. */
+static void expect_moved(struct lines *out, const struct model_nodes *old,
+    const struct model_node *before, const struct model_nodes *new, const struct model_node *after)
+{
+	char *path, *old_path, *line;
+
+	if (parent_number(old, before) == parent_number(new, after) &&
+	    before->entry.name_length == after->entry.name_length &&
+	    memcmp(before->entry.name, after->entry.name, after->entry.name_length) == 0)
+		return;
+	path = path_of(&after->entry);
+	old_path = path_of(&before->entry);
+	assert_true(
+	    asprintf(&line, "moved|%s|%s|%s", type_text(after->entry.type), path, old_path) > 0);
+	add_line(out, line);
+	free(path);
+	free(old_path);
+}
+
+/** What came, went or moved between two generations that are neighbours by pruning. */
+static void check_kept(
+    const struct model *model, sqlite3 *handle, uint64_t previous, uint64_t number)
+{
+	const struct model_nodes *old = &model->generations[previous].state;
+	const struct model_nodes *new = &model->generations[number].state;
+	struct lines told = {0}, expected = {0};
+
+	query_lines(&told, handle,
+	    "SELECT kind || '|' || type || '|' || path || '|' || ifnull(old_path, '')"
+	    " FROM changes WHERE generation = ?1 AND kind <> 'modified'",
+	    number);
+	for (size_t i = 0; i < old->count; i++)
+		if (!find_number(new, old->items[i].number))
+			expect_alone(&expected, "removed", old, &old->items[i], new);
+	for (size_t i = 0; i < new->count; i++) {
+		const struct model_node *before = find_number(old, new->items[i].number);
+
+		if (before)
+			expect_moved(&expected, old, before, new, &new->items[i]);
+		else
+			expect_alone(&expected, "added", new, &new->items[i], old);
+	}
+	expect_same(model, number, &told, &expected);
+}
+
 static void check_versions(const struct model *model, sqlite3 *handle, uint64_t number)
 {
 	const struct model_nodes *state = &model->generations[number].state;
@@ -255,9 +333,40 @@ static void check_file(struct model *model, const char *path)
 	fsmeta_db_close(db);
 }
 
+/** Takes two in three generations out; the views speak of what is left. */
+static void prune_and_check(struct model *model, const char *path)
+{
+	uint64_t numbers[GENERATIONS], previous = 0;
+	struct fsmeta_db_pruned pruned;
+	struct fsmeta_db *db;
+	size_t count = 0;
+	sqlite3 *handle;
+
+	for (uint64_t number = 1; number < model->newest; number++)
+		if (model_random(model, 3))
+			numbers[count++] = number;
+	EXPECT_OK(fsmeta_db_open(&db, path, FSMETA_DB_WRITE, &error), &error);
+	EXPECT_OK(fsmeta_db_prune(&pruned, db, numbers, count, NULL, &error), &error);
+	EXPECT_OK(fsmeta_db_verify(db, NULL, &error), &error);
+	fsmeta_db_close(db);
+	handle = open_plain(path);
+	for (uint64_t number = 1, at = 0; number <= model->newest; number++) {
+		if (at < count && numbers[at] == number) {
+			at++;
+			continue;
+		}
+		if (previous)
+			check_kept(model, handle, previous, number);
+		check_versions(model, handle, number);
+		previous = number;
+	}
+	sqlite3_close(handle);
+}
+
 static void run_history(const char *path, uint64_t seed, bool moves)
 {
-	const struct model_options options = {.generations = GENERATIONS, .moves = moves};
+	const struct model_options options = {
+	    .generations = GENERATIONS, .moves = moves, .one_mask = true};
 	struct model model;
 
 	model_init(&model, seed, &options);
@@ -270,6 +379,7 @@ static void run_history(const char *path, uint64_t seed, bool moves)
 	check_file(&model, path);
 	check_same_rows(&model, path);
 	check_views(&model, path);
+	prune_and_check(&model, path);
 	model_release(&model);
 }
 
