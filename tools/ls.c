@@ -196,7 +196,7 @@ static int ls(const struct ls_arguments *arguments, struct fsmeta_error *error)
 	    .scan = &arguments->scan,
 	    .seen_only = arguments->seen_only,
 	};
-	struct listing listing = {NULL};
+	struct listing listing = {.output = NULL};
 	struct fsmeta_operand operand;
 	struct fsmeta_cursor *cursor = NULL;
 	struct fsmeta_delta *delta = NULL;
