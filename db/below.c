@@ -196,7 +196,12 @@ static int count_all(struct count *count, int64_t folder,
 	    &count->dictionary, count->connection, generation->source.filesystem_count, error);
 	if (!code)
 		code = prepare(count, generation->number, error);
-	return code ? code : count_below(count, folder, error);
+	if (!code)
+		code = count_below(count, folder, error);
+	/* What the generation's scan did not ask for is not known, whatever rows still say. */
+	if (!(generation->source.field_mask & FSMETA_FIELD_SIZE))
+		count->bytes = 0;
+	return code;
 }
 
 int fsmeta_db_count_below(struct fsmeta_db *db, uint64_t folder, uint64_t generation,
