@@ -14,6 +14,7 @@
  * Equal state digests do not mean equal ids: two databases may have scanned the
  * same tree each for itself.  Then the first parent tells.
  */
+#include "db/identity.h"
 #include "db/update.h"
 
 #include <inttypes.h>
@@ -76,6 +77,10 @@ static int check_base(struct fsmeta_db_delta *delta, const struct fsmeta_delta_s
 		    "it is empty, and the delta needs generation %" PRIu64
 		    ": import a full export of that first",
 		    section->base_generation);
+	/* Its name first: what the numbers of another source say means nothing. */
+	code = fsmeta_identity_check(&db->connection, section->source, error);
+	if (code)
+		return code;
 	if (number >= section->generation)
 		return fsmeta_error_set(error, FSMETA_E_REFUSED, db->path, action,
 		    "the delta leads from generation %" PRIu64 " to %" PRIu64
