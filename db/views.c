@@ -20,10 +20,10 @@
  *
  * `changes` must answer "WHERE generation = 7" from the rows of that generation
  * alone.  Since and until stay true when generations are pruned, so what is asked for
- * is what held in the kept generation before, and what holds in this one.  What stood at the places before and what stands there after are two rows
- * of one id, brought together by a window over (generation, id), because SQLite
- * hands a condition on what a window is partitioned by down to the tables, and does
- * not do so through GROUP BY.  CROSS JOIN keeps table change in front.
+ * is what held in the kept generation before, and what holds in this one.  These are
+ * two rows of one id, brought together by a window over (generation, id), because
+ * SQLite hands a condition on what a window is partitioned by down to the tables, and
+ * does not do so through GROUP BY.  CROSS JOIN keeps table change in front.
  *
  * fsmeta itself reads no views (connection.c switches them off): a crafted file
  * could have others in their place.
@@ -163,17 +163,11 @@ static const char versions[] =
 
 /* ---- what differs ----------------------------------------------------------- */
 
-/* A kept generation, and the kept one before it. */
-#define KEPT                                                                                   \
-	"(SELECT number, lag(number) OVER (ORDER BY number) AS prev\n"                             \
-	"          FROM generation WHERE pruned = 0) k"
-
 /* Rows of a place that end after `prev` (what stood there) or begin (what stands there). */
 #define FILE_SIDE(after, table, moment, condition)                                             \
 	"      SELECT c.generation, " moment ", k.prev, f.id, " after ", f.parent, f.name,\n"      \
 	"          f.attributes, f.size, f.mtime, f.since\n"                                       \
-	"        FROM " KEPT "\n"                                                                  \
-	"        CROSS JOIN change c ON c.generation = k.number\n"                                 \
+	"        FROM kept k CROSS JOIN change c ON c.generation = k.number\n"                     \
 	"        CROSS JOIN " table " f ON f.parent = c.folder AND f.name = c.name\n"              \
 	"          AND " condition "\n"
 
@@ -182,8 +176,7 @@ static const char versions[] =
 #define FOLDER_SIDES(table, until)                                                             \
 	"      SELECT c.generation, " MOMENT ", k.prev, f.id, s.after, p.parent, p.name,\n"        \
 	"          f.attributes, f.size, f.mtime, max(p.since, f.since)\n"                         \
-	"        FROM " KEPT "\n"                                                                  \
-	"        CROSS JOIN change c ON c.generation = k.number\n"                                 \
+	"        FROM kept k CROSS JOIN change c ON c.generation = k.number\n"                     \
 	"        CROSS JOIN (SELECT 0 AS after UNION ALL SELECT 1) s\n"                            \
 	"        CROSS JOIN folder_position p ON p.folder = c.folder AND p.since <= " MOMENT "\n"  \
 	"          AND (p.until IS NULL OR p.until > " MOMENT ")\n"                                \
@@ -199,6 +192,22 @@ static const char changes[] =
 	"  -- What differs between a kept generation and the kept one before it; kind is\n"
 	"  -- added, removed, modified or moved (from old_path).  A folder that came or went\n"
 	"  -- is one line, whatever it holds.\n"
+	"  WITH kept (number, prev) AS (\n"
+	"    SELECT number, lag(number) OVER (ORDER BY number) FROM generation WHERE pruned = 0\n"
+	"  ), side (generation, moment, prev, id, after, parent, name, attributes, size, mtime,\n"
+	"      since) AS (\n"
+	FILE_SIDE("0", "file_past", "k.prev",
+	    "f.since <= k.prev AND f.until > k.prev AND f.until <= k.number")
+	"      UNION ALL\n"
+	FILE_SIDE("1", "file", "k.number", "f.since > k.prev AND f.since <= k.number")
+	"      UNION ALL\n"
+	FILE_SIDE("1", "file_past", "k.number",
+	    "f.since > k.prev AND f.since <= k.number AND f.until > k.number")
+	"      UNION ALL\n"
+	FOLDER_SIDES("folder", "")
+	"      UNION ALL\n"
+	FOLDER_SIDES("folder_past", " AND f.until > " MOMENT)
+	"  )\n"
 	"  SELECT c.generation AS generation, c.kind AS kind,\n"
 	"    " TYPE_TEXT("a.type") "\n"
 	"      AS type,\n"
@@ -224,22 +233,7 @@ static const char changes[] =
 	BEFORE("mtime") "\n"
 	"    -- A side whose folder is not in the tree has no path, and does not count.\n"
 	"    FROM (SELECT *, " PATH_TEXT("parent", "name", "moment") " AS path\n"
-	"    FROM (\n"
-	"      SELECT 0 AS generation, 0 AS moment, 0 AS prev, 0 AS id, 0 AS after, 0 AS parent,\n"
-	"          x'' AS name, 0 AS attributes, 0 AS size, 0 AS mtime, 0 AS since WHERE 0\n"
-	"      UNION ALL\n"
-	FILE_SIDE("0", "file_past", "k.prev",
-	    "f.since <= k.prev AND f.until > k.prev AND f.until <= k.number")
-	"      UNION ALL\n"
-	FILE_SIDE("1", "file", "k.number", "f.since > k.prev AND f.since <= k.number")
-	"      UNION ALL\n"
-	FILE_SIDE("1", "file_past", "k.number",
-	    "f.since > k.prev AND f.since <= k.number AND f.until > k.number")
-	"      UNION ALL\n"
-	FOLDER_SIDES("folder", "")
-	"      UNION ALL\n"
-	FOLDER_SIDES("folder_past", " AND f.until > " MOMENT)
-	"    )) WINDOW entry AS (PARTITION BY generation, id))\n"
+	"      FROM side) WINDOW entry AS (PARTITION BY generation, id))\n"
 	"    WHERE path NOT NULL AND (sides = 1 OR (after AND since > prev))\n"
 	"  ) c JOIN attributes a ON a.id = c.attributes\n"
 	"  -- What came or went with its folder is in that one's line.\n"

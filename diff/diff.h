@@ -94,10 +94,8 @@ struct fsmeta_diff;
  * that was done when it was stored, and the stored notion takes it as it is.
  *
  * Where both sides offer runs with equal tokens, the merge steps over them
- * unread.  A cursor must therefore offer none that comprises a carried entry, or
- * one that is unreadable or on another file system.  The one exception are batches
- * of a stream whose source already counts its unreadable places: the merge does
- * not step over batches where the newer side has any.
+ * unread.  A cursor therefore offers none that comprises a carried entry, or one that
+ * is unreadable or on another file system.
  *
  * Errors: those of the cursors, FSMETA_E_STOPPED, FSMETA_E_MEMORY, and
  * FSMETA_E_SYSTEM where the temporary file cannot be written.

@@ -46,9 +46,8 @@
  * and after any equal pair.  Two equal batches have the same first path, so no
  * WHOLE frame can be open across them in truth, and those that are on the stack
  * are closed.  An UNSEEN frame may be; the merge would not see where it ends, and
- * so does not ask while there is one.  Nor would it see where one begins inside a
- * batch, so it does not ask at all where the newer side's source says that it has
- * unreadable places; a stream with an index knows that before its first entry.
+ * so does not ask while there is one.  None can begin inside a batch, since none is
+ * offered that holds what opens one.
  */
 #include "diff/merge.h"
 
@@ -675,8 +674,7 @@ static int step_over_batches(struct merge *merge)
 {
 	int code;
 
-	if (!merge->runs_comparable || merge->a.held || merge->b.held || merge->unseen_frames ||
-	    merge->b.cursor->source->unreadable.total)
+	if (!merge->runs_comparable || merge->a.held || merge->b.held || merge->unseen_frames)
 		return 0;
 	code = devices_permit_runs(merge);
 	while (code == 1) {

@@ -79,6 +79,8 @@ struct fsmeta_batch_facts {
 	/** Smallest and largest id; 0 without stable ids. */
 	uint64_t id_min;
 	uint64_t id_max;
+	/** Entries of which fsmeta_entry_is_unseen() is true. */
+	uint32_t unseen;
 };
 
 void fsmeta_batch_builder_facts(
@@ -131,6 +133,12 @@ uint32_t fsmeta_batch_reader_left(const struct fsmeta_batch_reader *reader);
 
 /** Depth of the entry that next() will yield; only where one is left. */
 uint32_t fsmeta_batch_reader_next_depth(const struct fsmeta_batch_reader *reader);
+
+/**
+ * Behind a batch's last entry, that is when next() has said 0: of how many of its entries
+ * fsmeta_entry_is_unseen() was true.
+ */
+uint32_t fsmeta_batch_reader_unseen(const struct fsmeta_batch_reader *reader);
 
 /** Entries of the batch in hand. */
 uint32_t fsmeta_batch_reader_count(const struct fsmeta_batch_reader *reader);

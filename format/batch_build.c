@@ -159,6 +159,7 @@ struct fsmeta_batch_builder {
 
 	uint64_t id_min;
 	uint64_t id_max;
+	uint32_t unseen;
 };
 
 /* ---- columns ---------------------------------------------------------- */
@@ -558,6 +559,7 @@ int fsmeta_batch_builder_add(struct fsmeta_batch_builder *builder, const struct 
 	add_times(builder, entry, fields);
 	add_numbers(builder, entry, fields);
 	add_exceptions(builder, entry, expected & ~fields);
+	builder->unseen += fsmeta_entry_is_unseen(entry);
 	builder->count++;
 	return 0;
 }
@@ -807,6 +809,7 @@ void fsmeta_batch_builder_facts(
 	    .first_path_length = builder->first_path.length,
 	    .id_min = builder->id_min,
 	    .id_max = builder->id_max,
+	    .unseen = builder->unseen,
 	};
 }
 
@@ -874,6 +877,7 @@ void fsmeta_batch_builder_clear(struct fsmeta_batch_builder *builder)
 	builder->last_unknown_since = 0;
 	builder->id_min = 0;
 	builder->id_max = 0;
+	builder->unseen = 0;
 }
 
 uint32_t fsmeta_batch_builder_count(const struct fsmeta_batch_builder *builder)

@@ -86,6 +86,8 @@ struct fsmeta_batch_reader {
 	const uint32_t *name_suffix;
 	/** Rows hold values that only few entries have, and must be wiped before their next use. */
 	bool rows_are_marked;
+	/** Entries in the rows so far that were not seen. */
+	uint32_t unseen;
 	uint64_t first_ordinal;
 	/** The source's index for each of the batch's file systems, in the arena. */
 	uint32_t *devices;
@@ -304,6 +306,7 @@ static void begin_walk(
 	reader->block_begin = 0;
 	reader->block_end = 0;
 	reader->first_ordinal = first_ordinal;
+	reader->unseen = 0;
 	reader->names_at = 0;
 	reader->targets_at = 0;
 	reader->target_index = 0;
@@ -814,11 +817,15 @@ static int take_exceptions(struct fsmeta_batch_reader *reader, struct fsmeta_err
 			return corrupt(error, "an errno is out of range");
 		entry->flags = batch->flags[reader->flags.at];
 		entry->error = (int)errno_value;
+		reader->unseen += fsmeta_entry_is_unseen(entry);
 		if (!sparse_advance(&reader->flags))
 			return disorder(error);
 	}
 	while ((entry = next_exception(reader, &reader->unknown_since))) {
+		/* One that is both is counted once. */
+		reader->unseen -= fsmeta_entry_is_unseen(entry);
 		entry->unknown_since = batch->unknown_since[reader->unknown_since.at];
+		reader->unseen += fsmeta_entry_is_unseen(entry);
 		if (!sparse_advance(&reader->unknown_since))
 			return disorder(error);
 	}
@@ -1043,6 +1050,11 @@ void fsmeta_batch_reader_rewind(struct fsmeta_batch_reader *reader)
 uint32_t fsmeta_batch_reader_count(const struct fsmeta_batch_reader *reader)
 {
 	return reader->batch ? reader->batch->count : 0;
+}
+
+uint32_t fsmeta_batch_reader_unseen(const struct fsmeta_batch_reader *reader)
+{
+	return reader->unseen;
 }
 
 uint32_t fsmeta_batch_reader_left(const struct fsmeta_batch_reader *reader)

@@ -9,10 +9,10 @@
  * cursors that stand at the same place, have equal content; the merge then steps
  * over both unread.  A cursor that knows nothing offers none, and is compared.
  *
- * Equal content does not say that all of it was seen.  A batch may hold a folder that
- * could not be listed and end inside it; who steps over one would not know that what
- * comes next lies there, so the merge steps over no batch while the newer side has
- * unreadable places.
+ * Equal content does not say that all of it was seen.  A run may hold a folder that
+ * could not be listed, and a batch even end inside it; who steps over would not know that
+ * what comes next lies there.  So no cursor offers a run with an entry of which
+ * fsmeta_entry_is_unseen() is true.
  */
 #ifndef FSMETA_FORMAT_CURSOR_H
 #define FSMETA_FORMAT_CURSOR_H

@@ -149,6 +149,16 @@ struct fsmeta_entry {
 	uint64_t unknown_since;
 };
 
+/**
+ * True where the entry says that something was not seen: it could not be read or was
+ * not entered, or it is only carried.
+ */
+static inline bool fsmeta_entry_is_unseen(const struct fsmeta_entry *entry)
+{
+	return entry->flags & (FSMETA_FLAG_UNREADABLE | FSMETA_FLAG_OTHER_FILESYSTEM) ||
+	       entry->unknown_since;
+}
+
 /** Bytes of a hash: 0, 16 or 32. */
 size_t fsmeta_hash_bytes(enum fsmeta_hash_algorithm algorithm);
 

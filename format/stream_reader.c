@@ -69,6 +69,8 @@ struct stream_cursor {
 
 	/** Indexed: no entry of the batch in hand was yielded; its first path is `first_path`. */
 	bool at_first;
+	/** Indexed: what the trailer says of the batch in hand is to be compared at its end. */
+	bool at_end_to_check;
 	/** Indexed: stands on the batch to be loaded next. */
 	struct fsmeta_trailer_walk walk;
 	/** Indexed: where the next batch's frame begins. */
@@ -186,6 +188,7 @@ static int note_batch(struct stream_cursor *stream, struct fsmeta_error *error)
 	stream->batch_open = false;
 	stream->facts.first_path = (const char *)stream->first_path.data;
 	stream->facts.first_path_length = stream->first_path.length;
+	stream->facts.unseen = fsmeta_batch_reader_unseen(stream->batch);
 	if (fsmeta_batch_list_append(
 		&stream->batches, &stream->facts, stream->digest, stream->input.frame_offset))
 		return fsmeta_error_set_memory(error, "reading a batch");
@@ -379,6 +382,7 @@ static int advance_indexed(struct stream_cursor *stream, struct fsmeta_error *er
 		&stream->first_path, stream->walk.path.data, stream->walk.path.length))
 		return fsmeta_error_set_memory(error, "reading a stream");
 	stream->at_first = true;
+	stream->at_end_to_check = true;
 	code = load_batch(stream, &record, error);
 	if (code)
 		return code;
@@ -405,6 +409,19 @@ static int check_first_path(
 
 /* ---- the cursor ------------------------------------------------------- */
 
+/** Indexed: behind the last entry of the batch that was loaded last. */
+static int check_unseen(struct stream_cursor *stream, struct fsmeta_error *error)
+{
+	const Fsmeta__V1__Trailer *message = stream->trailer.message;
+
+	stream->at_end_to_check = false;
+	if (message->n_batch_unseen && message->batch_unseen[stream->batches_before - 1] !=
+					   fsmeta_batch_reader_unseen(stream->batch))
+		return corrupt_at(stream, stream->input.frame_offset, "reading a batch",
+		    "it has not as many unseen entries as the trailer says", error);
+	return 0;
+}
+
 /** The next entry within the batch in hand: 1, 0 behind its last, or a code. */
 static int next_in_batch(
     struct stream_cursor *stream, const struct fsmeta_entry **entry, struct fsmeta_error *error)
@@ -414,7 +431,7 @@ static int next_in_batch(
 	if (code < 0)
 		return locate_batch(stream, code, error);
 	if (code == 0)
-		return 0;
+		return stream->at_end_to_check ? check_unseen(stream, error) : 0;
 	if (!stream->indexed)
 		code = note_entry(stream, *entry, error);
 	else if (stream->at_first)
@@ -483,6 +500,7 @@ static bool drop_rest(struct stream_cursor *stream, uint32_t depth)
 			     ancestor_length(path, length, depth - 1)))
 		return false;
 	fsmeta_batch_reader_detach(stream->batch);
+	stream->at_end_to_check = false;
 	return true;
 }
 
@@ -571,7 +589,8 @@ static int stream_run(struct fsmeta_cursor *cursor, enum fsmeta_run_kind kind,
 		return 0;
 	/* The batch in hand has its last checks behind its last entry. */
 	code = next_in_batch(stream, &ignored, error);
-	if (code || !batches_left(stream))
+	if (code || !batches_left(stream) ||
+	    !fsmeta_trailer_batch_is_seen(&stream->trailer, stream->batches_before))
 		return code;
 	*run = (struct fsmeta_run){
 	    .kind = kind,
@@ -848,6 +867,7 @@ int fsmeta_stream_seek(struct fsmeta_cursor *cursor, size_t batch, struct fsmeta
 
 	stream->ended = false;
 	stream->at_first = false;
+	stream->at_end_to_check = false;
 	if (batch)
 		fsmeta_batch_reader_detach(stream->batch);
 	else

@@ -327,6 +327,7 @@ void fsmeta_batch_list_release(struct fsmeta_batch_list *list)
 	fsmeta_buffer_release(&list->entries);
 	fsmeta_buffer_release(&list->path_prefix);
 	fsmeta_buffer_release(&list->path_suffix);
+	fsmeta_buffer_release(&list->unseen);
 	fsmeta_buffer_release(&list->offset);
 	fsmeta_buffer_release(&list->id_min);
 	fsmeta_buffer_release(&list->id_max);
@@ -363,12 +364,14 @@ int fsmeta_batch_list_append(struct fsmeta_batch_list *list, const struct fsmeta
 	if (append_path(list, facts->first_path_length ? facts->first_path : "",
 		facts->first_path_length) ||
 	    fsmeta_buffer_append(&list->entries, &facts->entries, sizeof(facts->entries)) ||
+	    fsmeta_buffer_append(&list->unseen, &facts->unseen, sizeof(facts->unseen)) ||
 	    fsmeta_buffer_append(&list->offset, &distance, sizeof(distance)) ||
 	    fsmeta_buffer_append(&list->id_min, &facts->id_min, sizeof(facts->id_min)) ||
 	    fsmeta_buffer_append(&list->id_max, &facts->id_max, sizeof(facts->id_max)) ||
 	    fsmeta_buffer_append(&list->digests, digest_bytes, sizeof(digest_bytes)))
 		return FSMETA_E_MEMORY;
 	list->last_offset = offset;
+	list->unseen_total += facts->unseen;
 	list->count++;
 	return 0;
 }
@@ -401,6 +404,10 @@ static void set_batches(
 	message->n_batch_path_suffix = list->count;
 	message->batch_path_suffix = (uint32_t *)list->path_suffix.data;
 	message->batch_paths = binary(&list->paths);
+	if (list->unseen_total) {
+		message->n_batch_unseen = list->count;
+		message->batch_unseen = (uint32_t *)list->unseen.data;
+	}
 	if (id_kind != FSMETA_IDS_STABLE)
 		return;
 	message->n_batch_id_min = list->count;
@@ -459,6 +466,7 @@ static const char *judge_columns(const Fsmeta__V1__Trailer *message, enum fsmeta
 	if (message->n_batch_offset != count || message->n_batch_path_prefix != count ||
 	    message->n_batch_path_suffix != count || message->n_batch_id_min != id_count ||
 	    message->n_batch_id_max != id_count ||
+	    (message->n_batch_unseen && message->n_batch_unseen != count) ||
 	    message->batch_digests.len / DIGEST_BYTES != count ||
 	    message->batch_digests.len % DIGEST_BYTES)
 		return "its columns are not of one length";
@@ -614,6 +622,8 @@ const char *fsmeta_trailer_compare(
 	    memcmp(message->batch_path_suffix, list->path_suffix.data, narrow) ||
 	    !binary_equals(message->batch_paths, list->paths.data, list->paths.length))
 		return "a batch has another first path";
+	if (message->n_batch_unseen && memcmp(message->batch_unseen, list->unseen.data, narrow))
+		return "a batch has another number of entries that were not seen";
 	if (message->n_batch_id_min && (memcmp(message->batch_id_min, list->id_min.data, wide) ||
 					   memcmp(message->batch_id_max, list->id_max.data, wide)))
 		return "a batch has other ids";
@@ -639,6 +649,15 @@ const char *fsmeta_trailer_compare_frames(
 struct fsmeta_digest fsmeta_trailer_batch_digest(const struct fsmeta_trailer *trailer, size_t batch)
 {
 	return fsmeta_digest_load(trailer->message->batch_digests.data + batch * DIGEST_BYTES);
+}
+
+bool fsmeta_trailer_batch_is_seen(const struct fsmeta_trailer *trailer, size_t batch)
+{
+	const Fsmeta__V1__Trailer *message = trailer->message;
+
+	if (message->n_batch_unseen)
+		return message->batch_unseen[batch] == 0;
+	return !message->unreadable && !message->carried;
 }
 
 /* ---- walking the first paths ------------------------------------------ */

@@ -114,6 +114,7 @@ struct fsmeta_batch_list {
 	struct fsmeta_buffer entries;
 	struct fsmeta_buffer path_prefix;
 	struct fsmeta_buffer path_suffix;
+	struct fsmeta_buffer unseen;
 	/** uint64_t each. */
 	struct fsmeta_buffer offset;
 	struct fsmeta_buffer id_min;
@@ -125,6 +126,8 @@ struct fsmeta_batch_list {
 	/** First path and frame offset of the last batch. */
 	struct fsmeta_buffer last_path;
 	uint64_t last_offset;
+	/** Sum of `unseen`. */
+	uint64_t unseen_total;
 };
 
 void fsmeta_batch_list_release(struct fsmeta_batch_list *list);
@@ -171,6 +174,12 @@ const char *fsmeta_trailer_compare_frames(
 
 struct fsmeta_digest fsmeta_trailer_batch_digest(
     const struct fsmeta_trailer *trailer, size_t batch);
+
+/**
+ * True where nothing in the batch went unseen, as far as the trailer knows: stepping
+ * over it loses nothing.
+ */
+bool fsmeta_trailer_batch_is_seen(const struct fsmeta_trailer *trailer, size_t batch);
 
 /**
  * A walk over the first paths of the batches.  Zero-initialised it stands in front

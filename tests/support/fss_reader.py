@@ -438,6 +438,8 @@ class Stream:
         must(len(trailer.batch_digests) == 16 * batches, "the digests are of another length")
         ids = batches if self.header.id_kind == 1 else 0
         must(len(trailer.batch_id_min) == len(trailer.batch_id_max) == ids, "id ranges")
+        unseen = trailer.batch_unseen
+        must(len(unseen) in (0, batches) and (any(unseen) or not unseen), "batch_unseen is wrong")
         must(sum(trailer.batch_entries) == trailer.entries, "the entries do not sum up")
         offset = 0
         for i, distance in enumerate(trailer.batch_offset):
@@ -483,11 +485,15 @@ class Stream:
             must(digest(message) == wanted, f"batch {i} has another digest")
             batch = self.schema.Batch.FromString(message)
             must(batch.count == self.trailer.batch_entries[i], "another number of entries")
-            ids = []
+            ids, unseen = [], 0
             for number, entry in enumerate(walk.entries(batch)):
                 must(number or entry["path"] == path, "another first path")
                 ids.append(entry["id"])
+                hidden = entry["flags"] & (UNREADABLE | OTHER_FILESYSTEM)
+                unseen += bool(hidden or entry["unknown_since"])
                 yield entry
+            if self.trailer.batch_unseen:
+                must(unseen == self.trailer.batch_unseen[i], "another number unseen")
             if self.header.id_kind == 1:
                 must(min(ids) == self.trailer.batch_id_min[i], "another smallest id")
                 must(max(ids) == self.trailer.batch_id_max[i], "another largest id")
