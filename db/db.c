@@ -78,14 +78,25 @@ void fsmeta_db_close(struct fsmeta_db *db)
 
 /* ---- cursor ------------------------------------------------------------ */
 
+/** What the two cursors of a difference share, until the last is closed. */
+struct pair {
+	unsigned users;
+	char *path;
+	/** Unused within an update. */
+	struct fsmeta_connection own;
+	struct fsmeta_difference difference;
+};
+
 struct db_cursor {
 	struct fsmeta_cursor cursor;
 	/** *Owned*: what messages call it, and the path of the connection. */
 	char *label;
 	char *path;
-	/** `own`, or *borrowed* of an update. */
+	/** `own`, the pair's, or *borrowed* of an update. */
 	struct fsmeta_connection *connection;
 	struct fsmeta_connection own;
+	/** NULL = it is alone. */
+	struct pair *pair;
 	struct fsmeta_dictionary dictionary;
 	struct fsmeta_db_generation generation;
 	/** NULL for generation 0, which is empty. */
@@ -115,6 +126,16 @@ static int cursor_skip(struct fsmeta_cursor *base, uint32_t depth, struct fsmeta
 	return cursor->reader ? fsmeta_reader_skip(cursor->reader, depth, error) : 0;
 }
 
+static void pair_release(struct pair *pair)
+{
+	if (!pair || --pair->users)
+		return;
+	fsmeta_difference_release(&pair->difference);
+	fsmeta_connection_close(&pair->own);
+	free(pair->path);
+	free(pair);
+}
+
 static void cursor_close(struct fsmeta_cursor *base)
 {
 	struct db_cursor *cursor = (struct db_cursor *)base;
@@ -123,6 +144,7 @@ static void cursor_close(struct fsmeta_cursor *base)
 	fsmeta_dictionary_release(&cursor->dictionary);
 	fsmeta_db_generation_release(&cursor->generation);
 	fsmeta_connection_close(&cursor->own);
+	pair_release(cursor->pair);
 	free(cursor->label);
 	free(cursor->path);
 	free(cursor);
@@ -134,26 +156,42 @@ static const struct fsmeta_cursor_operations cursor_operations = {
     .close = cursor_close,
 };
 
-static int start_reader(struct db_cursor *cursor, uint64_t number,
-    const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
+/** Loads the generation's row, within a transaction of the connection. */
+static int load_generation(struct db_cursor *cursor, struct fsmeta_connection *connection,
+    uint64_t number, struct fsmeta_error *error)
 {
+	int code;
+
+	cursor->connection = connection;
+	fsmeta_db_generation_release(&cursor->generation);
+	code = fsmeta_generation_load(&cursor->generation, connection, number, error);
+	if (!code && cursor->generation.pruned)
+		code = fsmeta_error_set(error, FSMETA_E_NOT_FOUND, cursor->path,
+		    "reading a generation", "generation %" PRIu64 " was pruned", number);
+	return code;
+}
+
+static int start_reader(struct db_cursor *cursor, const struct fsmeta_db_cursor_options *options,
+    const struct fsmeta_selection *selection, struct fsmeta_error *error)
+{
+	const struct fsmeta_db_generation *generation = &cursor->generation;
 	struct fsmeta_reader_options reader_options = {
-	    .generation = number,
-	    .source = &cursor->generation.source,
-	    .field_mask = cursor->generation.source.field_mask,
+	    .generation = generation->number,
+	    .source = &generation->source,
+	    .field_mask = generation->source.field_mask,
 	    .seen_only = options && options->seen_only,
+	    .selection = selection,
 	    .stop = options ? options->stop : NULL,
 	};
 	uint64_t newest;
-	int code;
+	int code = fsmeta_generation_newest(&newest, cursor->connection, error);
 
-	if (cursor->generation.pruned)
-		return fsmeta_error_set(error, FSMETA_E_NOT_FOUND, cursor->path,
-		    "reading a generation", "generation %" PRIu64 " was pruned", number);
-	code = fsmeta_generation_newest(&newest, cursor->connection, error);
+	if (!code)
+		code = fsmeta_dictionary_load(&cursor->dictionary, cursor->connection,
+		    generation->source.filesystem_count, error);
 	if (code)
 		return code;
-	reader_options.newest = number == newest;
+	reader_options.newest = generation->number == newest;
 	return fsmeta_reader_new(
 	    &cursor->reader, cursor->connection, &cursor->dictionary, &reader_options, error);
 }
@@ -162,23 +200,17 @@ static int start_reader(struct db_cursor *cursor, uint64_t number,
 static int start_cursor(struct db_cursor *cursor, struct fsmeta_connection *connection,
     uint64_t number, const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
 {
-	int code;
+	int code = load_generation(cursor, connection, number, error);
 
-	cursor->connection = connection;
-	fsmeta_db_generation_release(&cursor->generation);
-	code = fsmeta_generation_load(&cursor->generation, connection, number, error);
-	if (!code)
-		code = fsmeta_dictionary_load(&cursor->dictionary, connection,
-		    cursor->generation.source.filesystem_count, error);
-	return code ? code : start_reader(cursor, number, options, error);
+	return code ? code : start_reader(cursor, options, NULL, error);
 }
 
-static int open_snapshot(struct db_cursor *cursor, struct fsmeta_error *error)
+static int open_snapshot(
+    struct fsmeta_connection *connection, const char *path, struct fsmeta_error *error)
 {
-	int code =
-	    fsmeta_connection_open(&cursor->own, cursor->path, FSMETA_CONNECTION_READ, error);
+	int code = fsmeta_connection_open(connection, path, FSMETA_CONNECTION_READ, error);
 
-	return code ? code : fsmeta_connection_execute(&cursor->own, "BEGIN", error);
+	return code ? code : fsmeta_connection_execute(connection, "BEGIN", error);
 }
 
 static int cursor_new(
@@ -218,19 +250,78 @@ int fsmeta_db_cursor(struct fsmeta_cursor **out, struct fsmeta_db *db, uint64_t 
 	int code = cursor_new(&cursor, db, number, error);
 
 	if (!code && number)
-		code = open_snapshot(cursor, error);
+		code = open_snapshot(&cursor->own, cursor->path, error);
 	if (!code && number)
 		code = start_cursor(cursor, &cursor->own, number, options, error);
 	return deliver(out, cursor, code);
 }
 
-int fsmeta_db_update_cursor(struct fsmeta_cursor **out, struct fsmeta_db_update *update,
-    uint64_t number, const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
-{
-	struct db_cursor *cursor;
-	int code = cursor_new(&cursor, update->db, number, error);
+/* ---- the two cursors of a difference ------------------------------------- */
 
-	if (!code && number)
-		code = start_cursor(cursor, update->connection, number, options, error);
-	return deliver(out, cursor, code);
+/** Within an update its connection is used. */
+static int pair_new(
+    struct pair **out, const struct fsmeta_db *db, bool in_update, struct fsmeta_error *error)
+{
+	struct pair *pair = calloc(1, sizeof(*pair));
+
+	*out = pair;
+	if (pair)
+		pair->path = strdup(db->path);
+	if (!pair || !pair->path) {
+		free(pair);
+		*out = NULL;
+		return fsmeta_error_set_memory(error, "reading the database");
+	}
+	pair->users = 1;
+	return in_update ? 0 : open_snapshot(&pair->own, pair->path, error);
+}
+
+static int add_side(struct db_cursor **out, struct pair *pair, struct fsmeta_db *db,
+    struct fsmeta_connection *connection, uint64_t number, struct fsmeta_error *error)
+{
+	int code = cursor_new(out, db, number, error);
+
+	if (*out) {
+		(*out)->pair = pair;
+		pair->users++;
+	}
+	return code || !number ? code : load_generation(*out, connection, number, error);
+}
+
+/** Starts the readers; a generation 0 has nothing to read. */
+static int start_sides(struct db_cursor *sides[2], struct pair *pair,
+    const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
+{
+	const struct fsmeta_db_generation *const generations[] = {
+	    &sides[0]->generation, &sides[1]->generation};
+	int code = 0;
+
+	/* What one has seen and the other carries differs, and nothing says where that is. */
+	if (generations[0]->number && generations[1]->number && !(options && options->seen_only))
+		code = fsmeta_difference_init(
+		    &pair->difference, sides[0]->connection, generations, error);
+	for (int i = 0; i < 2 && !code; i++)
+		if (generations[i]->number)
+			code = start_reader(sides[i], options,
+			    pair->difference.is_known ? &pair->difference.sides[i] : NULL, error);
+	return code;
+}
+
+int fsmeta_db_difference_cursors(struct fsmeta_cursor *out[2], struct fsmeta_db *db,
+    struct fsmeta_db_update *update, const uint64_t numbers[2],
+    const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
+{
+	struct db_cursor *sides[2] = {NULL, NULL};
+	struct pair *pair;
+	int code = pair_new(&pair, db, update != NULL, error);
+
+	for (int i = 0; i < 2 && !code; i++)
+		code = add_side(&sides[i], pair, db, update ? update->connection : &pair->own,
+		    numbers[i], error);
+	if (!code)
+		code = start_sides(sides, pair, options, error);
+	for (int i = 0; i < 2; i++)
+		deliver(&out[i], sides[i], code);
+	pair_release(pair);
+	return code;
 }

@@ -88,6 +88,8 @@ int fsmeta_db_max_removed(struct fsmeta_db *db, double *percent, struct fsmeta_e
 int fsmeta_db_each_generation(struct fsmeta_db *db, struct fsmeta_error *error,
     int (*each)(const struct fsmeta_db_generation *generation, void *payload), void *payload);
 
+struct fsmeta_db_update;
+
 struct fsmeta_db_cursor_options {
 	/** Leave out what is only carried. */
 	bool seen_only;
@@ -101,6 +103,22 @@ struct fsmeta_db_cursor_options {
  * `options` may be NULL.
  */
 int fsmeta_db_cursor(struct fsmeta_cursor **out, struct fsmeta_db *db, uint64_t number,
+    const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error);
+
+/**
+ * Cursors over two generations (either may be the older one) that hand out only what
+ * may differ between them, with all folders above, and below places that one of the two
+ * does not know everything; what both leave out is equal in both but for unknown_since.
+ * So diffing them gives what diffing whole generations gives, in time in proportion to
+ * the changes; only how many entries were compared is another number.  Where the
+ * database cannot tell, or much differs, everything is handed out.
+ *
+ * With `update` (finished; else NULL) within its transaction: to be closed before commit
+ * or abort.  The two share a connection: they are used by one thread, and each is closed
+ * by itself.  On failure both are NULL.
+ */
+int fsmeta_db_difference_cursors(struct fsmeta_cursor *out[2], struct fsmeta_db *db,
+    struct fsmeta_db_update *update, const uint64_t numbers[2],
     const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error);
 
 /* ---- writing a generation --------------------------------------------- */
@@ -144,17 +162,10 @@ int fsmeta_db_update_keep_max_removed(
 /**
  * All of a commit but committing: the generation's row is written, and `db` (but no
  * other connection) sees the new generation, in fsmeta_db_generation() and the like
- * and in fsmeta_db_update_cursor(); with base 0 it is seen after commit only.  After a
+ * and in fsmeta_db_difference_cursors(); with base 0 it is seen after commit only.  After a
  * failure only abort is left.
  */
 int fsmeta_db_update_finish(struct fsmeta_db_update *update, struct fsmeta_error *error);
-
-/**
- * As fsmeta_db_cursor(), within the transaction of an update that is finished: over the
- * new generation or any before it.  To be closed before commit or abort.
- */
-int fsmeta_db_update_cursor(struct fsmeta_cursor **out, struct fsmeta_db_update *update,
-    uint64_t number, const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error);
 
 /**
  * Finishes where that was not done, and commits; frees `update` in every case.  On

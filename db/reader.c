@@ -53,12 +53,16 @@
 static const char action[] = "reading the database";
 /** What a bound pointer to a feed is called. */
 static const char feed_pointer[] = "fsmeta_feed";
+/** Behind every name that a folder can hold. */
+static const char above_all_names[FSMETA_NAME_MAX_BYTES + 1] = {
+    [0 ... FSMETA_NAME_MAX_BYTES] = '\xff'};
 /** A damage that is none. */
 static const char out_of_memory[] = "out of memory";
 
 enum {
 	POOL_SLOTS = 32,
 	NO_SLOT = -1,
+	NOT_WHOLE = UINT32_MAX,
 	/** The feed, name and id before the columns of a row. */
 	TAKE_FILE_ARGUMENTS = 3 + FSMETA_ROW_COLUMN_COUNT + FSMETA_ROW_CONTENT_COLUMN_COUNT,
 	/** Entries between two looks at the stop flag. */
@@ -101,11 +105,18 @@ struct level {
 	/** Where to go on after the slot was taken away; *owned*, NULL = at the beginning. */
 	char *seek;
 	size_t seek_length;
+	/** What to read of a folder that is not read whole; NULL = all. */
+	const struct fsmeta_selected_folder *selected;
+	/** The name that the slot stands at, or is to be set to. */
+	size_t next_name;
 };
 
 /** The next folder to come. */
 struct position {
 	bool has_row;
+	int64_t ord;
+	/** As in its level. */
+	const struct fsmeta_selected_folder *selected;
 	uint32_t depth;
 	int64_t folder;
 	const char *name;
@@ -119,6 +130,10 @@ struct fsmeta_reader {
 
 	sqlite3_stmt *positions;
 	struct position position;
+	/** Of a selection: the folder to be sought next. */
+	size_t next_selected;
+	/** All below a folder of this depth is read, one after the other; else NOT_WHOLE. */
+	uint32_t whole_depth;
 	/** Past metadata of one folder; prepared by the first use. */
 	sqlite3_stmt *folder_past;
 
@@ -129,7 +144,7 @@ struct fsmeta_reader {
 	struct level *levels;
 	uint32_t level_count;
 	uint32_t level_capacity;
-	/** The shallowest level that holds a slot; all deeper ones do too. */
+	/** No shallower level holds a slot. */
 	uint32_t first_holder;
 
 	struct fsmeta_carried *carried;
@@ -228,10 +243,11 @@ static int prepare_feed(struct fsmeta_reader *reader, struct feed *feed, const c
 {
 	/* A column that nothing is wanted of need not be read. */
 	const char *hash = reader->options.field_mask & FSMETA_FIELD_HASH ? "hash" : "NULL";
+	const char *last = reader->options.selection ? " AND name <= ?5" : "";
 	char *sql = sqlite3_mprintf("SELECT fsmeta_file(?3, name, id, " FSMETA_ROW_COLUMNS
-				    ", target, %s) FROM %s WHERE parent = ?1 AND name >= ?2%s"
+				    ", target, %s) FROM %s WHERE parent = ?1 AND name >= ?2%s%s"
 				    " ORDER BY name",
-	    hash, table, condition);
+	    hash, table, last, condition);
 	int code;
 
 	if (!sql)
@@ -272,17 +288,27 @@ static int step_feed(struct fsmeta_reader *reader, struct feed *feed, struct fsm
 
 static struct feed *next_feed(struct slot *slot);
 
+/** The feeds are at their end, and other names were selected. */
+static bool has_more_names(const struct level *level)
+{
+	return level->selected && level->next_name + 1 < level->selected->name_count;
+}
+
 /** Takes the slot from the shallowest holder, which will go on from where it was. */
 static int steal_slot(struct fsmeta_reader *reader, struct fsmeta_error *error)
 {
-	struct level *victim = &reader->levels[reader->first_holder];
-	struct slot *slot = &reader->slots[victim->slot];
-	struct feed *feed = next_feed(slot);
+	struct level *victim;
+	struct feed *feed;
 
+	while (reader->levels[reader->first_holder].slot == NO_SLOT)
+		reader->first_holder++;
+	victim = &reader->levels[reader->first_holder];
+	feed = next_feed(&reader->slots[victim->slot]);
 	free(victim->seek);
 	victim->seek = NULL;
-	victim->exhausted = !feed;
-	if (feed) {
+	victim->exhausted = !feed && !has_more_names(victim);
+	/* Selected names are found again by next_name. */
+	if (feed && !victim->selected) {
 		victim->seek = malloc(feed->name_length + 1);
 		if (!victim->seek)
 			return fsmeta_error_set_memory(error, action);
@@ -295,6 +321,22 @@ static int steal_slot(struct fsmeta_reader *reader, struct fsmeta_error *error)
 	return 0;
 }
 
+/** Binds the names that are to be read: from where it left off, or the one selected. */
+static void bind_names(sqlite3_stmt *statement, const struct level *level, bool is_bounded)
+{
+	const char *first = level->seek ? level->seek : "", *last = above_all_names;
+	size_t first_length = level->seek ? level->seek_length : 0;
+	size_t last_length = sizeof(above_all_names);
+
+	if (level->selected) {
+		first = last = level->selected->names[level->next_name].name;
+		first_length = last_length = level->selected->names[level->next_name].length;
+	}
+	sqlite3_bind_blob64(statement, 2, first, first_length, SQLITE_STATIC);
+	if (is_bounded)
+		sqlite3_bind_blob64(statement, 5, last, last_length, SQLITE_STATIC);
+}
+
 static int start_feed(struct fsmeta_reader *reader, struct feed *feed, const struct level *level,
     struct fsmeta_error *error)
 {
@@ -303,9 +345,17 @@ static int start_feed(struct fsmeta_reader *reader, struct feed *feed, const str
 		return 0;
 	sqlite3_reset(feed->statement);
 	sqlite3_bind_int64(feed->statement, 1, level->folder);
-	sqlite3_bind_blob64(feed->statement, 2, level->seek ? level->seek : "",
-	    level->seek ? level->seek_length : 0, SQLITE_STATIC);
+	bind_names(feed->statement, level, reader->options.selection != NULL);
 	return step_feed(reader, feed, error);
+}
+
+static int start_slot(
+    struct fsmeta_reader *reader, const struct level *level, struct fsmeta_error *error)
+{
+	struct slot *slot = &reader->slots[level->slot];
+	int code = start_feed(reader, &slot->live, level, error);
+
+	return code ? code : start_feed(reader, &slot->past, level, error);
 }
 
 /** Gives the deepest level a slot that stands on its next file. */
@@ -313,7 +363,6 @@ static int acquire_slot(struct fsmeta_reader *reader, struct fsmeta_error *error
 {
 	uint32_t index = reader->level_count - 1;
 	struct level *level = &reader->levels[index];
-	struct slot *slot;
 	int code;
 
 	if (!reader->free_count) {
@@ -324,14 +373,9 @@ static int acquire_slot(struct fsmeta_reader *reader, struct fsmeta_error *error
 	if (reader->free_count == POOL_SLOTS)
 		reader->first_holder = index;
 	level->slot = reader->free_slots[--reader->free_count];
-	slot = &reader->slots[level->slot];
-	slot->level = index;
-	code = prepare_slot(reader, slot, error);
-	if (!code)
-		code = start_feed(reader, &slot->live, level, error);
-	if (!code)
-		code = start_feed(reader, &slot->past, level, error);
-	return code;
+	reader->slots[level->slot].level = index;
+	code = prepare_slot(reader, &reader->slots[level->slot], error);
+	return code ? code : start_slot(reader, level, error);
 }
 
 /** The feed with the smaller name, NULL where both are at their end. */
@@ -352,9 +396,12 @@ static struct feed *next_feed(struct slot *slot)
 
 /* ---- levels ------------------------------------------------------------- */
 
-static int push_level(struct fsmeta_reader *reader, int64_t folder,
+static int push_level(struct fsmeta_reader *reader, const struct position *position,
     struct fsmeta_carried_below below, struct fsmeta_error *error)
 {
+	const struct fsmeta_selected_folder *selected = position->selected;
+	struct level *level;
+
 	if (reader->level_count == reader->level_capacity) {
 		uint32_t capacity = reader->level_capacity ? 2 * reader->level_capacity : 64;
 		struct level *grown = reallocarray(reader->levels, capacity, sizeof(*grown));
@@ -364,9 +411,13 @@ static int push_level(struct fsmeta_reader *reader, int64_t folder,
 		reader->levels = grown;
 		reader->level_capacity = capacity;
 	}
-	reader->levels[reader->level_count++] =
-	    (struct level){.folder = folder, .slot = NO_SLOT, .below = below};
-	return acquire_slot(reader, error);
+	level = &reader->levels[reader->level_count++];
+	*level = (struct level){.folder = position->folder,
+	    .slot = NO_SLOT,
+	    .below = below,
+	    .selected = selected,
+	    .exhausted = selected && !selected->name_count};
+	return level->exhausted ? 0 : acquire_slot(reader, error);
 }
 
 static void pop_level(struct fsmeta_reader *reader)
@@ -398,6 +449,15 @@ static int peek_file(struct fsmeta_reader *reader, struct feed **feed, struct fs
 			return code;
 	}
 	*feed = next_feed(&reader->slots[level->slot]);
+	while (!*feed && has_more_names(level)) {
+		int code;
+
+		level->next_name++;
+		code = start_slot(reader, level, error);
+		if (code)
+			return code;
+		*feed = next_feed(&reader->slots[level->slot]);
+	}
 	level->exhausted = !*feed;
 	return 0;
 }
@@ -409,6 +469,7 @@ enum position_column {
 	POSITION_PARENT,
 	POSITION_NAME,
 	POSITION_DEPTH,
+	POSITION_ORD,
 	POSITION_SINCE,
 	POSITION_METADATA,
 };
@@ -416,14 +477,17 @@ enum position_column {
 static int prepare_positions(struct fsmeta_reader *reader, struct fsmeta_error *error)
 {
 	int code = fsmeta_connection_prepare(&reader->positions, reader->connection,
-	    "SELECT p.folder, p.parent, p.name, p.depth, f.since, " FSMETA_ROW_COLUMNS
+	    "SELECT p.folder, p.parent, p.name, p.depth, p.ord, f.since, " FSMETA_ROW_COLUMNS
 	    " FROM folder_position p LEFT JOIN folder f ON f.id = p.folder"
-	    " WHERE p.since <= ?1 AND (p.until IS NULL OR p.until > ?1) ORDER BY p.ord",
+	    " WHERE p.ord >= ?2 AND p.since <= ?1 AND (p.until IS NULL OR p.until > ?1)"
+	    " ORDER BY p.ord",
 	    error);
 
-	if (!code)
-		sqlite3_bind_int64(reader->positions, 1, (int64_t)reader->options.generation);
-	return code;
+	if (code)
+		return code;
+	sqlite3_bind_int64(reader->positions, 1, (int64_t)reader->options.generation);
+	sqlite3_bind_int64(reader->positions, 2, INT64_MIN);
+	return 0;
 }
 
 static int read_position(
@@ -435,10 +499,76 @@ static int read_position(
 	if (depth < 0 || depth > FSMETA_DEPTH_MAX)
 		return corrupt(reader, error, "a folder's depth is out of range");
 	position->depth = (uint32_t)depth;
+	position->ord = sqlite3_column_int64(statement, POSITION_ORD);
+	position->selected = NULL;
 	position->folder = sqlite3_column_int64(statement, POSITION_FOLDER);
 	if (!read_name(statement, POSITION_NAME, &position->name, &position->name_length))
 		return corrupt(reader, error, "a folder has no name");
 	return 0;
+}
+
+/** Steps to the next row, whatever it is.  1, or 0 at the end. */
+static int step_position(struct fsmeta_reader *reader, struct fsmeta_error *error)
+{
+	struct position *position = &reader->position;
+	int code = step(reader, reader->positions, error);
+
+	position->has_row = false;
+	if (code <= 0)
+		return code;
+	code = read_position(reader, position, error);
+	position->has_row = !code;
+	return code ? code : 1;
+}
+
+/** Seeks the next selected folder that stands at `ord` or behind. */
+static int seek_selected(struct fsmeta_reader *reader, int64_t ord, struct fsmeta_error *error)
+{
+	const struct fsmeta_selection *selection = reader->options.selection;
+	struct position *position = &reader->position;
+	const struct fsmeta_selected_folder *selected;
+	int code;
+
+	while (reader->next_selected < selection->count &&
+	       selection->folders[reader->next_selected].ord < ord)
+		reader->next_selected++;
+	if (reader->next_selected == selection->count) {
+		position->has_row = false;
+		return 0;
+	}
+	selected = &selection->folders[reader->next_selected++];
+	if (!position->has_row || position->ord != selected->ord) {
+		sqlite3_reset(reader->positions);
+		sqlite3_bind_int64(reader->positions, 2, selected->ord);
+		code = step_position(reader, error);
+		if (code < 0)
+			return code;
+		if (!code || position->ord != selected->ord)
+			return corrupt(reader, error, "a folder's position cannot be found");
+	}
+	if (selected->whole)
+		reader->whole_depth = position->depth;
+	else
+		position->selected = selected;
+	return 1;
+}
+
+/** Goes to the next row that is to be read.  1, or 0 at the end. */
+static int next_position(struct fsmeta_reader *reader, struct fsmeta_error *error)
+{
+	struct position *position = &reader->position;
+	int code;
+
+	if (!reader->options.selection)
+		return step_position(reader, error);
+	if (reader->whole_depth == NOT_WHOLE)
+		return seek_selected(reader, INT64_MIN, error);
+	code = step_position(reader, error);
+	if (code <= 0 || position->depth > reader->whole_depth)
+		return code;
+	/* This is the first row behind the folder that was read whole. */
+	reader->whole_depth = NOT_WHOLE;
+	return seek_selected(reader, position->ord, error);
 }
 
 /**
@@ -451,13 +581,9 @@ static int advance_position(
 	struct position *position = &reader->position;
 
 	for (;;) {
-		int code = step(reader, reader->positions, error);
+		int code = next_position(reader, error);
 
-		position->has_row = code > 0;
 		if (code <= 0)
-			return code;
-		code = read_position(reader, position, error);
-		if (code)
 			return code;
 		if (position->depth > deepest)
 			continue;
@@ -605,7 +731,7 @@ static int hand_out_folder(
 	*out = &reader->entry;
 	reader->pending_position = true;
 	reader->rooted = true;
-	return push_level(reader, position->folder, below, error);
+	return push_level(reader, position, below, error);
 }
 
 /** Steps over what was handed out last. */
@@ -720,6 +846,7 @@ int fsmeta_reader_new(struct fsmeta_reader **out, const struct fsmeta_connection
 	reader->connection = connection;
 	reader->dictionary = dictionary;
 	reader->options = *options;
+	reader->whole_depth = NOT_WHOLE;
 	fsmeta_path_stack_init(&reader->path);
 	for (int i = 0; i < POOL_SLOTS; i++)
 		reader->free_slots[reader->free_count++] = POOL_SLOTS - 1 - i;

@@ -8,6 +8,7 @@
 #include "db/carried.h"
 #include "db/connection.h"
 #include "db/row.h"
+#include "db/selection.h"
 #include "format/cursor.h"
 
 #include <signal.h>
@@ -23,6 +24,8 @@ struct fsmeta_reader_options {
 	/** Fields that this generation has. */
 	uint32_t field_mask;
 	bool seen_only;
+	/** What to read, *borrowed* until free; NULL = everything. */
+	const struct fsmeta_selection *selection;
 	const volatile sig_atomic_t *stop;
 };
 

@@ -60,6 +60,8 @@
 enum {
 	/** What is done before a thread is started that nobody asked for. */
 	TASKS_ALONE = 8,
+	/** More than processors: most of them wait for the disk, if it is asked. */
+	THREADS_DEFAULT = 16,
 };
 
 /** A folder on the current path. */
@@ -694,10 +696,12 @@ static unsigned count_threads(const struct fsmeta_scan_options *options)
 	/* Who reads slowly on purpose does not read ahead. */
 	if (options->max_rate)
 		return 1;
-	if (!threads)
-		threads = sched_getaffinity(0, sizeof(processors), &processors) == 0
-			      ? (unsigned)CPU_COUNT(&processors)
-			      : 2;
+	if (!threads) {
+		threads = THREADS_DEFAULT;
+		if (sched_getaffinity(0, sizeof(processors), &processors) == 0 &&
+		    (unsigned)CPU_COUNT(&processors) > threads)
+			threads = (unsigned)CPU_COUNT(&processors);
+	}
 	return threads < FSMETA_AHEAD_THREADS_MAX ? threads : FSMETA_AHEAD_THREADS_MAX;
 }
 

@@ -188,8 +188,8 @@ static int take_change(
 struct section {
 	struct fsmeta_db_generation base;
 	struct fsmeta_db_generation generation;
-	struct fsmeta_cursor *before;
-	struct fsmeta_cursor *after;
+	/** The base first. */
+	struct fsmeta_cursor *cursors[2];
 	struct fsmeta_diff *diff;
 	struct section_sink sink;
 };
@@ -201,13 +201,6 @@ struct sender {
 	struct fsmeta_db_update *update;
 };
 
-static int open_generation(struct fsmeta_cursor **out, const struct sender *sender, uint64_t number,
-    const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
-{
-	return sender->update ? fsmeta_db_update_cursor(out, sender->update, number, options, error)
-			      : fsmeta_db_cursor(out, sender->db, number, options, error);
-}
-
 static int compare_generations(struct section *section, const struct sender *sender, uint64_t base,
     uint64_t number, struct fsmeta_error *error)
 {
@@ -216,14 +209,14 @@ static int compare_generations(struct section *section, const struct sender *sen
 	    .compare_ids = number != base + 1,
 	    .stop = &fsmeta_stop_signal,
 	};
-	struct fsmeta_db_cursor_options cursor_options = {.stop = &fsmeta_stop_signal};
-	int code = open_generation(&section->before, sender, base, &cursor_options, error);
+	const struct fsmeta_db_cursor_options cursor_options = {.stop = &fsmeta_stop_signal};
+	const uint64_t numbers[] = {base, number};
+	int code = fsmeta_db_difference_cursors(
+	    section->cursors, sender->db, sender->update, numbers, &cursor_options, error);
 
 	if (!code)
-		code = open_generation(&section->after, sender, number, &cursor_options, error);
-	if (!code)
 		code = fsmeta_diff_run(
-		    &section->diff, section->before, section->after, &options, error);
+		    &section->diff, section->cursors[0], section->cursors[1], &options, error);
 	if (!code)
 		code = fsmeta_db_folders_new(&section->sink.folders, sender->db, number, error);
 	return code ? code
@@ -264,8 +257,8 @@ static void section_release(struct section *section)
 	fsmeta_db_folders_free(section->sink.folders);
 	fsmeta_path_stack_release(&section->sink.named);
 	fsmeta_diff_free(section->diff);
-	fsmeta_cursor_close(section->after);
-	fsmeta_cursor_close(section->before);
+	fsmeta_cursor_close(section->cursors[0]);
+	fsmeta_cursor_close(section->cursors[1]);
 	fsmeta_db_generation_release(&section->generation);
 	fsmeta_db_generation_release(&section->base);
 }

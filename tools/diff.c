@@ -143,13 +143,11 @@ static int open_cursors(
 {
 	struct fsmeta_scan_options scan = arguments->scan;
 	struct fsmeta_operand_options operand_options = {.scan = &scan};
-	int i, status = 0;
+	int status;
 
 	scan.hidden = state->hidden.items;
 	scan.hidden_count = state->hidden.count;
-	for (i = 0; i < 2 && status >= 0; i++)
-		status = fsmeta_operand_open(
-		    &state->cursors[i], &state->operands[i], &operand_options, error);
+	status = fsmeta_operand_open_pair(state->cursors, state->operands, &operand_options, error);
 	if (status < 0)
 		return status;
 	return fsmeta_progress_wrap(&state->cursors[1], arguments->progress, "comparing",

@@ -23,10 +23,11 @@
  *     lookup     entries by path or id;  path_index: paths.idx;  cityhash: what it hashes with
  *     delta      what leads from one generation to another: writer, reader
  *   scanner/   the live tree as a cursor
- *     folder     one folder read, sorted and stat'ed into a block
+ *     folder     one folder read, sorted and stat'ed into pieces
  *     filesystem mounts, UUIDs, source ids;  owners: user and group names
  *     marker     the file in a root that carries its source id
- *     scanner    the walk
+ *     ahead      threads that read what the walk will need;  keep: what it does not look at
+ *     scanner    the walk;  rate: no more than so many a second
  *   db/        FsMetaDb: generations in SQLite
  *     connection SQLite opened and its errors told;  newfile: a first import on the side
  *     schema     tables, indexes, views, as a stranger reads them

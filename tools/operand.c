@@ -175,19 +175,31 @@ static int open_pipe(struct fsmeta_cursor **out, struct fsmeta_delta **delta,
 		      : open_descriptor(out, delta, fd, operand->path, error);
 }
 
-static int open_database(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
-    const struct fsmeta_operand_options *options, struct fsmeta_error *error)
+static struct fsmeta_db_cursor_options database_options(
+    const struct fsmeta_operand_options *options)
 {
-	struct fsmeta_db_cursor_options cursor_options = {
+	return (struct fsmeta_db_cursor_options){
 	    .seen_only = options && options->seen_only,
 	    .stop = &fsmeta_stop_signal,
 	};
-	int status;
+}
 
-	status = fsmeta_db_open(&operand->db, operand->path, FSMETA_DB_READ, error);
+/* Opens the database and finds the generation. */
+static int find_generation(struct fsmeta_operand *operand, struct fsmeta_error *error)
+{
+	int status = fsmeta_db_open(&operand->db, operand->path, FSMETA_DB_READ, error);
+
 	if (status < 0)
 		return status;
-	status = fsmeta_db_resolve(operand->db, operand->generation, &operand->number, error);
+	return fsmeta_db_resolve(operand->db, operand->generation, &operand->number, error);
+}
+
+static int open_database(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
+    const struct fsmeta_operand_options *options, struct fsmeta_error *error)
+{
+	struct fsmeta_db_cursor_options cursor_options = database_options(options);
+	int status = find_generation(operand, error);
+
 	if (status < 0)
 		return status;
 	return fsmeta_db_cursor(out, operand->db, operand->number, &cursor_options, error);
@@ -228,6 +240,38 @@ int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *opera
 	}
 	return fsmeta_error_set(
 	    error, FSMETA_E_INTERNAL, operand->text, "opening the operand", "unknown kind");
+}
+
+static bool is_one_database(const struct fsmeta_operand operands[2])
+{
+	struct stat a, b;
+
+	return operands[0].kind == FSMETA_OPERAND_DATABASE &&
+	       operands[1].kind == FSMETA_OPERAND_DATABASE && stat(operands[0].path, &a) == 0 &&
+	       stat(operands[1].path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int fsmeta_operand_open_pair(struct fsmeta_cursor *out[2], struct fsmeta_operand operands[2],
+    const struct fsmeta_operand_options *options, struct fsmeta_error *error)
+{
+	struct fsmeta_db_cursor_options cursor_options = database_options(options);
+	uint64_t numbers[2];
+	int status = 0;
+
+	out[0] = out[1] = NULL;
+	if (!is_one_database(operands)) {
+		for (int i = 0; i < 2 && status >= 0; i++)
+			status = fsmeta_operand_open(&out[i], &operands[i], options, error);
+		return status;
+	}
+	for (int i = 0; i < 2 && status >= 0; i++) {
+		status = find_generation(&operands[i], error);
+		numbers[i] = operands[i].number;
+	}
+	if (status < 0)
+		return status;
+	return fsmeta_db_difference_cursors(
+	    out, operands[0].db, NULL, numbers, &cursor_options, error);
 }
 
 int fsmeta_operand_open_either(struct fsmeta_cursor **cursor, struct fsmeta_delta **delta,

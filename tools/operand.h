@@ -87,4 +87,12 @@ int fsmeta_operand_open_either(struct fsmeta_cursor **cursor, struct fsmeta_delt
 int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
     const struct fsmeta_operand_options *options, struct fsmeta_error *error);
 
+/**
+ * Opens two that are to be compared.  Of two generations of one database the cursors hand
+ * out what may differ, see fsmeta_db_difference_cursors().  On failure the ones that were
+ * opened are in `out` all the same, the others NULL.
+ */
+int fsmeta_operand_open_pair(struct fsmeta_cursor *out[2], struct fsmeta_operand operands[2],
+    const struct fsmeta_operand_options *options, struct fsmeta_error *error);
+
 #endif

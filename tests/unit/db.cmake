@@ -1,6 +1,7 @@
 fsmeta_unit_test(test_db_ord test_db_ord.c LINKS fsmeta_db)
 fsmeta_unit_test(test_db_history test_db_history.c LINKS fsmeta_test_model)
 fsmeta_unit_test(test_db_prune test_db_prune.c LINKS fsmeta_test_model PkgConfig::SQLITE)
+fsmeta_unit_test(test_db_selection test_db_selection.c LINKS fsmeta_test_model)
 fsmeta_unit_test(test_db_file test_db_file.c LINKS fsmeta_db PkgConfig::SQLITE)
 fsmeta_unit_test(test_db_shapes test_db_shapes.c LINKS fsmeta_db)
 fsmeta_unit_test(test_db_docs test_db_docs.c LINKS fsmeta_db PkgConfig::SQLITE)

@@ -140,6 +140,7 @@ static void make_flat(struct tree *tree, size_t first, size_t count)
 
 		tree_fill(tree, tree_append(tree, path, (size_t)length, FSMETA_TYPE_FILE));
 	}
+	tree_see_all(tree, 0);
 }
 
 /** Digests and entries of all batches, by way of the runs that a file offers. */
@@ -276,6 +277,7 @@ static void batches_are_cut_at_the_limit_of_entries(void **state)
 		if (XXH3_64bits_withSeed(name, length, 0) & FSMETA_BATCH_CUT_MASK)
 			tree_fill(&tree, tree_append(&tree, name, length, FSMETA_TYPE_FILE));
 	}
+	tree_see_all(&tree, 0);
 	assert_round_trip(&tree);
 	io_write(&bytes, &tree);
 	collect_runs(runs, &bytes);
@@ -349,6 +351,8 @@ static void assert_walks_alike(struct fsmeta_cursor *cursor, struct tree *tree, 
 		code = fsmeta_cursor_run(cursor, FSMETA_RUN_BATCH, &run, &error);
 		io_assert_ok(code, &error);
 		assert_true(runs || code == 0);
+		for (size_t i = at; code && i < at + run.entries; i++)
+			assert_false(fsmeta_entry_is_unseen(&tree->entries[i]));
 		if (code && what < 200) {
 			io_assert_ok(fsmeta_cursor_step(cursor, &run, &error), &error);
 			at += run.entries;
@@ -388,6 +392,7 @@ static void skipping_and_stepping_equal_a_naive_walk(void **state)
 
 		tree_init(&tree, 77 + seed, FSMETA_FIELDS_CORE);
 		tree_make_random(&tree, seed == 3 ? 100 : 80000);
+		tree_see_all(&tree, seed == 1 ? 0 : tree.count / 4);
 		io_write(&bytes, &tree);
 		for (int walk = 0; walk < 20; walk++) {
 			io_assert_ok(fsmeta_stream_open_fd(&cursor,

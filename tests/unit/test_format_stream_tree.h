@@ -258,6 +258,16 @@ static inline void tree_make_random(struct tree *tree, size_t limit)
 	tree_grow(tree, "", 0, 0, limit);
 }
 
+/** Makes entries from `first` on seen, so that their batches may be stepped over. */
+static inline void tree_see_all(struct tree *tree, size_t first)
+{
+	for (size_t i = first; i < tree->count; i++) {
+		tree->entries[i].flags = 0;
+		tree->entries[i].error = 0;
+		tree->entries[i].unknown_since = 0;
+	}
+}
+
 /** Asserts that all that entries say is the same; `ids` whether ids are compared. */
 static inline void tree_assert_equal(
     const struct fsmeta_entry *a, const struct fsmeta_entry *b, bool ids)
