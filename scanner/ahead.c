@@ -92,6 +92,8 @@ struct thread {
 
 struct fsmeta_ahead {
 	struct fsmeta_ahead_options options;
+	/** A copy: threads begin long after whoever opened the scan forgot its options. */
+	struct fsmeta_scan_options scan;
 	const volatile sig_atomic_t *stop;
 	struct thread walker;
 	/** Room for options.threads - 1. */
@@ -1162,6 +1164,8 @@ int fsmeta_ahead_new(struct fsmeta_ahead **out, const struct fsmeta_ahead_option
 		return fsmeta_error_set_memory(error, "preparing a scan");
 	}
 	ahead->options = *options;
+	ahead->scan = *options->scan;
+	ahead->options.scan = &ahead->scan;
 	ahead->stop = options->scan->stop;
 	ahead->end.next = ahead->end.previous = &ahead->end;
 	ahead->open_limit = FSMETA_AHEAD_DESCRIPTORS + 2 * (options->threads - 1);

@@ -143,7 +143,7 @@ struct fsmeta_ahead_options {
 	unsigned threads;
 	/** Tasks that the walker does before it starts a thread: small trees need none. */
 	unsigned tasks_alone;
-	/** *Borrowed*; hidden and stop are what counts. */
+	/** *Borrowed* until new returns; hidden and stop are what counts. */
 	const struct fsmeta_scan_options *scan;
 	/** *Borrowed*. */
 	const struct fsmeta_scope *scope;

@@ -516,6 +516,28 @@ static void two_cursors_side_by_side(void **state)
 	tree_free(&tree);
 }
 
+/** Threads begin when the options that the scan was opened with are long gone. */
+static void options_are_forgotten(void **state)
+{
+	struct tree tree = tree_new_in_memory();
+	struct fsmeta_scan_options options = {.threads = 4};
+	struct fsmeta_cursor *cursor;
+	struct fsmeta_error error;
+	struct fsmeta_scan_measures measures;
+	struct seen seen = {0};
+
+	(void)state;
+	make_wide(&tree, 200, 20);
+	assert_int_equal(fsmeta_scan_open(&cursor, tree.path, &options, &error), 0);
+	memset(&options, 0xa5, sizeof(options));
+	assert_int_equal(seen_rest(&seen, cursor), 0);
+	fsmeta_scan_measure(cursor, &measures);
+	assert_true(measures.threads > 0);
+	fsmeta_cursor_close(cursor);
+	seen_release(&seen);
+	tree_free(&tree);
+}
+
 /** Ordinarily, threads are for trees that are worth it. */
 static void a_small_tree_needs_no_thread(void **state)
 {
@@ -552,6 +574,7 @@ int main(void)
 	    cmocka_unit_test(closing_in_the_middle),
 	    cmocka_unit_test(stopping_in_the_middle),
 	    cmocka_unit_test(two_cursors_side_by_side),
+	    cmocka_unit_test(options_are_forgotten),
 	    cmocka_unit_test(a_small_tree_needs_no_thread),
 	};
 
