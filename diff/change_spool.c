@@ -10,7 +10,7 @@
  *              '--------- patched ------'-------'
  *
  *     path:    bytes shared with the path of the record before, bytes that
- *              follow, those bytes, depth
+ *              follow, those bytes, depth; at a key record none are shared
  *     entry:   type, field mask, flags, errno, id, unknown_since, then the value
  *              of each field in the mask
  *
@@ -53,19 +53,48 @@ enum {
 	ENTRY_MAX_BYTES = 2 + 24 * VARINT_MAX_BYTES + FSMETA_HASH_MAX_BYTES,
 	/** No record is longer: three paths' worth, two targets, two entries. */
 	RECORD_MAX_BYTES = 64 << 20,
+	/** Every so many records one whose path leans on none, so that reading can begin there. */
+	KEY_INTERVAL = 16,
+	REPLAY_AHEAD_BYTES = 64 << 10,
 };
 
 static const char what[] = "change spool";
 
 struct fsmeta_change_spool {
 	struct fsmeta_spool *spool;
-	/** The record being written or read. */
+	/** The record being written. */
 	struct fsmeta_buffer record;
-	/** Path of the last record appended … */
+	/** Path of the last record appended. */
 	struct fsmeta_buffer last_path;
-	/** … and of the last one replayed. */
+	/** Records appended so far, also dropped ones, and how many since the last key. */
+	uint64_t count;
+	uint32_t since_key;
+	uint64_t last_key;
+};
+
+/** A change as it is handed out, with the entries that it points to. */
+struct decoded {
+	struct fsmeta_change change;
+	struct fsmeta_entry before;
+	struct fsmeta_entry after;
+	bool dropped;
+};
+
+struct fsmeta_change_reader {
+	struct fsmeta_change_spool *spool;
+	/** A part of the spool from `block_at` on. */
+	unsigned char *block;
+	size_t block_room;
+	size_t block_length;
+	uint64_t block_at;
+	/** The next record. */
+	uint64_t place;
+	uint64_t ordinal;
+	/** The record read last. */
+	struct fsmeta_change_place last;
 	struct fsmeta_buffer path;
 	struct fsmeta_buffer old_path;
+	struct decoded decoded;
 };
 
 int fsmeta_change_spool_new(
@@ -93,8 +122,6 @@ void fsmeta_change_spool_free(struct fsmeta_change_spool *spool)
 	fsmeta_spool_free(spool->spool);
 	fsmeta_buffer_release(&spool->record);
 	fsmeta_buffer_release(&spool->last_path);
-	fsmeta_buffer_release(&spool->path);
-	fsmeta_buffer_release(&spool->old_path);
 	free(spool);
 }
 
@@ -228,7 +255,7 @@ static int encode(struct fsmeta_change_spool *spool, const struct fsmeta_change 
 {
 	const struct fsmeta_entry *named = fsmeta_change_entry(change);
 	bool old_path = paths_differ(change);
-	size_t shared = shared_prefix(&spool->last_path, named);
+	size_t shared = spool->since_key ? shared_prefix(&spool->last_path, named) : 0;
 	size_t rest = named->path_length - shared;
 	size_t room = HEAD_BYTES + 6 * VARINT_MAX_BYTES + rest + entry_room(change->before) +
 		      entry_room(change->after) + (old_path ? change->before->path_length : 0);
@@ -264,10 +291,41 @@ static int encode(struct fsmeta_change_spool *spool, const struct fsmeta_change 
 int fsmeta_change_spool_append(struct fsmeta_change_spool *spool,
     const struct fsmeta_change *change, uint64_t *place, struct fsmeta_error *error)
 {
+	uint64_t at = fsmeta_spool_size(spool->spool);
+	int code;
+
 	if (encode(spool, change))
 		return fsmeta_error_set_memory(error, "spooling a change");
-	return fsmeta_spool_append(
-	    spool->spool, spool->record.data, spool->record.length, place, error);
+	code =
+	    fsmeta_spool_append(spool->spool, spool->record.data, spool->record.length, &at, error);
+	if (place)
+		*place = at;
+	if (!spool->since_key)
+		spool->last_key = at;
+	spool->since_key = (spool->since_key + 1) % KEY_INTERVAL;
+	spool->count++;
+	return code;
+}
+
+struct fsmeta_change_place fsmeta_change_spool_last(
+    const struct fsmeta_change_spool *spool, uint64_t place)
+{
+	return (struct fsmeta_change_place){.record = place, .key = spool->last_key};
+}
+
+void fsmeta_change_spool_begin_key(struct fsmeta_change_spool *spool)
+{
+	spool->since_key = 0;
+}
+
+uint64_t fsmeta_change_spool_count(const struct fsmeta_change_spool *spool)
+{
+	return spool->count;
+}
+
+uint64_t fsmeta_change_spool_end(const struct fsmeta_change_spool *spool)
+{
+	return fsmeta_spool_size(spool->spool);
 }
 
 /** The marks of the record at `place` with `clear` taken out and `set` put in. */
@@ -430,51 +488,45 @@ static void set_path(struct fsmeta_entry *entry, const struct fsmeta_buffer *pat
 	entry->depth = depth;
 }
 
-/** A change as replay() hands it out, with the entries that it points to. */
-struct decoded {
-	struct fsmeta_change change;
-	struct fsmeta_entry before;
-	struct fsmeta_entry after;
-	bool dropped;
-};
-
-/** Reads the path of the record behind the one before; spool->path changes. */
-static int get_path(struct fsmeta_change_spool *spool, struct reader *reader, uint32_t *depth)
+/** Reads the path of the record behind the one before; in->path changes. */
+static int get_path(struct fsmeta_change_reader *in, struct reader *reader, uint32_t *depth)
 {
 	uint64_t shared = get_varint(reader);
 	uint64_t rest = get_varint(reader);
 	const void *bytes = get_bytes(reader, rest);
 
 	*depth = (uint32_t)get_varint(reader);
-	if (reader->bad || shared > spool->path.length) {
+	if (reader->bad || shared > in->path.length) {
 		reader->bad = true;
 		return 0;
 	}
-	spool->path.length = shared;
-	return fsmeta_buffer_append(&spool->path, bytes, rest) ||
-		       !fsmeta_buffer_string(&spool->path)
+	if (!shared)
+		in->last.key = in->last.record;
+	in->path.length = shared;
+	return fsmeta_buffer_append(&in->path, bytes, rest) || !fsmeta_buffer_string(&in->path)
 		   ? FSMETA_E_MEMORY
 		   : 0;
 }
 
-static int get_old_path(struct fsmeta_change_spool *spool, struct reader *reader)
+static int get_old_path(struct fsmeta_change_reader *in, struct reader *reader)
 {
 	uint64_t length = get_varint(reader);
 	const void *bytes = get_bytes(reader, length);
 
-	fsmeta_buffer_clear(&spool->old_path);
+	fsmeta_buffer_clear(&in->old_path);
 	if (reader->bad)
 		return 0;
-	return fsmeta_buffer_append(&spool->old_path, bytes, length) ||
-		       !fsmeta_buffer_string(&spool->old_path)
+	return fsmeta_buffer_append(&in->old_path, bytes, length) ||
+		       !fsmeta_buffer_string(&in->old_path)
 		   ? FSMETA_E_MEMORY
 		   : 0;
 }
 
-static void get_before(struct fsmeta_change_spool *spool, struct reader *reader, unsigned marks,
-    uint32_t depth, struct decoded *out)
+static void get_before(
+    struct fsmeta_change_reader *in, struct reader *reader, unsigned marks, uint32_t depth)
 {
-	const struct fsmeta_buffer *path = marks & MARK_OLD_PATH ? &spool->old_path : &spool->path;
+	const struct fsmeta_buffer *path = marks & MARK_OLD_PATH ? &in->old_path : &in->path;
+	struct decoded *out = &in->decoded;
 
 	if (marks & MARK_OLD_PATH)
 		depth = fsmeta_path_depth((const char *)path->data, path->length);
@@ -483,10 +535,10 @@ static void get_before(struct fsmeta_change_spool *spool, struct reader *reader,
 	out->change.before = &out->before;
 }
 
-/** Decodes spool->record; a record that makes no sense sets reader->bad. */
-static int decode(struct fsmeta_change_spool *spool, struct reader *reader, struct decoded *out)
+/** Decodes the record that begins with `head`; one that makes no sense sets reader->bad. */
+static int decode(struct fsmeta_change_reader *in, const unsigned char *head, struct reader *reader)
 {
-	const unsigned char *head = spool->record.data;
+	struct decoded *out = &in->decoded;
 	unsigned marks = head[MARKS_AT];
 	uint32_t depth;
 	int code;
@@ -501,16 +553,16 @@ static int decode(struct fsmeta_change_spool *spool, struct reader *reader, stru
 	if (!fsmeta_change_kind_name(out->change.kind) || !(marks & (MARK_BEFORE | MARK_AFTER)))
 		reader->bad = true;
 	out->change.fields = (uint32_t)get_varint(reader);
-	code = get_path(spool, reader, &depth);
+	code = get_path(in, reader, &depth);
 	if (!code && marks & MARK_OLD_PATH)
-		code = get_old_path(spool, reader);
+		code = get_old_path(in, reader);
 	if (code || reader->bad)
 		return code;
 	if (marks & MARK_BEFORE)
-		get_before(spool, reader, marks, depth, out);
+		get_before(in, reader, marks, depth);
 	if (marks & MARK_AFTER) {
 		get_entry(reader, &out->after);
-		set_path(&out->after, &spool->path, depth);
+		set_path(&out->after, &in->path, depth);
 		out->change.after = &out->after;
 	}
 	if (reader->at != reader->end)
@@ -524,56 +576,145 @@ static int damaged(uint64_t place, struct fsmeta_error *error)
 	    "reading changes back", "the record makes no sense");
 }
 
-/** Reads the record at *place into spool->record and steps *place over it. */
-static int load(struct fsmeta_change_spool *spool, uint64_t *place, struct fsmeta_error *error)
+int fsmeta_change_reader_new(struct fsmeta_change_reader **out, struct fsmeta_change_spool *spool,
+    size_t ahead_bytes, struct fsmeta_error *error)
 {
-	uint32_t length;
-	int code = fsmeta_spool_read(spool->spool, *place, &length, sizeof(length), error);
+	struct fsmeta_change_reader *reader = calloc(1, sizeof(*reader));
 
-	if (code)
-		return code;
-	if (length < HEAD_BYTES || length > fsmeta_spool_size(spool->spool) - *place)
-		return damaged(*place, error);
-	spool->record.length = 0;
-	if (fsmeta_buffer_reserve(&spool->record, length))
+	*out = reader;
+	if (reader)
+		reader->block = malloc(ahead_bytes);
+	if (!reader || !reader->block) {
+		free(reader);
+		*out = NULL;
 		return fsmeta_error_set_memory(error, "reading changes back");
-	memcpy(spool->record.data, &length, sizeof(length));
-	code = fsmeta_spool_read(spool->spool, *place + sizeof(length),
-	    spool->record.data + sizeof(length), length - sizeof(length), error);
-	spool->record.length = length;
-	*place += length;
-	return code;
+	}
+	reader->spool = spool;
+	reader->block_room = ahead_bytes;
+	return 0;
 }
 
-/** The record at *place in *out; steps over it. */
-static int read_record(struct fsmeta_change_spool *spool, uint64_t *place, struct decoded *out,
+void fsmeta_change_reader_free(struct fsmeta_change_reader *reader)
+{
+	if (!reader)
+		return;
+	free(reader->block);
+	fsmeta_buffer_release(&reader->path);
+	fsmeta_buffer_release(&reader->old_path);
+	free(reader);
+}
+
+void fsmeta_change_reader_seek(
+    struct fsmeta_change_reader *reader, uint64_t place, uint64_t ordinal)
+{
+	reader->place = place;
+	reader->ordinal = ordinal;
+	fsmeta_buffer_clear(&reader->path);
+}
+
+/** Makes the next `bytes` bytes from the reader's place lie in its block, at *out. */
+static int load(struct fsmeta_change_reader *reader, uint64_t bytes, const unsigned char **out,
     struct fsmeta_error *error)
 {
-	uint64_t start = *place;
-	struct reader reader = {0};
-	int code = load(spool, place, error);
+	uint64_t left = fsmeta_spool_size(reader->spool->spool) - reader->place;
+	uint64_t within = reader->place - reader->block_at;
+	size_t most;
+	int code;
 
+	*out = NULL;
+	if (bytes > left || bytes > RECORD_MAX_BYTES)
+		return damaged(reader->place, error);
+	if (reader->place >= reader->block_at && within <= reader->block_length &&
+	    bytes <= reader->block_length - within) {
+		*out = reader->block + within;
+		return 0;
+	}
+	if (bytes > reader->block_room) {
+		unsigned char *grown = realloc(reader->block, bytes);
+
+		if (!grown)
+			return fsmeta_error_set_memory(error, "reading changes back");
+		reader->block = grown;
+		reader->block_room = bytes;
+	}
+	most = left < reader->block_room ? (size_t)left : reader->block_room;
+	reader->block_length = 0;
+	code = fsmeta_spool_read(reader->spool->spool, reader->place, reader->block, most, error);
 	if (code)
 		return code;
-	reader.at = spool->record.data + HEAD_BYTES;
-	reader.end = spool->record.data + spool->record.length;
-	if (decode(spool, &reader, out))
+	reader->block_at = reader->place;
+	reader->block_length = most;
+	*out = reader->block;
+	return 0;
+}
+
+int fsmeta_change_reader_next(struct fsmeta_change_reader *reader,
+    const struct fsmeta_change **change, struct fsmeta_error *error)
+{
+	struct reader rest = {0};
+	const unsigned char *head;
+	uint32_t length;
+	int code;
+
+	*change = NULL;
+	if (reader->place >= fsmeta_spool_size(reader->spool->spool))
+		return 0;
+	code = load(reader, sizeof(length), &head, error);
+	if (code)
+		return code;
+	memcpy(&length, head, sizeof(length));
+	if (length < HEAD_BYTES)
+		return damaged(reader->place, error);
+	code = load(reader, length, &head, error);
+	if (code)
+		return code;
+	reader->last.record = reader->place;
+	rest.at = head + HEAD_BYTES;
+	rest.end = head + length;
+	if (decode(reader, head, &rest))
 		return fsmeta_error_set_memory(error, "reading changes back");
-	return reader.bad ? damaged(start, error) : 0;
+	if (rest.bad)
+		return damaged(reader->place, error);
+	reader->place += length;
+	reader->ordinal++;
+	*change = &reader->decoded.change;
+	return 1;
+}
+
+bool fsmeta_change_reader_dropped(const struct fsmeta_change_reader *reader)
+{
+	return reader->decoded.dropped;
+}
+
+struct fsmeta_change_place fsmeta_change_reader_place(
+    const struct fsmeta_change_reader *reader, uint64_t *ordinal)
+{
+	*ordinal = reader->ordinal - 1;
+	return reader->last;
+}
+
+int fsmeta_change_reader_at(struct fsmeta_change_reader *reader, struct fsmeta_change_place place,
+    const struct fsmeta_change **change, struct fsmeta_error *error)
+{
+	int code = 1;
+
+	fsmeta_change_reader_seek(reader, place.key, 0);
+	while (code > 0 && reader->place <= place.record)
+		code = fsmeta_change_reader_next(reader, change, error);
+	if (code < 0)
+		return code;
+	return reader->last.record == place.record ? 0 : damaged(place.record, error);
 }
 
 int fsmeta_change_spool_replay(
     struct fsmeta_change_spool *spool, struct fsmeta_change_sink *sink, struct fsmeta_error *error)
 {
-	uint64_t end = fsmeta_spool_size(spool->spool);
-	struct decoded decoded;
-	int code = 0;
+	struct fsmeta_change_reader *reader;
+	const struct fsmeta_change *change;
+	int code = fsmeta_change_reader_new(&reader, spool, REPLAY_AHEAD_BYTES, error);
 
-	fsmeta_buffer_clear(&spool->path);
-	for (uint64_t place = 0; place < end && !code;) {
-		code = read_record(spool, &place, &decoded, error);
-		if (!code && !decoded.dropped)
-			code = sink->change(sink, &decoded.change, error);
-	}
+	while (!code && (code = fsmeta_change_reader_next(reader, &change, error)) > 0)
+		code = reader->decoded.dropped ? 0 : sink->change(sink, change, error);
+	fsmeta_change_reader_free(reader);
 	return code;
 }

@@ -38,6 +38,57 @@ int fsmeta_change_spool_amend(struct fsmeta_change_spool *spool, uint64_t place,
 int fsmeta_change_spool_drop(
     struct fsmeta_change_spool *spool, uint64_t place, struct fsmeta_error *error);
 
+/** How many records there are, dropped ones included; also the ordinal of the next. */
+uint64_t fsmeta_change_spool_count(const struct fsmeta_change_spool *spool);
+
+/** Where the next record will begin. */
+uint64_t fsmeta_change_spool_end(const struct fsmeta_change_spool *spool);
+
+/** Makes the next record a key: reading can begin there. */
+void fsmeta_change_spool_begin_key(struct fsmeta_change_spool *spool);
+
+/** Where a record lies, and the key record at or in front of it from which it can be read. */
+struct fsmeta_change_place {
+	uint64_t record;
+	uint64_t key;
+};
+
+/** The place of the record appended last, which lies at `place`. */
+struct fsmeta_change_place fsmeta_change_spool_last(
+    const struct fsmeta_change_spool *spool, uint64_t place);
+
+/**
+ * Reads a spool to which nothing is appended or amended any more, from front to back or
+ * here and there.  Any number of readers may read one spool.
+ */
+struct fsmeta_change_reader;
+
+/** A reader in front of the first record, *owned* by the caller; it reads `ahead_bytes` at once. */
+int fsmeta_change_reader_new(struct fsmeta_change_reader **out, struct fsmeta_change_spool *spool,
+    size_t ahead_bytes, struct fsmeta_error *error);
+
+/** NULL is allowed. */
+void fsmeta_change_reader_free(struct fsmeta_change_reader *reader);
+
+/** 1 with the next record, *borrowed* until the next call; 0 behind the last one; or a code. */
+int fsmeta_change_reader_next(struct fsmeta_change_reader *reader,
+    const struct fsmeta_change **change, struct fsmeta_error *error);
+
+/** Whether the record read last was dropped. */
+bool fsmeta_change_reader_dropped(const struct fsmeta_change_reader *reader);
+
+/** Place and ordinal (from 0) of the record read last. */
+struct fsmeta_change_place fsmeta_change_reader_place(
+    const struct fsmeta_change_reader *reader, uint64_t *ordinal);
+
+/** What is read next begins at `place`, a key record, and has this ordinal. */
+void fsmeta_change_reader_seek(
+    struct fsmeta_change_reader *reader, uint64_t place, uint64_t ordinal);
+
+/** Reads a single record; ordinals mean nothing afterwards.  0 or a code. */
+int fsmeta_change_reader_at(struct fsmeta_change_reader *reader, struct fsmeta_change_place place,
+    const struct fsmeta_change **change, struct fsmeta_error *error);
+
 /**
  * Hands every record to the sink in the order of appending; may be called again.
  * What the sink gets is *borrowed* until its function returns.  Ends with the

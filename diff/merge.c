@@ -52,6 +52,7 @@
 #include "diff/merge.h"
 
 #include "base/path.h"
+#include "diff/compare.h"
 #include "format/scope.h"
 
 #include <stdlib.h>
@@ -102,18 +103,7 @@ struct merge {
 	size_t unseen_frames;
 
 	struct fsmeta_scope scope;
-	/** The newer side shows what it carries, so what it lacks is gone. */
-	bool b_is_state;
-
-	/** Fields to compare, by kind of entry. */
-	uint32_t folder_mask;
-	uint32_t other_mask;
-
-	/** For b's index of a file system that of a; see refresh_device_map(). */
-	uint32_t *device_map;
-	size_t device_map_a_count;
-	size_t device_map_count;
-	bool device_map_is_identity;
+	struct fsmeta_compare compare;
 
 	/** Both sides may offer runs that mean the same. */
 	bool runs_comparable;
@@ -345,7 +335,7 @@ static int take_older(struct merge *merge)
 	if (code)
 		return code;
 	/* What is below a folder that is gone is gone, asked for or not. */
-	if (merge->b_is_state || in_frame(merge, FRAME_WHOLE))
+	if (merge->compare.b_is_state || in_frame(merge, FRAME_WHOLE))
 		return take_whole(merge, FSMETA_CHANGE_REMOVED, entry);
 	if (in_frame(merge, FRAME_UNSEEN)) {
 		count_unseen(top_frame(merge), entry, !entry->unknown_since);
@@ -397,154 +387,20 @@ static int take_other_type(
 	return code;
 }
 
-/**
- * Tables of file systems grow while a live tree is being scanned, so the map is
- * made anew whenever one has.
- */
-static int refresh_device_map(struct merge *merge)
-{
-	const struct fsmeta_batch_source *a = merge->a.cursor->source;
-	const struct fsmeta_batch_source *b = merge->b.cursor->source;
-	uint32_t *map;
-	int code;
-
-	if (merge->device_map && merge->device_map_a_count == a->filesystem_count &&
-	    merge->device_map_count == b->filesystem_count)
-		return 0;
-	code = fsmeta_batch_source_map_filesystems(&map, a, b);
-	if (code)
-		return fsmeta_error_set_memory(merge->error, action);
-	free(merge->device_map);
-	merge->device_map = map;
-	merge->device_map_a_count = a->filesystem_count;
-	merge->device_map_count = b->filesystem_count;
-	merge->device_map_is_identity = true;
-	for (size_t i = 0; i < merge->device_map_count; i++)
-		if (map[i] != i)
-			merge->device_map_is_identity = false;
-	return 0;
-}
-
-/** b's index of the file system that is `device` on a's side; false where b has none. */
-static bool device_of_newer(const struct merge *merge, uint32_t device, uint32_t *out)
-{
-	for (size_t i = 0; i < merge->device_map_count; i++)
-		if (merge->device_map[i] == device) {
-			*out = (uint32_t)i;
-			return true;
-		}
-	return false;
-}
-
-/**
- * Gives `entry`, whose own metadata could not be read, what `before` knew, so
- * that a new version made from it loses nothing.
- */
-static void fill_in(
-    const struct merge *merge, struct fsmeta_entry *entry, const struct fsmeta_entry *before)
-{
-	uint32_t missing = before->fields & ~entry->fields & merge->b.cursor->source->field_mask;
-
-	if (missing & FSMETA_FIELD_DEVICE &&
-	    !device_of_newer(merge, before->device, &entry->device))
-		missing &= ~(uint32_t)FSMETA_FIELD_DEVICE;
-	if (missing & FSMETA_FIELD_SIZE)
-		entry->size = before->size;
-	if (missing & FSMETA_FIELD_MTIME)
-		entry->mtime = before->mtime;
-	if (missing & FSMETA_FIELD_CTIME)
-		entry->ctime = before->ctime;
-	if (missing & FSMETA_FIELD_BTIME)
-		entry->btime = before->btime;
-	if (missing & FSMETA_FIELD_MODE)
-		entry->mode = before->mode;
-	if (missing & FSMETA_FIELD_UID)
-		entry->uid = before->uid;
-	if (missing & FSMETA_FIELD_GID)
-		entry->gid = before->gid;
-	if (missing & FSMETA_FIELD_INODE)
-		entry->inode = before->inode;
-	if (missing & FSMETA_FIELD_NLINK)
-		entry->nlink = before->nlink;
-	if (missing & FSMETA_FIELD_ALLOCATED)
-		entry->allocated = before->allocated;
-	if (missing & FSMETA_FIELD_RDEV) {
-		entry->rdev_major = before->rdev_major;
-		entry->rdev_minor = before->rdev_minor;
-	}
-	if (missing & FSMETA_FIELD_TARGET) {
-		entry->target = before->target;
-		entry->target_length = before->target_length;
-	}
-	if (missing & FSMETA_FIELD_HASH) {
-		entry->hash_algorithm = before->hash_algorithm;
-		memcpy(entry->hash, before->hash, sizeof(entry->hash));
-	}
-	entry->fields |= missing;
-}
-
-/**
- * True where what `b` says of an entry is what is stored of it: it was filled up when it
- * was stored, and what it still lacks it lacks.
- */
-static bool compares_states(const struct merge *merge)
-{
-	return merge->options->notion == FSMETA_DIFF_STORED && merge->b_is_state;
-}
-
-/** The fields in which the two are to be compared. */
-static uint32_t compared_fields(
-    const struct merge *merge, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
-{
-	uint32_t mask = before->type == FSMETA_TYPE_FOLDER ? merge->folder_mask : merge->other_mask;
-
-	/* What could not be read is unknown, which is no difference, unless the versions of a
-	 * state are compared … */
-	if (after->flags & FSMETA_FLAG_UNREADABLE && !compares_states(merge))
-		mask &= after->fields | FSMETA_FIELD_FLAGS;
-	/* … and what becomes known again is no news, though it is to be stored. */
-	if (merge->options->notion == FSMETA_DIFF_REPORTED &&
-	    before->flags & FSMETA_FLAG_UNREADABLE)
-		mask &= before->fields | FSMETA_FIELD_FLAGS;
-	return mask;
-}
-
-/** Content that changed behind a file system's back. */
-static bool is_corruption(
-    const struct fsmeta_entry *before, const struct fsmeta_entry *after, uint32_t differences)
-{
-	const uint32_t needed = FSMETA_FIELD_SIZE | FSMETA_FIELD_MTIME | FSMETA_FIELD_HASH;
-
-	return before->type == FSMETA_TYPE_FILE && differences & FSMETA_FIELD_HASH &&
-	       (before->fields & after->fields & needed) == needed &&
-	       before->hash_algorithm == after->hash_algorithm && before->size == after->size &&
-	       fsmeta_time_compare(before->mtime, after->mtime) == 0;
-}
-
 static int write_modified(
-    struct merge *merge, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
+    struct merge *merge, const struct fsmeta_entry *before, const struct fsmeta_compared *compared)
 {
 	struct fsmeta_change change = {
-	    .kind = FSMETA_CHANGE_MODIFIED, .before = before, .after = after};
+	    .kind = compared->is_corrupted ? FSMETA_CHANGE_CORRUPTED : FSMETA_CHANGE_MODIFIED,
+	    .before = before,
+	    .after = compared->after,
+	    .fields = compared->fields,
+	};
 
-	change.fields = fsmeta_entry_differences(before, after,
-	    compared_fields(merge, before, after), merge->device_map, merge->device_map_count);
 	if (!change.fields)
 		return 0;
-	if (is_corruption(before, after, change.fields))
-		change.kind = FSMETA_CHANGE_CORRUPTED;
 	count_change(merge, change.kind, 0);
 	return fsmeta_change_spool_append(merge->spool, &change, NULL, merge->error);
-}
-
-/** What hides something behind `entry`: the kind of change to tell it with, 0 for nothing. */
-static enum fsmeta_change_kind hiding_kind(const struct fsmeta_entry *entry)
-{
-	if (entry->flags & FSMETA_FLAG_UNREADABLE)
-		return FSMETA_CHANGE_UNREADABLE;
-	if (entry->flags & FSMETA_FLAG_OTHER_FILESYSTEM && entry->type == FSMETA_TYPE_FOLDER)
-		return FSMETA_CHANGE_UNKNOWN;
-	return 0;
 }
 
 static int write_unseen(struct merge *merge, enum fsmeta_change_kind kind,
@@ -554,7 +410,7 @@ static int write_unseen(struct merge *merge, enum fsmeta_change_kind kind,
 	struct frame frame = {.kind = FRAME_UNSEEN, .change = kind, .depth = after->depth};
 	int code;
 
-	if (hiding_kind(before) == kind && before->error == after->error)
+	if (fsmeta_hiding_kind(before) == kind && before->error == after->error)
 		change.flags = FSMETA_CHANGE_CONTINUED;
 	frame.change_flags = change.flags;
 	code = fsmeta_change_spool_append(merge->spool, &change, &frame.place, merge->error);
@@ -583,7 +439,7 @@ static int open_seen(struct merge *merge, const struct fsmeta_entry *after)
  */
 static bool is_shown_unseen(struct merge *merge, const struct fsmeta_entry *entry)
 {
-	return merge->b_is_state && entry->unknown_since && !hiding_frame(merge) &&
+	return merge->compare.b_is_state && entry->unknown_since && !hiding_frame(merge) &&
 	       fsmeta_scope_judge(&merge->scope, entry->path, entry->path_length,
 		   entry->type == FSMETA_TYPE_FOLDER) == FSMETA_SCOPE_EXCLUDED;
 }
@@ -591,20 +447,16 @@ static bool is_shown_unseen(struct merge *merge, const struct fsmeta_entry *entr
 static int take_same_type(
     struct merge *merge, const struct fsmeta_entry *before, const struct fsmeta_entry *after)
 {
-	enum fsmeta_change_kind hidden = hiding_kind(after);
-	struct fsmeta_entry filled;
-	int code = refresh_device_map(merge);
+	enum fsmeta_change_kind hidden = fsmeta_hiding_kind(after);
+	struct fsmeta_compared compared;
+	int code = fsmeta_compare_refresh(&merge->compare, merge->error);
 
 	if (code)
 		return code;
 	count_carried(merge, after, !before->unknown_since);
-	if (merge->options->notion == FSMETA_DIFF_STORED && !merge->b_is_state &&
-	    after->flags & FSMETA_FLAG_UNREADABLE) {
-		filled = *after;
-		fill_in(merge, &filled, before);
-		after = &filled;
-	}
-	code = write_modified(merge, before, after);
+	fsmeta_compare_pair(&compared, &merge->compare, before, after);
+	after = compared.after;
+	code = write_modified(merge, before, &compared);
 	if (code)
 		return code;
 	if (is_shown_unseen(merge, after))
@@ -645,12 +497,12 @@ static int step_over(struct merge *merge, enum fsmeta_run_kind kind)
  */
 static int devices_permit_runs(struct merge *merge)
 {
-	int code = refresh_device_map(merge);
+	int code = fsmeta_compare_refresh(&merge->compare, merge->error);
 
 	if (code)
 		return code;
-	return merge->device_map_is_identity ||
-	       !((merge->folder_mask | merge->other_mask) & FSMETA_FIELD_DEVICE);
+	return merge->compare.device_map_is_identity ||
+	       !((merge->compare.folder_mask | merge->compare.other_mask) & FSMETA_FIELD_DEVICE);
 }
 
 /** Right after an equal pair of folders. */
@@ -658,7 +510,7 @@ static int step_into_folder(struct merge *merge, const struct fsmeta_entry *afte
 {
 	int code;
 
-	if (!merge->runs_comparable || hiding_kind(after))
+	if (!merge->runs_comparable || fsmeta_hiding_kind(after))
 		return 0;
 	code = devices_permit_runs(merge);
 	if (code != 1)
@@ -776,37 +628,14 @@ static int walk(struct merge *merge)
 
 /* ---- setting out ------------------------------------------------------ */
 
-static void choose_fields(struct merge *merge)
-{
-	const struct fsmeta_diff_options *options = merge->options;
-	uint32_t a = merge->a.cursor->source->field_mask;
-	uint32_t b = merge->b.cursor->source->field_mask;
-
-	if (options->notion == FSMETA_DIFF_STORED) {
-		/* What a lacks, its entries lack, and so it differs where b has it. */
-		merge->folder_mask = b | FSMETA_FIELD_FLAGS;
-		merge->other_mask = b | FSMETA_FIELD_FLAGS;
-		return;
-	}
-	merge->folder_mask = options->fields;
-	merge->other_mask = options->fields;
-	if (!options->fields_only) {
-		merge->folder_mask |= FSMETA_FIELDS_REPORTED_FOLDER;
-		merge->other_mask |= FSMETA_FIELDS_REPORTED_FILE;
-	}
-	merge->folder_mask &= (a & b) | FSMETA_FIELD_FLAGS;
-	merge->other_mask &= (a & b) | FSMETA_FIELD_FLAGS;
-}
-
 static int init(struct merge *merge)
 {
 	const struct fsmeta_batch_source *b = merge->b.cursor->source;
 
-	merge->b_is_state = b->id_kind == FSMETA_IDS_STABLE && !merge->options->seen_only;
+	fsmeta_compare_init(&merge->compare, merge->a.cursor->source, b, merge->options);
 	merge->runs_comparable = merge->a.cursor->operations->run &&
 				 merge->b.cursor->operations->run &&
 				 merge->a.cursor->source->field_mask == b->field_mask;
-	choose_fields(merge);
 	if (fsmeta_scope_init(&merge->scope, b))
 		return fsmeta_error_set_memory(merge->error, action);
 	return 0;
@@ -829,7 +658,7 @@ int fsmeta_merge(struct fsmeta_change_spool *spool, struct fsmeta_diff_counts *c
 	if (!code)
 		code = walk(&merge);
 	fsmeta_scope_release(&merge.scope);
-	free(merge.device_map);
+	fsmeta_compare_release(&merge.compare);
 	free(merge.frames);
 	return code;
 }
