@@ -1,0 +1,1 @@
+fsmeta_unit_test(test_archive_track test_archive_track.c LINKS fsmeta_archive)
