@@ -48,6 +48,7 @@ int fsmeta_command_ls(int argc, char **argv);
 int fsmeta_command_lookup(int argc, char **argv);
 int fsmeta_command_check(int argc, char **argv);
 int fsmeta_command_prune(int argc, char **argv);
+int fsmeta_command_report(int argc, char **argv);
 
 /** Number of the signal that asked us to stop, 0 while none did. */
 extern volatile sig_atomic_t fsmeta_stop_signal;

@@ -45,6 +45,8 @@
  *     change_spool what it finds, until all is known;  diff: both together
  *   tools/     this program
  *     main command operand delta hidden keep progress output summary update; one file a command
+ *     report_gather what a report tells;  report_tree: the largest folders;  report_json: as data;
+ *     report.html, .css, .js: the page around it, which is embedded
  */
 #include "tools/command.h"
 
@@ -56,6 +58,7 @@ static const struct fsmeta_command commands[] = {
     {"import", "import a stream into a database as its next generation", fsmeta_command_import},
     {"export", "write a database generation or another tree as a stream", fsmeta_command_export},
     {"diff", "tell what changed between two trees, streams or generations", fsmeta_command_diff},
+    {"report", "write a page that tells what changed, for a browser", fsmeta_command_report},
     {"log", "list the generations of a database", fsmeta_command_log},
     {"history", "tell what happened to a path in all generations", fsmeta_command_history},
     {"ls", "list a tree, a stream or a generation", fsmeta_command_ls},

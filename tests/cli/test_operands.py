@@ -14,7 +14,8 @@ import treegen
 from harness import read_bytes
 
 COMMANDS = (
-    "scan", "import", "export", "diff", "log", "history", "ls", "lookup", "check", "init", "prune"
+    "scan", "import", "export", "diff", "report", "log", "history", "ls", "lookup", "check", "init",
+    "prune",
 )
 SOURCE_ID = "test-shelf"
 
@@ -125,6 +126,10 @@ WRONG_USAGE = {
     "ls-depth-word": ("ls", "--depth=deep", "."),
     "log-nothing": ("log",),
     "log-last": ("log", "-n", "few", "x"),
+    "report-nothing": ("report",),
+    "report-without-output": ("report", "x"),
+    "report-range": ("report", "x", "7", "-o", "x.html"),
+    "report-limit": ("report", "x", "-o", "x.html", "--limit=0"),
     "history-nothing": ("history",),
     "history-path": ("history", "x", "../y"),
     "ls-unknown": ("ls", "--unknown", "--seen", "x"),

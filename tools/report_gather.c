@@ -1,0 +1,248 @@
+/*
+ * Three things are read, and each only once:
+ *
+ *     table of generations      every number, time and total: how the archive grew
+ *     differences               from `older` to `newer`, and of each of the last steps; in time in
+ *                               proportion to what changed
+ *     the tree at `newer`       all of it, for the sums of its folders: this is what takes long
+ *
+ * What changed is counted from changes of the reported notion, as `diff` tells them: the database's
+ * own counts are of the stored notion, in which a new ctime is a change, and know no bytes.
+ */
+#include "tools/report_gather.h"
+
+#include "tools/command.h"
+
+#include <string.h>
+
+static const char action[] = "gathering the report";
+
+void fsmeta_report_release(struct fsmeta_report *report)
+{
+	fsmeta_diff_free(report->diff);
+	fsmeta_cursor_close(report->cursors[0]);
+	fsmeta_cursor_close(report->cursors[1]);
+	fsmeta_report_tree_free(report->tree);
+	fsmeta_db_unknown_places_release(&report->unknown);
+	fsmeta_db_generation_release(&report->generation);
+	fsmeta_buffer_release(&report->generations);
+	memset(report, 0, sizeof(*report));
+}
+
+/* ---- generations ----------------------------------------------------------------- */
+
+static int take_generation(const struct fsmeta_db_generation *generation, void *payload)
+{
+	struct fsmeta_report *report = payload;
+	const struct fsmeta_totals *totals = &generation->source.totals;
+	const struct fsmeta_report_generation row = {
+	    .number = generation->number,
+	    .finished = generation->source.finished,
+	    .entries = totals->entries,
+	    .files = totals->files,
+	    .bytes = totals->bytes,
+	    .carried = totals->carried,
+	    .unreadable = totals->unreadable,
+	    .pruned = generation->pruned,
+	};
+
+	return fsmeta_buffer_append(&report->generations, &row, sizeof(row));
+}
+
+/** The kept generation before `number`, 0 for none. */
+static uint64_t kept_before(const struct fsmeta_report *report, uint64_t number)
+{
+	const struct fsmeta_report_generation *rows;
+	uint64_t before = 0;
+	size_t count;
+
+	rows = fsmeta_report_generations(report, &count);
+	for (size_t i = 0; i < count && rows[i].number < number; i++)
+		if (!rows[i].pruned)
+			before = rows[i].number;
+	return before;
+}
+
+static int choose_generations(struct fsmeta_report *report, struct fsmeta_db *db, const char *older,
+    const char *newer, struct fsmeta_error *error)
+{
+	int status = fsmeta_db_each_generation(db, error, take_generation, report);
+
+	if (status == FSMETA_E_MEMORY)
+		fsmeta_error_set_memory(error, action);
+	if (!status)
+		status = fsmeta_db_resolve(db, newer, &report->newer, error);
+	if (status)
+		return status;
+	if (!older) {
+		report->older = kept_before(report, report->newer);
+		return 0;
+	}
+	status = fsmeta_db_resolve(db, older, &report->older, error);
+	if (!status && report->older >= report->newer)
+		return fsmeta_error_set(error, FSMETA_E_USAGE, NULL, action,
+		    "generation %llu is not older than generation %llu",
+		    (unsigned long long)report->older, (unsigned long long)report->newer);
+	return status;
+}
+
+/* ---- changes --------------------------------------------------------------------- */
+
+/** A taker of changes that counts them. */
+struct counter {
+	/** First, so that the sink is the counter. */
+	struct fsmeta_change_sink sink;
+	struct fsmeta_report_sums *sums;
+	/** Takes them too, if it is there. */
+	struct fsmeta_report_tree *tree;
+};
+
+static void count_change(struct fsmeta_report_sums *sums, const struct fsmeta_change *change)
+{
+	const struct fsmeta_entry *entry = fsmeta_change_entry(change);
+	enum fsmeta_change_kind kind = change->kind;
+	bool is_folder = entry->type == FSMETA_TYPE_FOLDER;
+
+	sums->lines++;
+	sums->outer_lines += !(change->flags & FSMETA_CHANGE_INSIDE);
+	sums->counts[kind]++;
+	if (entry->type == FSMETA_TYPE_FILE)
+		sums->bytes[kind] += entry->size;
+	if (kind == FSMETA_CHANGE_MODIFIED && entry->type == FSMETA_TYPE_FILE)
+		sums->modified_bytes_before += change->before->size;
+	/* What came or went with its folder has a change of its own; what else happened to a folder
+	   happened to all that is in it without further words. */
+	if (is_folder && kind != FSMETA_CHANGE_ADDED && kind != FSMETA_CHANGE_REMOVED &&
+	    kind != FSMETA_CHANGE_MODIFIED) {
+		sums->counts[kind] += change->entries;
+		sums->bytes[kind] += change->bytes;
+	}
+}
+
+static int take_change(
+    struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
+{
+	struct counter *counter = (struct counter *)sink;
+
+	(void)error;
+	if (!fsmeta_report_tells(change))
+		return 0;
+	count_change(counter->sums, change);
+	if (counter->tree)
+		fsmeta_report_tree_change(counter->tree, change);
+	return 0;
+}
+
+/** Compares two generations; the cursors are needed as long as the diff. */
+static int compare(struct fsmeta_diff **diff, struct fsmeta_cursor *cursors[2],
+    struct fsmeta_db *db, uint64_t older, uint64_t newer, struct fsmeta_error *error)
+{
+	static const struct fsmeta_diff_options options = {.stop = &fsmeta_stop_signal};
+	static const struct fsmeta_db_cursor_options cursor_options = {.stop = &fsmeta_stop_signal};
+	const uint64_t numbers[2] = {older, newer};
+	int status =
+	    fsmeta_db_difference_cursors(cursors, db, NULL, numbers, &cursor_options, error);
+
+	return status ? status : fsmeta_diff_run(diff, cursors[0], cursors[1], &options, error);
+}
+
+static int gather_step(
+    struct fsmeta_report_step *step, struct fsmeta_db *db, struct fsmeta_error *error)
+{
+	struct counter counter = {.sink = {take_change}, .sums = &step->sums};
+	struct fsmeta_cursor *cursors[2] = {NULL, NULL};
+	struct fsmeta_diff *diff = NULL;
+	int status = compare(&diff, cursors, db, step->older, step->newer, error);
+
+	if (!status)
+		status = fsmeta_diff_replay(diff, &counter.sink, error);
+	fsmeta_diff_free(diff);
+	fsmeta_cursor_close(cursors[0]);
+	fsmeta_cursor_close(cursors[1]);
+	return status;
+}
+
+/** The last steps up to `newer`; one that is the very comparison asked for is not made twice. */
+static int gather_steps(
+    struct fsmeta_report *report, struct fsmeta_db *db, struct fsmeta_error *error)
+{
+	uint64_t newer = report->newer, older;
+	size_t count = 0;
+	int status = 0;
+
+	while (count < FSMETA_REPORT_STEPS_MAX && (older = kept_before(report, newer))) {
+		struct fsmeta_report_step *step = &report->steps[FSMETA_REPORT_STEPS_MAX - ++count];
+
+		step->older = older;
+		step->newer = newer;
+		newer = older;
+	}
+	memmove(report->steps, report->steps + FSMETA_REPORT_STEPS_MAX - count,
+	    count * sizeof(report->steps[0]));
+	report->step_count = count;
+	for (size_t i = 0; i < count && !status; i++) {
+		struct fsmeta_report_step *step = &report->steps[i];
+
+		if (step->older == report->older && step->newer == report->newer)
+			step->sums = report->sums;
+		else
+			status = gather_step(step, db, error);
+	}
+	return status;
+}
+
+/* ---- the tree -------------------------------------------------------------------- */
+
+static int gather_tree(struct fsmeta_report *report, struct fsmeta_db *db,
+    enum fsmeta_progress_when progress, struct fsmeta_error *error)
+{
+	static const struct fsmeta_db_cursor_options options = {.stop = &fsmeta_stop_signal};
+	struct fsmeta_cursor *cursor = NULL;
+	const struct fsmeta_entry *entry;
+	int status = fsmeta_report_tree_new(&report->tree, error);
+
+	if (!status)
+		status = fsmeta_db_cursor(&cursor, db, report->newer, &options, error);
+	if (!status)
+		status = fsmeta_progress_wrap(&cursor, progress, "reporting",
+		    report->generation.source.totals.entries, error);
+	if (!status)
+		while ((status = fsmeta_cursor_next(cursor, &entry, error)) > 0) {
+			status = fsmeta_report_tree_entry(report->tree, entry, error);
+			if (!status)
+				status = fsmeta_check_stop(error);
+			if (status)
+				break;
+		}
+	fsmeta_cursor_close(cursor);
+	return status ? status : fsmeta_report_tree_finish(report->tree, error);
+}
+
+static int gather_changes(
+    struct fsmeta_report *report, struct fsmeta_db *db, struct fsmeta_error *error)
+{
+	struct counter counter = {
+	    .sink = {take_change}, .sums = &report->sums, .tree = report->tree};
+	int status;
+
+	if (!report->older)
+		return 0;
+	status = compare(&report->diff, report->cursors, db, report->older, report->newer, error);
+	return status ? status : fsmeta_diff_replay(report->diff, &counter.sink, error);
+}
+
+int fsmeta_report_gather(struct fsmeta_report *report, struct fsmeta_db *db, const char *older,
+    const char *newer, enum fsmeta_progress_when progress, struct fsmeta_error *error)
+{
+	int status = choose_generations(report, db, older, newer, error);
+
+	if (!status)
+		status = fsmeta_db_generation(db, report->newer, &report->generation, error);
+	if (!status)
+		status = fsmeta_db_unknown_places(&report->unknown, db, report->newer, error);
+	if (!status)
+		status = gather_tree(report, db, progress, error);
+	if (!status)
+		status = gather_changes(report, db, error);
+	return status ? status : gather_steps(report, db, error);
+}
