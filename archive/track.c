@@ -475,7 +475,7 @@ static uint32_t count_whole(const uint64_t *words, size_t count, uint64_t packet
 int fsmeta_track_parse(struct fsmeta_track *out, const unsigned char *index, size_t index_bytes,
     uint64_t packets_bytes, const char *index_path, struct fsmeta_error *error)
 {
-	uint32_t stated;
+	uint32_t stated = 0;
 	size_t words, available;
 	int code;
 
