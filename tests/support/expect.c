@@ -36,3 +36,10 @@ void expect_failed(const char *file, int line, const char *format, ...)
 	expect_handler(text);
 	abort();
 }
+
+uint64_t expect_seeds(uint64_t otherwise)
+{
+	const char *text = getenv("FSMETA_TEST_SEEDS");
+
+	return text ? strtoull(text, NULL, 10) : otherwise;
+}

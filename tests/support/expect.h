@@ -13,6 +13,8 @@
 
 #include "base/error.h"
 
+#include <stdint.h>
+
 /** Must not return.  By default the text is printed to stderr and the program exits with 1. */
 extern void (*expect_handler)(const char *text);
 
@@ -36,5 +38,9 @@ _Noreturn void expect_failed(const char *file, int line, const char *format, ...
 		EXPECT(code_ >= 0, "code %d: %s: %s: %s", code_, (error)->path, (error)->action, \
 		    (error)->reason);                                                            \
 	} while (0)
+
+/** How many seeds to try: FSMETA_TEST_SEEDS of the environment, or what a run in CI has time for.
+ */
+uint64_t expect_seeds(uint64_t otherwise);
 
 #endif
