@@ -7,6 +7,8 @@
 # The policy of the page allows one style and one script, by hash.  The hash is over what
 # stands between the tags, so both files are put in exactly as they are.
 
+cmake_minimum_required(VERSION 3.25) # before CMP0053 "@CSS@" would be a variable
+
 set(digits ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/)
 
 # SHA-256 of a file in base64, as Content-Security-Policy wants it.
