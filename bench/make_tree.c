@@ -7,13 +7,20 @@
  *   huge       one folder
  *   mixed      half recorder, a quarter frames, a quarter source
  *
- * Files are sparse, with random sizes and random nanosecond times, so that a
- * tree of millions costs inodes alone.  The same arguments always give the same
- * names, sizes and mtimes.  FOLDER must not exist.
+ * Files are sparse, so that a tree of millions costs inodes alone.  Sizes and times are as random
+ * as such archives have them, because that is what a stream cannot compress:
+ *
+ *              size                                  mtime, nanoseconds always random
+ *   recorder   packets 28 random bits, index 16      start by name, 1000 s and up to 3 more
+ *   frames     all the same: arrays of one shape     25 a second
+ *   source     16 random bits                        within 18 hours
+ *
+ * The same arguments always give the same names, sizes and mtimes.  FOLDER must not exist.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +32,12 @@ enum {
 	RECORDER_FILES = 1000,
 	FRAME_FILES = 3000,
 	SOURCE_ENTRIES = 15,
+	SEGMENT_SECONDS = 1000,
+	FRAMES_A_SECOND = 25,
+	/** 640 x 480, three bytes a pixel, and numpy's header. */
+	FRAME_BYTES = 640 * 480 * 3 + 128,
+	/** A start like those of the seeds; what is no recording begins with it too. */
+	FIRST_START = 1708584695,
 };
 
 /* splitmix64 (Vigna, public domain): small, and good enough for sizes and times. */
@@ -57,27 +70,37 @@ static int make_folder(int parent, const char *name)
 	return fd;
 }
 
-static void make_file(int folder, const char *name, uint64_t size_limit)
+static void make_file(int folder, const char *name, uint64_t size, uint64_t seconds)
 {
 	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	struct timespec times[2];
 
 	if (fd < 0)
 		fail(name);
-	if (ftruncate(fd, (off_t)(random_next() % size_limit)) != 0)
+	if (ftruncate(fd, (off_t)size) != 0)
 		fail(name);
 	times[0].tv_sec = 0;
 	times[0].tv_nsec = UTIME_OMIT;
-	times[1].tv_sec = (time_t)(1700000000 + random_next() % 90000000);
+	times[1].tv_sec = (time_t)seconds;
 	times[1].tv_nsec = (long)(random_next() % 1000000000);
 	if (futimens(fd, times) != 0)
 		fail(name);
 	close(fd);
 }
 
+/** One file of a pair: the index in front, the packets behind. */
+static void make_segment(int folder, uint64_t start, bool is_packets)
+{
+	uint64_t size = random_next() & (is_packets ? 0xFFFFFFF : 0xFFFF);
+	char name[64];
+
+	snprintf(name, sizeof(name), "%" PRIu64 "_video.rf1%c", start, is_packets ? 'p' : 'i');
+	make_file(folder, name, size, start + SEGMENT_SECONDS + random_next() % 4);
+}
+
 static void make_recorder(int root, uint64_t entries)
 {
-	uint64_t made = 0, folder, file, start = 1708584695;
+	uint64_t made = 0, folder, file;
 	char name[64];
 
 	for (folder = 0; made < entries; folder++) {
@@ -86,11 +109,8 @@ static void make_recorder(int root, uint64_t entries)
 		snprintf(name, sizeof(name), "camera-%04" PRIu64, folder);
 		fd = make_folder(root, name);
 		made++;
-		for (file = 0; file < RECORDER_FILES && made < entries; file++, made++) {
-			snprintf(name, sizeof(name), "%" PRIu64 "_video.rf1%c",
-			    start + file / 2 * 1000, file % 2 ? 'p' : 'i');
-			make_file(fd, name, 1 << 28);
-		}
+		for (file = 0; file < RECORDER_FILES && made < entries; file++, made++)
+			make_segment(fd, FIRST_START + file / 2 * SEGMENT_SECONDS, file % 2);
 		close(fd);
 	}
 }
@@ -101,6 +121,7 @@ static void make_frames(int root, uint64_t entries)
 	char name[64];
 
 	for (folder = 0; made < entries; folder++) {
+		uint64_t start = FIRST_START + folder * 3600;
 		int fd;
 
 		snprintf(name, sizeof(name), "video_%04" PRIu64, folder);
@@ -108,7 +129,7 @@ static void make_frames(int root, uint64_t entries)
 		made++;
 		for (file = 0; file < FRAME_FILES && made < entries; file++, made++) {
 			snprintf(name, sizeof(name), "frame_%06" PRIu64 ".npy", file);
-			make_file(fd, name, 1 << 22);
+			make_file(fd, name, FRAME_BYTES, start + file / FRAMES_A_SECOND);
 		}
 		close(fd);
 	}
@@ -144,7 +165,8 @@ static uint64_t make_source(int folder, uint64_t entries, unsigned depth)
 			close(fd);
 		} else {
 			snprintf(name, sizeof(name), "%s%u.%c", word, i, "chop"[random_next() % 4]);
-			make_file(folder, name, 1 << 16);
+			make_file(folder, name, random_next() & 0xFFFF,
+			    FIRST_START + (random_next() & 0xFFFF));
 			made++;
 		}
 	}
@@ -169,13 +191,8 @@ static void make_sources(int root, uint64_t entries)
 
 static void make_huge(int root, uint64_t entries)
 {
-	uint64_t file;
-	char name[64];
-
-	for (file = 0; file < entries; file++) {
-		snprintf(name, sizeof(name), "%" PRIu64 "_video.rf1i", 1708584695 + file * 7);
-		make_file(root, name, 1 << 28);
-	}
+	for (uint64_t file = 0; file < entries; file++)
+		make_segment(root, FIRST_START + file / 2 * SEGMENT_SECONDS, file % 2);
 }
 
 static void make_mixed(int root, uint64_t entries)

@@ -12,6 +12,9 @@ import tempfile
 import time
 
 
+REPORT_FD = 3
+
+
 class Failure(Exception):
     pass
 
@@ -23,22 +26,30 @@ class Run:
         self.wall, self.cpu, self.memory, self.output = wall, cpu, memory, output
 
 
+timed = None
+
+
+def time_with(program):
+    """The program that measures (bench/timed.c); before the first run."""
+    global timed
+    timed = program
+
+
 def run(argv, output=None, accept=(0,)):
     """Runs a command once. Its output goes to the file `output`, or is kept when that is None."""
-    with tempfile.TemporaryFile() as kept, open(output or os.devnull, "wb") as sink:
+    with tempfile.TemporaryFile() as kept, tempfile.TemporaryFile() as report, open(output or os.devnull, "wb") as sink:
         target = sink if output else kept
-        start = time.monotonic()
-        pid = os.posix_spawnp(
-            argv[0], argv, os.environ,
-            file_actions=[(os.POSIX_SPAWN_DUP2, target.fileno(), 1)])
-        _, status, usage = os.wait4(pid, 0)
-        wall = time.monotonic() - start
-        code = os.waitstatus_to_exitcode(status)
+        code = os.waitstatus_to_exitcode(os.waitpid(os.posix_spawnp(
+            timed, [timed, *argv], os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, target.fileno(), 1),
+                          (os.POSIX_SPAWN_DUP2, report.fileno(), REPORT_FD)]), 0)[1])
         if code not in accept:
             raise Failure(f"exit status {code}: {' '.join(argv)}")
         kept.seek(0)
         text = "" if output else kept.read().decode(errors="replace")
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, text)
+        report.seek(0)
+        wall, user, system, memory = report.read().split()
+    return Run(float(wall), float(user) + float(system), int(memory), text)
 
 
 class Command:
