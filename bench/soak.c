@@ -91,6 +91,8 @@ static void add_counts(struct soak_counts *to, int in)
 	to->reads += from->reads;
 	to->pairs += from->pairs;
 	to->changes += from->changes;
+	to->read_whole += from->read_whole;
+	to->read_selected += from->read_selected;
 	to->deltas += from->deltas;
 	to->sections += from->sections;
 	to->pruned += from->pruned;
@@ -169,6 +171,8 @@ static void print(const struct soak_counts *counts, double seconds)
 	printf("%12" PRIu64 "  generations read back\n", counts->reads);
 	printf("%12" PRIu64 "  pairs compared\n", counts->pairs);
 	printf("%12" PRIu64 "  changes in these\n", counts->changes);
+	printf("%12" PRIu64 "  entries read for that, whole generations\n", counts->read_whole);
+	printf("%12" PRIu64 "  where only what may differ is read\n", counts->read_selected);
 	printf("%12" PRIu64 "  deltas applied\n", counts->deltas);
 	printf("%12" PRIu64 "  sections in these\n", counts->sections);
 	printf("%12" PRIu64 "  generations pruned\n", counts->pruned);

@@ -553,6 +553,16 @@ static int seek_selected(struct fsmeta_reader *reader, int64_t ord, struct fsmet
 	return 1;
 }
 
+/** The folder that the position names as parent stands on the current path. */
+static bool is_in_tree(const struct fsmeta_reader *reader)
+{
+	uint32_t depth = reader->position.depth;
+
+	return depth && depth <= reader->level_count &&
+	       reader->levels[depth - 1].folder ==
+		   sqlite3_column_int64(reader->positions, POSITION_PARENT);
+}
+
 /** Goes to the next row that is to be read.  1, or 0 at the end. */
 static int next_position(struct fsmeta_reader *reader, struct fsmeta_error *error)
 {
@@ -564,7 +574,8 @@ static int next_position(struct fsmeta_reader *reader, struct fsmeta_error *erro
 	if (reader->whole_depth == NOT_WHOLE)
 		return seek_selected(reader, INT64_MIN, error);
 	code = step_position(reader, error);
-	if (code <= 0 || position->depth > reader->whole_depth)
+	/* What is left of a folder that is gone may stand anywhere, and ends nothing. */
+	if (code <= 0 || position->depth > reader->whole_depth || !is_in_tree(reader))
 		return code;
 	/* This is the first row behind the folder that was read whole. */
 	reader->whole_depth = NOT_WHOLE;
@@ -592,9 +603,7 @@ static int advance_position(
 				return corrupt(reader, error, "it has two roots");
 			return 0;
 		}
-		if (position->depth <= reader->level_count &&
-		    reader->levels[position->depth - 1].folder ==
-			sqlite3_column_int64(reader->positions, POSITION_PARENT))
+		if (is_in_tree(reader))
 			return 0;
 	}
 }

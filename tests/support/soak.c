@@ -4,7 +4,8 @@
  *     model ── view ──► a.db ──── deltas, now and then ───► b.db
  *                         │ prune (some seeds)                │
  *                         ├── every generation = its state ───┤
- *                         ├── every pair's diff = naive diff ─┤
+ *                         ├── every pair's diff = diff of     │
+ *                         │   what may differ = naive diff ───┤
  *                         ├── check ──────────────────────────┤
  *                         ├── log, unknown places, history,   │
  *                         │   views and exports alike ────────┘
@@ -312,33 +313,67 @@ static void random_diff_options(struct soak *soak, struct fsmeta_diff_options *o
 	}
 }
 
-static void read_diff(struct soak *soak, struct naive_changes *got, struct fsmeta_db *db,
-    uint64_t from, uint64_t to, const struct fsmeta_diff_options *options)
+/** Diffs the two cursors and closes them; returns how many entries they yielded. */
+static uint64_t read_diff(struct soak *soak, struct naive_changes *got,
+    struct fsmeta_cursor *cursors[2], const struct fsmeta_diff_options *options)
 {
-	const struct fsmeta_db_cursor_options after_options = {.seen_only = options->seen_only};
-	struct fsmeta_cursor *before, *after;
 	uint32_t *before_devices, *after_devices;
 	struct fsmeta_diff *diff;
+	uint64_t entries;
 
-	EXPECT_OK(fsmeta_db_cursor(&before, db, from, NULL, &soak->error), &soak->error);
-	EXPECT_OK(fsmeta_db_cursor(&after, db, to, &after_options, &soak->error), &soak->error);
-	EXPECT_OK(fsmeta_diff_run(&diff, before, after, options, &soak->error), &soak->error);
+	EXPECT_OK(
+	    fsmeta_diff_run(&diff, cursors[0], cursors[1], options, &soak->error), &soak->error);
 	naive_changes_init(got);
-	got->devices_before = before_devices = number_devices(before);
-	got->devices_after = after_devices = number_devices(after);
+	got->devices_before = before_devices = number_devices(cursors[0]);
+	got->devices_after = after_devices = number_devices(cursors[1]);
 	EXPECT_OK(fsmeta_diff_replay(diff, &got->sink, &soak->error), &soak->error);
+	entries = fsmeta_diff_get_counts(diff)->entries_a + fsmeta_diff_get_counts(diff)->entries_b;
 	fsmeta_diff_free(diff);
-	fsmeta_cursor_close(before);
-	fsmeta_cursor_close(after);
+	fsmeta_cursor_close(cursors[0]);
+	fsmeta_cursor_close(cursors[1]);
 	free(before_devices);
 	free(after_devices);
+	return entries;
+}
+
+/** Everything is read on both sides. */
+static void check_whole(struct soak *soak, struct fsmeta_db *db, const uint64_t numbers[2],
+    const struct fsmeta_diff_options *options, const struct naive_changes *wanted)
+{
+	const struct fsmeta_db_cursor_options after = {.seen_only = options->seen_only};
+	struct fsmeta_cursor *cursors[2];
+	struct naive_changes got;
+
+	EXPECT_OK(fsmeta_db_cursor(&cursors[0], db, numbers[0], NULL, &soak->error), &soak->error);
+	EXPECT_OK(
+	    fsmeta_db_cursor(&cursors[1], db, numbers[1], &after, &soak->error), &soak->error);
+	soak->counts->read_whole += read_diff(soak, &got, cursors, options);
+	naive_changes_expect_equal(&got, wanted);
+	soak->counts->pairs++;
+	soak->counts->changes += got.count;
+	naive_changes_release(&got);
+}
+
+/** Only what may differ is read. */
+static void check_selected(struct soak *soak, struct fsmeta_db *db, const uint64_t numbers[2],
+    const struct fsmeta_diff_options *options, const struct naive_changes *wanted)
+{
+	struct fsmeta_cursor *cursors[2];
+	struct naive_changes got;
+
+	EXPECT_OK(fsmeta_db_difference_cursors(cursors, db, NULL, numbers, NULL, &soak->error),
+	    &soak->error);
+	soak->counts->read_selected += read_diff(soak, &got, cursors, options);
+	naive_changes_expect_equal(&got, wanted);
+	naive_changes_release(&got);
 }
 
 static void check_pair(struct soak *soak, struct fsmeta_db *db, uint64_t from, uint64_t to)
 {
+	const uint64_t numbers[2] = {from, to};
 	struct fsmeta_diff_options options;
 	struct naive_tree before, after;
-	struct naive_changes got, wanted;
+	struct naive_changes wanted;
 
 	random_diff_options(soak, &options);
 	expect_context(
@@ -347,11 +382,14 @@ static void check_pair(struct soak *soak, struct fsmeta_db *db, uint64_t from, u
 	list_state(soak, to, options.seen_only, &after);
 	naive_changes_init(&wanted);
 	naive_diff(&wanted, &before, &after, &options);
-	read_diff(soak, &got, db, from, to, &options);
-	naive_changes_expect_equal(&got, &wanted);
-	soak->counts->pairs++;
-	soak->counts->changes += got.count;
-	naive_changes_release(&got);
+	check_whole(soak, db, numbers, &options, &wanted);
+	/* Cursors of what may differ are both of seen entries or neither. */
+	if (!options.seen_only) {
+		expect_context("seed %" PRIu64 ", diff of what may differ in %" PRIu64
+			       " and %" PRIu64,
+		    soak->model.seed, from, to);
+		check_selected(soak, db, numbers, &options, &wanted);
+	}
 	naive_changes_release(&wanted);
 	naive_tree_release(&before);
 	naive_tree_release(&after);
@@ -645,6 +683,9 @@ static void begin(struct soak *soak, uint64_t seed, uint64_t generations, const 
 	    .generations = generations,
 	    .nodes = 20 + 17 * (seed % 8),
 	    .mutations = seed % 3 ? 30 : 8,
+	    /* Where everything is seen, next to nothing need be read for a diff. */
+	    .sees_all = seed % 5 == 2,
+	    .one_mask = seed % 5 == 2,
 	};
 
 	model_init(&soak->model, seed, &options);

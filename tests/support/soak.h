@@ -19,6 +19,9 @@ struct soak_counts {
 	uint64_t reads;
 	uint64_t pairs;
 	uint64_t changes;
+	/** Entries read for that, of whole generations and of what may differ. */
+	uint64_t read_whole;
+	uint64_t read_selected;
 	/** Deltas applied, and their sections. */
 	uint64_t deltas;
 	uint64_t sections;

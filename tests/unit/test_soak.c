@@ -46,6 +46,7 @@ static void seeds_hold_in_every_way(void **state)
 	assert_int_equal(rmdir(folder), 0);
 	assert_int_equal(counts.generations, count * GENERATIONS);
 	assert_true(counts.carried > count && counts.changes > count && counts.deltas >= count);
+	assert_true(counts.read_selected < counts.read_whole);
 }
 
 int main(void)
