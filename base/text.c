@@ -394,6 +394,9 @@ static char escape_letter(unsigned char byte, const char *letters)
 	return letters[byte - 7];
 }
 
+/** U+FFFD */
+static const char replacement_character[] = "\xEF\xBF\xBD";
+
 /** The common case, to be decided without decoding. */
 static bool is_plain_ascii(char c)
 {
@@ -412,7 +415,7 @@ static int append_json_escape(struct fsmeta_buffer *out, uint32_t code_point)
 	char letter;
 
 	if (code_point == UTF8_ILL_FORMED)
-		return fsmeta_buffer_append_text(out, "\xEF\xBF\xBD");
+		return fsmeta_buffer_append_text(out, replacement_character);
 	letter = code_point == '"' || code_point == '\\'
 		     ? (char)code_point
 		     : escape_letter((unsigned char)code_point, " btn fr");
@@ -437,6 +440,25 @@ int fsmeta_text_append_json(struct fsmeta_buffer *out, const char *bytes, size_t
 		if (needs_json_escape(code_point)) {
 			if (fsmeta_buffer_append(out, bytes + run, at - run) ||
 			    append_json_escape(out, code_point))
+				return FSMETA_E_MEMORY;
+			run = at + step;
+		}
+		at += step;
+	}
+	return run < length ? fsmeta_buffer_append(out, bytes + run, length - run) : 0;
+}
+
+int fsmeta_text_append_utf8(struct fsmeta_buffer *out, const char *bytes, size_t length)
+{
+	size_t run = 0, at = skip_ascii(bytes, length);
+
+	while (at < length) {
+		uint32_t code_point;
+		size_t step = utf8_step(bytes + at, length - at, &code_point);
+
+		if (code_point == UTF8_ILL_FORMED) {
+			if (fsmeta_buffer_append(out, bytes + run, at - run) ||
+			    fsmeta_buffer_append_text(out, replacement_character))
 				return FSMETA_E_MEMORY;
 			run = at + step;
 		}

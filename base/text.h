@@ -70,6 +70,12 @@ bool fsmeta_utf8_is_valid(const char *bytes, size_t length);
 int fsmeta_text_append_json(struct fsmeta_buffer *out, const char *bytes, size_t length);
 
 /**
+ * Appends `bytes` as UTF-8: as they are, but each maximal ill-formed part replaced by
+ * U+FFFD.  0 or FSMETA_E_MEMORY.
+ */
+int fsmeta_text_append_utf8(struct fsmeta_buffer *out, const char *bytes, size_t length);
+
+/**
  * Appends `bytes` for a terminal: as they are if all is printable UTF-8 without
  * '"' or '\\', otherwise as a C string in double quotes with \a \b \t \n \v \f \r
  * \" \\ and three-digit octal for all other control bytes, C1 controls, bidi and

@@ -34,7 +34,7 @@ struct diff_arguments {
 };
 
 static const struct argp_option options[] = {
-    {"format", OPTION_FORMAT, "FORMAT", 0, "text (default) or jsonl", 1},
+    {"format", OPTION_FORMAT, "FORMAT", 0, "text (default), jsonl or csv", 1},
     {"null", '0', NULL, 0, "Letter and raw path, each ended by a NUL byte", 1},
     {"all", OPTION_ALL, NULL, 0, "Text: show what is inside added and removed folders too", 1},
     {"fields", OPTION_FIELDS, "LIST", 0,
@@ -57,8 +57,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		state->child_inputs[0] = &arguments->scan;
 		return 0;
 	case OPTION_FORMAT:
-		if (!fsmeta_output_format_parse(&arguments->format, text))
-			argp_error(state, "--format: '%s' is neither text nor jsonl", text);
+		if (!fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_CHANGES))
+			argp_error(state, "--format: '%s' is none of text, jsonl, csv", text);
 		return 0;
 	case '0':
 		arguments->output_flags |= FSMETA_OUTPUT_NULL;

@@ -53,7 +53,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 
 	switch (key) {
 	case OPTION_FORMAT:
-		if (!fsmeta_output_format_parse(&arguments->format, text))
+		if (!fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_LINES))
 			argp_error(state, "--format: '%s' is neither text nor jsonl", text);
 		return 0;
 	case OPTION_REVERSE:

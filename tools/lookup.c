@@ -31,9 +31,8 @@ struct lookup_arguments {
 };
 
 static const struct argp_option options[] = {
-    {"id", OPTION_ID, NULL, 0,
-	"By id: stable ones, or else positions in the stream, from 1", 1},
-    {"format", OPTION_FORMAT, "FORMAT", 0, "text (default) or jsonl", 1},
+    {"id", OPTION_ID, NULL, 0, "By id: stable ones, or else positions in the stream, from 1", 1},
+    {"format", OPTION_FORMAT, "FORMAT", 0, "text (default), jsonl or csv", 1},
     {"null", '0', NULL, 0, "Raw paths, each ended by a NUL byte", 1},
     {0},
 };
@@ -72,8 +71,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		arguments->by_id = true;
 		return 0;
 	case OPTION_FORMAT:
-		if (!fsmeta_output_format_parse(&arguments->format, text))
-			argp_error(state, "--format: '%s' is neither text nor jsonl", text);
+		if (!fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_CHANGES))
+			argp_error(state, "--format: '%s' is none of text, jsonl, csv", text);
 		return 0;
 	case '0':
 		arguments->null_terminated = true;

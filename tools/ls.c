@@ -37,7 +37,7 @@ struct ls_arguments {
 };
 
 static const struct argp_option options[] = {
-    {"format", OPTION_FORMAT, "FORMAT", 0, "text (default) or jsonl", 1},
+    {"format", OPTION_FORMAT, "FORMAT", 0, "text (default), jsonl, csv, mtree or ncdu", 1},
     {"null", '0', NULL, 0, "Raw paths, each ended by a NUL byte", 1},
     {"depth", OPTION_DEPTH, "N", 0, "List no deeper than N levels below the root or PATH", 1},
     {"seen", OPTION_SEEN, NULL, 0, "Of a database: leave out what is only carried", 1},
@@ -70,8 +70,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		state->child_inputs[0] = &arguments->scan;
 		return 0;
 	case OPTION_FORMAT:
-		if (!fsmeta_output_format_parse(&arguments->format, text))
-			argp_error(state, "--format: '%s' is neither text nor jsonl", text);
+		if (!fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_TREES))
+			argp_error(
+			    state, "--format: '%s' is none of text, jsonl, csv, mtree, ncdu", text);
 		return 0;
 	case '0':
 		arguments->null_terminated = true;
@@ -109,6 +110,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		if (arguments->unknown_only &&
 		    (arguments->seen_only || arguments->depth != UINT32_MAX))
 			argp_error(state, "--unknown goes with neither --seen nor --depth");
+		if (arguments->unknown_only && !(FSMETA_OUTPUT_LINES & 1u << arguments->format))
+			argp_error(state, "--unknown is listed as text or jsonl");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -154,6 +157,10 @@ static int list(const struct ls_arguments *arguments, struct fsmeta_cursor *curs
 		bool within = fsmeta_path_is_within(
 		    entry->path, entry->path_length, arguments->path, path_length);
 
+		if (within && !found && arguments->format == FSMETA_OUTPUT_NCDU &&
+		    entry->type != FSMETA_TYPE_FOLDER)
+			return fsmeta_error_set(error, FSMETA_E_USAGE, arguments->path, "listing",
+			    "ncdu's format begins with a folder, and this is none");
 		if (within) {
 			found = true;
 			*unreadable |= (entry->flags & FSMETA_FLAG_UNREADABLE) != 0;
@@ -186,6 +193,9 @@ static int list_delta(
 	    arguments->unknown_only)
 		return fsmeta_error_set(error, FSMETA_E_USAGE, arguments->operand, "listing",
 		    "it is a delta: its changes are listed whole");
+	if (!(FSMETA_OUTPUT_LINES & 1u << arguments->format))
+		return fsmeta_error_set(error, FSMETA_E_USAGE, arguments->operand, "listing",
+		    "it is a delta: its changes are listed as text or jsonl");
 	return fsmeta_delta_list(
 	    delta, arguments->format, arguments->null_terminated ? FSMETA_OUTPUT_NULL : 0, error);
 }

@@ -102,48 +102,25 @@ static void put_json_number(struct fsmeta_buffer *out, const char *key, uint64_t
 	fsmeta_line_number(out, value);
 }
 
-static void put_json_time(struct fsmeta_output *output, const char *key, struct fsmeta_time time)
-{
-	fsmeta_line_text(&output->lines, key, strlen(key));
-	fsmeta_line_time(output, time);
-	fsmeta_line_byte(&output->lines, '"');
-}
-
-/** The fields in `mask` that have a fixed width, up to rdev: the order of the keys. */
-static void put_json_fixed(
+/** The fields in `mask` that have a short text of their own. */
+static void put_json_columns(
     struct fsmeta_output *output, const struct fsmeta_entry *entry, uint32_t mask)
 {
 	struct fsmeta_buffer *out = &output->lines;
 
-	if (mask & FSMETA_FIELD_SIZE)
-		put_json_number(out, ",\"size\":", entry->size);
-	if (mask & FSMETA_FIELD_MTIME)
-		put_json_time(output, ",\"mtime\":\"", entry->mtime);
-	if (mask & FSMETA_FIELD_CTIME)
-		put_json_time(output, ",\"ctime\":\"", entry->ctime);
-	if (mask & FSMETA_FIELD_BTIME)
-		put_json_time(output, ",\"btime\":\"", entry->btime);
-	if (mask & FSMETA_FIELD_MODE) {
-		FSMETA_LINE_PUT(out, ",\"mode\":\"");
-		fsmeta_line_mode(out, entry->mode);
-		fsmeta_line_byte(out, '"');
-	}
-	if (mask & FSMETA_FIELD_UID)
-		put_json_number(out, ",\"uid\":", entry->uid);
-	if (mask & FSMETA_FIELD_GID)
-		put_json_number(out, ",\"gid\":", entry->gid);
-	if (mask & FSMETA_FIELD_DEVICE)
-		put_json_number(out, ",\"dev\":", entry->device);
-	if (mask & FSMETA_FIELD_INODE)
-		put_json_number(out, ",\"inode\":", entry->inode);
-	if (mask & FSMETA_FIELD_NLINK)
-		put_json_number(out, ",\"nlink\":", entry->nlink);
-	if (mask & FSMETA_FIELD_ALLOCATED)
-		put_json_number(out, ",\"allocated\":", entry->allocated);
-	if (mask & FSMETA_FIELD_RDEV) {
-		put_json_number(out, ",\"rdev\":\"", entry->rdev_major);
-		put_json_number(out, ":", entry->rdev_minor);
-		fsmeta_line_byte(out, '"');
+	for (size_t i = 0; i < FSMETA_LINE_COLUMNS; i++) {
+		const struct fsmeta_line_column *column = &fsmeta_line_columns[i];
+
+		if (!(mask & column->field))
+			continue;
+		FSMETA_LINE_PUT(out, ",\"");
+		fsmeta_line_text(out, column->name, column->name_length);
+		FSMETA_LINE_PUT(out, "\":");
+		if (column->is_string)
+			fsmeta_line_byte(out, '"');
+		fsmeta_line_value(output, entry, column->field);
+		if (column->is_string)
+			fsmeta_line_byte(out, '"');
 	}
 }
 
@@ -168,14 +145,12 @@ static int append_json_flags(struct fsmeta_buffer *out, const struct fsmeta_entr
 
 static int append_json_hash(struct fsmeta_buffer *out, const struct fsmeta_entry *entry)
 {
-	const char *name = fsmeta_hash_algorithm_name(entry->hash_algorithm);
 	int failed;
 
-	if (!name || entry->hash_algorithm == FSMETA_HASH_NONE)
+	if (entry->hash_algorithm == FSMETA_HASH_NONE)
 		return 0;
-	failed = fsmeta_buffer_append_format(out, ",\"hash\":\"%s:", name);
-	failed |=
-	    fsmeta_text_append_hex(out, entry->hash, fsmeta_hash_bytes(entry->hash_algorithm));
+	failed = fsmeta_buffer_append_text(out, ",\"hash\":\"");
+	failed |= fsmeta_line_hash(out, entry);
 	failed |= fsmeta_buffer_append_byte(out, '"');
 	return failed | fsmeta_buffer_reserve(out, FSMETA_LINE_FIXED_BYTES);
 }
@@ -188,7 +163,7 @@ static int append_json_fields(
 	int failed = 0;
 
 	mask &= entry->fields | FSMETA_FIELD_FLAGS;
-	put_json_fixed(output, entry, mask);
+	put_json_columns(output, entry, mask);
 	if (mask & FSMETA_FIELD_TARGET)
 		failed |= append_json_string(out, "target", entry->target, entry->target_length);
 	if (!failed && mask & FSMETA_FIELD_FLAGS)
@@ -382,10 +357,29 @@ static int json_known(
 	return 0;
 }
 
+static int json_usage(struct fsmeta_output *output, const struct fsmeta_output_usage *usage)
+{
+	struct fsmeta_buffer *out = &output->lines;
+	size_t start = out->length;
+
+	put_json_type(out, usage->entry);
+	if (append_json_path(out, "path", usage->entry))
+		return FSMETA_E_MEMORY;
+	put_json_number(out, ",\"entries\":", usage->entries);
+	if (usage->known & FSMETA_FIELD_SIZE)
+		put_json_number(out, ",\"apparent\":", usage->apparent);
+	if (usage->known & FSMETA_FIELD_ALLOCATED)
+		put_json_number(out, ",\"allocated\":", usage->allocated);
+	finish_json_object(out, start);
+	fsmeta_line_byte(out, '\n');
+	return 0;
+}
+
 const struct fsmeta_output_writer fsmeta_output_json = {
     .entry = json_entry,
     .change = json_change,
     .known = json_known,
+    .usage = json_usage,
     .shows_inside = true,
-    .is_json = true,
+    .context = FSMETA_LINE_JSON_CONTEXT,
 };

@@ -5,6 +5,8 @@
  */
 #include "tools/output_line.h"
 
+#include <sys/stat.h>
+
 enum {
 	SECONDS_PER_DAY = 86400,
 };
@@ -111,6 +113,100 @@ void fsmeta_line_time(struct fsmeta_output *output, struct fsmeta_time time)
 	fsmeta_line_time_of_day(&output->lines, time);
 	fsmeta_line_fraction(&output->lines, time.nanoseconds);
 	fsmeta_line_byte(&output->lines, 'Z');
+}
+
+#define COLUMN(field, is_string, name)                   \
+	{                                                \
+		field, is_string, sizeof(name) - 1, name \
+	}
+
+const struct fsmeta_line_column fsmeta_line_columns[FSMETA_LINE_COLUMNS] = {
+    COLUMN(FSMETA_FIELD_SIZE, false, "size"),
+    COLUMN(FSMETA_FIELD_MTIME, true, "mtime"),
+    COLUMN(FSMETA_FIELD_CTIME, true, "ctime"),
+    COLUMN(FSMETA_FIELD_BTIME, true, "btime"),
+    COLUMN(FSMETA_FIELD_MODE, true, "mode"),
+    COLUMN(FSMETA_FIELD_UID, false, "uid"),
+    COLUMN(FSMETA_FIELD_GID, false, "gid"),
+    COLUMN(FSMETA_FIELD_DEVICE, false, "dev"),
+    COLUMN(FSMETA_FIELD_INODE, false, "inode"),
+    COLUMN(FSMETA_FIELD_NLINK, false, "nlink"),
+    COLUMN(FSMETA_FIELD_ALLOCATED, false, "allocated"),
+    COLUMN(FSMETA_FIELD_RDEV, true, "rdev"),
+};
+
+void fsmeta_line_value(
+    struct fsmeta_output *output, const struct fsmeta_entry *entry, uint32_t field)
+{
+	struct fsmeta_buffer *out = &output->lines;
+
+	switch (field) {
+	case FSMETA_FIELD_SIZE:
+		fsmeta_line_number(out, entry->size);
+		break;
+	case FSMETA_FIELD_MTIME:
+		fsmeta_line_time(output, entry->mtime);
+		break;
+	case FSMETA_FIELD_CTIME:
+		fsmeta_line_time(output, entry->ctime);
+		break;
+	case FSMETA_FIELD_BTIME:
+		fsmeta_line_time(output, entry->btime);
+		break;
+	case FSMETA_FIELD_MODE:
+		fsmeta_line_mode(out, entry->mode);
+		break;
+	case FSMETA_FIELD_UID:
+		fsmeta_line_number(out, entry->uid);
+		break;
+	case FSMETA_FIELD_GID:
+		fsmeta_line_number(out, entry->gid);
+		break;
+	case FSMETA_FIELD_DEVICE:
+		fsmeta_line_number(out, entry->device);
+		break;
+	case FSMETA_FIELD_INODE:
+		fsmeta_line_number(out, entry->inode);
+		break;
+	case FSMETA_FIELD_NLINK:
+		fsmeta_line_number(out, entry->nlink);
+		break;
+	case FSMETA_FIELD_ALLOCATED:
+		fsmeta_line_number(out, entry->allocated);
+		break;
+	case FSMETA_FIELD_RDEV:
+		fsmeta_line_number(out, entry->rdev_major);
+		fsmeta_line_byte(out, ':');
+		fsmeta_line_number(out, entry->rdev_minor);
+		break;
+	}
+}
+
+int fsmeta_line_hash(struct fsmeta_buffer *out, const struct fsmeta_entry *entry)
+{
+	const char *name = fsmeta_hash_algorithm_name(entry->hash_algorithm);
+	int failed;
+
+	if (!name || entry->hash_algorithm == FSMETA_HASH_NONE)
+		return 0;
+	failed = fsmeta_buffer_append_format(out, "%s:", name);
+	return failed |
+	       fsmeta_text_append_hex(out, entry->hash, fsmeta_hash_bytes(entry->hash_algorithm));
+}
+
+uint32_t fsmeta_line_full_mode(const struct fsmeta_entry *entry)
+{
+	static const uint32_t types[] = {
+	    [FSMETA_TYPE_FILE] = S_IFREG,
+	    [FSMETA_TYPE_FOLDER] = S_IFDIR,
+	    [FSMETA_TYPE_SYMLINK] = S_IFLNK,
+	    [FSMETA_TYPE_FIFO] = S_IFIFO,
+	    [FSMETA_TYPE_SOCKET] = S_IFSOCK,
+	    [FSMETA_TYPE_BLOCK] = S_IFBLK,
+	    [FSMETA_TYPE_CHAR] = S_IFCHR,
+	};
+
+	return types[entry->type] | entry->mode;
 }
 
 int fsmeta_line_errno_name(struct fsmeta_buffer *out, int number)

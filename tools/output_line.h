@@ -30,19 +30,45 @@ struct fsmeta_line_day_text {
 	char text[FSMETA_LINE_DAY_TEXT_BYTES];
 };
 
-/** What a format writes; each appends one whole line to output->lines.  0 or FSMETA_E_MEMORY. */
+/** What an output gets. */
+enum fsmeta_line_rows {
+	FSMETA_LINE_ENTRIES = 0,
+	FSMETA_LINE_CHANGES,
+	FSMETA_LINE_USAGES,
+};
+
+/** Which part of a context a format can say. */
+enum fsmeta_line_context {
+	FSMETA_LINE_NO_CONTEXT = 0,
+	FSMETA_LINE_TEXT_CONTEXT,
+	FSMETA_LINE_JSON_CONTEXT,
+};
+
+/**
+ * What a format writes; each appends one whole line to output->lines.  0 or FSMETA_E_MEMORY.
+ * NULL = not in this format.
+ */
 struct fsmeta_output_writer {
+	/** In front of the first line, also where none follows. */
+	int (*begin)(struct fsmeta_output *output);
 	int (*entry)(struct fsmeta_output *output, const struct fsmeta_entry *entry);
 	int (*change)(struct fsmeta_output *output, const struct fsmeta_change *change);
 	int (*known)(
 	    struct fsmeta_output *output, const struct fsmeta_entry *entry, uint64_t unknown_since);
+	int (*usage)(struct fsmeta_output *output, const struct fsmeta_output_usage *usage);
+	/** Behind the last line. */
+	int (*end)(struct fsmeta_output *output);
+	/** Frees output->state. */
+	void (*release)(struct fsmeta_output *output);
 	/** Descendants of added and removed folders get lines of their own. */
 	bool shows_inside;
-	/** Lines are objects of JSON. */
-	bool is_json;
+	enum fsmeta_line_context context;
 };
 
+extern const struct fsmeta_output_writer fsmeta_output_csv;
 extern const struct fsmeta_output_writer fsmeta_output_json;
+extern const struct fsmeta_output_writer fsmeta_output_mtree;
+extern const struct fsmeta_output_writer fsmeta_output_ncdu;
 extern const struct fsmeta_output_writer fsmeta_output_text;
 /** Raw paths between NUL bytes. */
 extern const struct fsmeta_output_writer fsmeta_output_raw;
@@ -52,11 +78,14 @@ struct fsmeta_output {
 	struct fsmeta_change_sink sink;
 	FILE *stream;
 	const struct fsmeta_output_writer *writer;
+	enum fsmeta_line_rows rows;
+	bool has_begun;
 	bool shows_inside;
 	/** The older side's values and totals are not known. */
 	bool newer_only;
 	/** What was added or removed is shown with its mtime. */
 	bool dated;
+	bool colours;
 	struct fsmeta_output_context context;
 	const struct fsmeta_batch_source *newer;
 	const struct fsmeta_batch_source *older;
@@ -67,6 +96,17 @@ struct fsmeta_output {
 	struct fsmeta_buffer scratch;
 	/** A slot whose length is 0 is empty. */
 	struct fsmeta_line_day_text days[FSMETA_LINE_DAY_SLOTS];
+	/** What a writer needs besides; freed by its release. */
+	void *state;
+	/** Of a tree that is written as one: where in it we are. */
+	struct {
+		/** Depth of the first entry, from which all others are counted. */
+		uint32_t root_depth;
+		/** Folders that have not been ended. */
+		uint32_t open;
+		/** An entry of another file system than the first has come. */
+		bool other_devices;
+	} tree;
 };
 
 static inline void fsmeta_line_text(struct fsmeta_buffer *out, const char *text, size_t length)
@@ -81,6 +121,32 @@ static inline void fsmeta_line_byte(struct fsmeta_buffer *out, char byte)
 {
 	out->data[out->length++] = (unsigned char)byte;
 }
+
+/** A field that has a short text of its own: all but target, flags and hash. */
+struct fsmeta_line_column {
+	uint32_t field;
+	/** Its text is a string of JSON. */
+	bool is_string;
+	unsigned char name_length;
+	const char *name;
+};
+
+enum {
+	FSMETA_LINE_COLUMNS = 12,
+};
+
+/** In the order in which keys and columns are written. */
+extern const struct fsmeta_line_column fsmeta_line_columns[FSMETA_LINE_COLUMNS];
+
+/** The value of the field, which the entry has, as JSON lines and CSV write it. */
+void fsmeta_line_value(
+    struct fsmeta_output *output, const struct fsmeta_entry *entry, uint32_t field);
+
+/** "xxh3:HEX"; nothing where there is no hash. */
+int fsmeta_line_hash(struct fsmeta_buffer *out, const struct fsmeta_entry *entry);
+
+/** st_mode: the type's bits and the mode's. */
+uint32_t fsmeta_line_full_mode(const struct fsmeta_entry *entry);
 
 /** Decimal digits. */
 void fsmeta_line_number(struct fsmeta_buffer *out, uint64_t value);

@@ -438,13 +438,34 @@ static int append_text_details(struct fsmeta_output *output, const struct fsmeta
 	return 0;
 }
 
+/** Green came, red went, yellow and cyan changed; what alarms is bright. */
+static const char *change_colour(enum fsmeta_change_kind kind)
+{
+	static const char *const colours[] = {
+	    [FSMETA_CHANGE_ADDED] = "\x1b[32m",
+	    [FSMETA_CHANGE_REMOVED] = "\x1b[31m",
+	    [FSMETA_CHANGE_MODIFIED] = "\x1b[33m",
+	    [FSMETA_CHANGE_MOVED] = "\x1b[36m",
+	    [FSMETA_CHANGE_CORRUPTED] = "\x1b[1;31m",
+	    [FSMETA_CHANGE_UNREADABLE] = "\x1b[1;35m",
+	    [FSMETA_CHANGE_UNKNOWN] = "\x1b[35m",
+	};
+
+	return colours[kind];
+}
+
 /** "A  cam2/  (1,000 entries, 12 GiB)" */
 static int text_change(struct fsmeta_output *output, const struct fsmeta_change *change)
 {
 	struct fsmeta_buffer *out = &output->lines;
-	int failed = fsmeta_buffer_append_format(out, "%c  ", change_letter(change->kind));
+	int failed = 0;
 
+	if (output->colours)
+		failed |= fsmeta_buffer_append_text(out, change_colour(change->kind));
+	failed |= fsmeta_buffer_append_format(out, "%c  ", change_letter(change->kind));
 	failed |= append_text_path(output, fsmeta_change_entry(change));
+	if (output->colours)
+		failed |= fsmeta_buffer_append_text(out, "\x1b[0m");
 	failed |= fsmeta_buffer_append_text(out, "  (");
 	failed |= append_text_details(output, change);
 	return failed | fsmeta_buffer_append_text(out, ")\n");
@@ -461,6 +482,34 @@ static int text_known(
 	return failed | fsmeta_buffer_append_format(out,
 			    "  (looked at again; it was not known since generation %llu)\n",
 			    (unsigned long long)unknown_since);
+}
+
+/** A size for people in a column of eight, "-" where it is not known. */
+static int append_size_column(struct fsmeta_buffer *out, uint64_t size, bool is_known)
+{
+	size_t start = out->length;
+	int failed =
+	    is_known ? fsmeta_text_append_size(out, size) : fsmeta_buffer_append_byte(out, '-');
+
+	return failed | align_right(out, start, 8);
+}
+
+/** allocated, apparent, entries below, path */
+static int text_usage(struct fsmeta_output *output, const struct fsmeta_output_usage *usage)
+{
+	struct fsmeta_buffer *out = &output->lines;
+	size_t start;
+	int failed =
+	    append_size_column(out, usage->allocated, (usage->known & FSMETA_FIELD_ALLOCATED) != 0);
+
+	failed |= fsmeta_buffer_append_text(out, "  ");
+	failed |= append_size_column(out, usage->apparent, (usage->known & FSMETA_FIELD_SIZE) != 0);
+	start = out->length;
+	failed |= fsmeta_text_append_count(out, usage->entries);
+	failed |= align_right(out, start, 13);
+	failed |= fsmeta_buffer_append_text(out, "  ");
+	failed |= append_text_path(output, usage->entry);
+	return failed | fsmeta_buffer_append_byte(out, '\n');
 }
 
 /** letter NUL [old path NUL] path NUL */
@@ -483,6 +532,11 @@ static int raw_change(struct fsmeta_output *output, const struct fsmeta_change *
 	return append_raw_change(&output->lines, change);
 }
 
+static int raw_usage(struct fsmeta_output *output, const struct fsmeta_output_usage *usage)
+{
+	return append_raw_path(&output->lines, usage->entry);
+}
+
 static int raw_known(
     struct fsmeta_output *output, const struct fsmeta_entry *entry, uint64_t unknown_since)
 {
@@ -496,10 +550,13 @@ const struct fsmeta_output_writer fsmeta_output_text = {
     .entry = text_entry,
     .change = text_change,
     .known = text_known,
+    .usage = text_usage,
+    .context = FSMETA_LINE_TEXT_CONTEXT,
 };
 
 const struct fsmeta_output_writer fsmeta_output_raw = {
     .entry = raw_entry,
     .change = raw_change,
     .known = raw_known,
+    .usage = raw_usage,
 };

@@ -492,6 +492,33 @@ static void test_numbers_for_people(void **state)
 	assert_count(UINT64_MAX, "18,446,744,073,709,551,615");
 }
 
+static void test_append_utf8(void **state)
+{
+	static const char *const pairs[][2] = {
+	    {"", ""},
+	    {"plain \"text\" \\ \n\033", "plain \"text\" \\ \n\033"},
+	    {"0123456789 \xC3\xA4", "0123456789 \xC3\xA4"},
+	    {"\xFF", "\xEF\xBF\xBD"},
+	    {"a\xFF\xFE"
+	     "b",
+		"a\xEF\xBF\xBD\xEF\xBF\xBD"
+		"b"},
+	    {"01234567\xE2\x82", "01234567\xEF\xBF\xBD"},
+	    {"\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+	    {"\xF0\x9F\x8E\xA5\xC0z", "\xF0\x9F\x8E\xA5\xEF\xBF\xBDz"},
+	};
+	struct fsmeta_buffer out = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		fsmeta_buffer_clear(&out);
+		assert_int_equal(
+		    fsmeta_text_append_utf8(&out, pairs[i][0], strlen(pairs[i][0])), 0);
+		assert_string_equal(fsmeta_buffer_string(&out), pairs[i][1]);
+	}
+	fsmeta_buffer_release(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -505,6 +532,7 @@ int main(void)
 	    cmocka_unit_test(test_json),
 	    cmocka_unit_test(test_json_round_trip),
 	    cmocka_unit_test(test_utf8),
+	    cmocka_unit_test(test_append_utf8),
 	    cmocka_unit_test(test_quoted),
 	    cmocka_unit_test(test_plain),
 	    cmocka_unit_test(test_base64),
