@@ -13,9 +13,9 @@
  *   tree                 largest places, each after the one it is in: {name, type, in, size, entries, unknown,
  *                        whole, counts, bytes}; what changed in a place that is in no place below it
  *   unknown              {entries, bytes, total, places: [path, since, reason]}
- *   changes              pieces with a letter a change in `kind` and `type`, a value a change in `folder`, `name`,
- *                        `size`, `oldSize`, `entries`, `mtime`, `oldMtime`; [change, text] in `from` and `note`; and the
- *                        `folders` that came up, [in, name], numbered through all pieces.  A folder that changed
+ *   changes              pieces with a letter a change in `kind` and `type`; a value a change in `folder`, `name`, `size`,
+ *                        `mtime`; [change, value] of those that have one in `oldSize`, `entries`, `oldMtime`, `from`, `note`; and
+ *                        the `folders` that came up, [in, name], numbered through all pieces.  A folder that changed
  *                        is itself its `folder`, and has no name.
  *
  * All text goes into the page as textContent or as the value of an attribute that is no address and no script.
@@ -67,7 +67,7 @@
     return seconds === null ? "" : new Date(seconds * 1000).toISOString().replace("T", " ").replace(/:\d\d\.\d+Z$/, "");
   }
   function exactTime(seconds) {
-    return new Date(seconds * 1000).toISOString().replace("T", " ").replace(/\.\d+Z$/, "");
+    return seconds === null ? "a time unknown" : new Date(seconds * 1000).toISOString().replace("T", " ").replace(/\.\d+Z$/, "");
   }
   function duration(seconds) {
     if (seconds < 90) return plural(Math.round(seconds), "second");
@@ -135,14 +135,14 @@
     let span = "Generation " + data.newer + ", " + time(newer.finished) + " UTC";
     if (older) {
       span += ", compared with generation " + data.older;
-      if (older.finished !== null && newer.finished !== null)
+      if (older.finished !== null && newer.finished > older.finished)
         span += ", " + duration(newer.finished - older.finished) + " before";
     }
     if (data.source.machine) span += "; scanned on " + data.source.machine;
     $("span").textContent = span;
 
     $("headline").append(make("strong", {}, size(newer.bytes)), " in " + plural(newer.files, "file"));
-    if (older) $("headline").append(", ", make("strong", {}, signed(newer.bytes - older.bytes)));
+    if (older) $("headline").append(", ", make("strong", {}, signed(newer.bytes - older.bytes)), " since generation " + data.older);
     else $("headline").append("; nothing to compare with yet");
     $("made").textContent = "Made by fsmeta " + data.source.program +
       (data.source.id ? "; source " + data.source.id : "") + ". Times are UTC.";
@@ -213,7 +213,7 @@
       let amount = sum(data.counts, card.kinds) ? size(sum(data.bytes, card.kinds)) : "";
       if (card.look === "changed" && data.counts[MODIFIED]) amount += " (" + signed(data.bytes[MODIFIED] - data.before) + ")";
       addCard(card, sum(data.counts, card.kinds), amount, spark(card, values, words), steps.length < 2 ? "" :
-        "last " + steps.length + ": " + count(inAll) + ", " + size(bytes.reduce((a, b) => a + b, 0)));
+        "last " + steps.length + ": " + (inAll ? count(inAll) + ", " + size(bytes.reduce((a, b) => a + b, 0)) : "none"));
     }
     $("steps").hidden = !steps.length;
     $("steps").firstChild.textContent = steps.length === 1 ? "The last step as a table"
@@ -262,8 +262,10 @@
       /* Of what is unknown the sum is given; what is in no place below is left. */
       place.all.bytes[UNKNOWN] = place.unknown;
       place.own.bytes[UNKNOWN] = place.unknown - place.below.reduce((total, below) => total + below.unknown, 0);
-      place.below.sort((a, b) => b.size - a.size);
     }
+    /* Room is given to what is there and to what went. */
+    for (const place of places) place.weight = place.size + place.all.bytes[REMOVED];
+    for (const place of places) place.below.sort((a, b) => b.weight - a.weight);
     return places;
   }
   function shares(place) {
@@ -274,17 +276,17 @@
   }
   const places = makePlaces();
 
-  /** Squarified treemap (Bruls, Huizing, van Wijk, 2000): items with `size`, largest first. */
+  /** Squarified treemap (Bruls, Huizing, van Wijk, 2000): items with `weight`, largest first. */
   function squarify(items, x, y, width, height, place) {
-    let rest = items.reduce((total, item) => total + item.size, 0);
+    let rest = items.reduce((total, item) => total + item.weight, 0);
     let start = 0;
     while (start < items.length && rest > 0 && width > 0 && height > 0) {
       const short = Math.min(width, height), scale = width * height / rest;
       let end = start, area = 0, best = Infinity;
       while (end < items.length) {
-        const grown = area + items[end].size * scale;
+        const grown = area + items[end].weight * scale;
         const side = grown / short;
-        const worst = Math.max(items[start].size * scale / side / side, side * side / (items[end].size * scale || 1e-9));
+        const worst = Math.max(items[start].weight * scale / side / side, side * side / (items[end].weight * scale || 1e-9));
         if (worst > best) break;
         best = worst;
         area = grown;
@@ -293,11 +295,11 @@
       const side = area / short;
       let at = 0;
       for (let i = start; i < end; i++) {
-        const length = area ? items[i].size * scale / side : 0;
+        const length = area ? items[i].weight * scale / side : 0;
         if (width >= height) place(items[i], x, y + at, side, length);
         else place(items[i], x + at, y, length, side);
         at += length;
-        rest -= items[i].size;
+        rest -= items[i].weight;
       }
       if (width >= height) { x += side; width -= side; } else { y += side; height -= side; }
       start = end;
@@ -338,12 +340,12 @@
     }
     group.append(draw("rect", { class: "outline", x: x, y: y, width: width, height: height }));
     if (width > 42 && height > 17) group.append(...label(name, x, y + 13, width, ""));
-    if (width > 56 && height > 34) group.append(...label(size(bytes), x, y + 27, width, ""));
+    if (width > 56 && height > 34) group.append(...label(size(bytes || went), x, y + 27, width, ""));
   }
 
   function drawPlace(parent, place, name, x, y, width, height) {
     /* A folder that holds nothing but another one is shown as one with it. */
-    while (place.below.length === 1 && place.below[0].size === place.size && place.below[0].type === 2) {
+    while (place.below.length === 1 && place.below[0].weight === place.weight && place.below[0].type === 2) {
       place = place.below[0];
       name = (name ? name + "/" : "") + place.name;
     }
@@ -363,19 +365,26 @@
       ...label(name + "  " + size(place.size), x, y + 12.5, width, "folder"));
     const inner = place.below.slice();
     const rest = place.size - inner.reduce((total, below) => total + below.size, 0);
-    if (rest > 0 || place.own.bytes[REMOVED]) inner.push({ size: Math.max(rest, 0), rest: true });
+    if (rest > 0) inner.push({ weight: rest, look: "rest" });
+    if (place.own.bytes[REMOVED]) inner.push({ weight: place.own.bytes[REMOVED], look: "gone" });
+    inner.sort((a, b) => b.weight - a.weight);
     squarify(inner, x + edge, y + head + edge / 2, width - 2 * edge, height - head - edge * 1.5, (item, left, top, w, h) => {
       if (w < 1 || h < 1) return;
-      if (!item.rest) drawPlace(group, item, item.name, left, top, w, h);
-      else drawRest(group, place, rest, left, top, w, h);
+      if (item.look) drawRest(group, place, item, left, top, w, h);
+      else drawPlace(group, item, item.name, left, top, w, h);
     });
     group.append(draw("rect", { class: "outline", x: x, y: y, width: width, height: height }));
   }
-  /** What is in a folder but in no place of its own. */
-  function drawRest(parent, place, bytes, x, y, width, height) {
-    const group = draw("g", {}, draw("title", {}, wordsOfPlace("the rest of " + (place.path || sourceName), bytes, 0, place.own)));
+  /** What is in a folder but in no place of its own, and what went from there. */
+  function drawRest(parent, place, item, x, y, width, height) {
+    const isGone = item.look === "gone", bytes = isGone ? 0 : item.weight;
+    const name = isGone ? "went" : "smaller";
+    const changes = { bytes: place.own.bytes.map((value, kind) => (kind === REMOVED) === isGone ? value : 0) };
+    const words = (isGone ? "from " : "smaller places in ") + (place.path || sourceName);
+    const group = draw("g", {}, draw("title", {}, isGone ? words + "\n" + size(item.weight) + " went"
+      : wordsOfPlace(words, bytes, 0, changes)));
     parent.append(group);
-    drawLeaf(group, place.below.length ? "rest leaf" : "leaf", "…", bytes, place.own, place.whole, x, y, width, height);
+    drawLeaf(group, "rest", name, bytes, changes, place.whole, x, y, width, height);
   }
 
   function drawMap() {
@@ -385,13 +394,13 @@
     svg.append(draw("defs", {}, draw("pattern",
       { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
       draw("line", { class: "hatch", x1: 0, y1: 0, x2: 0, y2: 6 }))));
-    if (places.length && places[0].size) drawPlace(svg, places[0], "", 0, 0, width, height);
+    if (places.length && places[0].weight) drawPlace(svg, places[0], "", 0, 0, width, height);
     else svg.append(draw("text", { x: 8, y: 24 }, "There is nothing in it that has a size."));
     $("map").replaceChildren(svg);
   }
 
   function showMap() {
-    $("map-legend").append(
+    $("map-legend").append("As large as what it holds, filled as far as it changed: ",
       ...[["came", "came"], ["changed", "changed"], ["moved", "moved"], ["went", "went (hatched)"], ["unknown", "unknown"]].map((pair) =>
         make("span", {}, make("i", { class: "swatch " + pair[0] }), pair[1])));
     for (const swatch of $("map-legend").querySelectorAll(".swatch")) swatch.style.background = "var(--kind)";
@@ -493,9 +502,9 @@
   const rows = data.changes.reduce((total, piece) => total + piece.kind.length, 0);
   const isCut = data.lines > rows;
   const rowKind = new Uint8Array(rows), rowType = new Array(rows), rowFolder = new Int32Array(rows);
-  const rowName = new Array(rows), rowSize = new Float64Array(rows), rowOldSize = new Float64Array(rows);
-  const rowEntries = new Float64Array(rows), rowTime = new Array(rows), rowOldTime = new Array(rows);
-  const rowFrom = new Map(), rowNote = new Map();
+  const rowName = new Array(rows), rowSize = new Float64Array(rows), rowTime = new Array(rows);
+  const rowEntries = new Float64Array(rows);
+  const rowOldSize = new Map(), rowOldTime = new Map(), rowFrom = new Map(), rowNote = new Map();
   const folderIn = [], folderName = [], folderPath = [];
 
   function unpack() {
@@ -510,15 +519,16 @@
         rowKind[at] = kindOfLetter[piece.kind[i]];
         rowType[at] = piece.type[i];
         rowFolder[at] = piece.folder[i];
-        rowName[at] = piece.name[i] === '""' ? "" : piece.name[i];
+        rowName[at] = piece.name[i];
         rowSize[at] = piece.size[i];
-        rowOldSize[at] = piece.oldSize[i];
-        rowEntries[at] = piece.entries[i];
         rowTime[at] = piece.mtime[i];
-        rowOldTime[at] = piece.oldMtime[i];
       }
-      for (const pair of piece.from) rowFrom.set(at - piece.kind.length + pair[0], pair[1]);
-      for (const pair of piece.note) rowNote.set(at - piece.kind.length + pair[0], pair[1]);
+      const start = at - piece.kind.length;
+      for (const pair of piece.entries) rowEntries[start + pair[0]] = pair[1];
+      for (const pair of piece.oldSize) rowOldSize.set(start + pair[0], pair[1]);
+      for (const pair of piece.oldMtime) rowOldTime.set(start + pair[0], pair[1]);
+      for (const pair of piece.from) rowFrom.set(start + pair[0], pair[1]);
+      for (const pair of piece.note) rowNote.set(start + pair[0], pair[1]);
     }
     data.changes = null;
   }
@@ -745,9 +755,9 @@
     const parts = [];
     if (rowFrom.has(row)) parts.push("from " + rowFrom.get(row));
     if (rowType[row] === "d" && rowKind[row] !== MODIFIED && rowEntries[row]) parts.push(plural(rowEntries[row], "entry", "entries"));
-    if (rowOldSize[row] !== rowSize[row]) parts.push(size(rowOldSize[row]) + " → " + size(rowSize[row]) +
-      " (" + signed(rowSize[row] - rowOldSize[row]) + ")");
-    if (rowOldTime[row] !== null) parts.push("was of " + exactTime(rowOldTime[row]));
+    if (rowOldSize.has(row)) parts.push(size(rowOldSize.get(row)) + " → " + size(rowSize[row]) +
+      " (" + signed(rowSize[row] - rowOldSize.get(row)) + ")");
+    if (rowOldTime.has(row)) parts.push("was of " + exactTime(rowOldTime.get(row)));
     if (rowNote.has(row)) parts.push(rowNote.get(row));
     return parts.join(", ");
   }
@@ -797,6 +807,7 @@
   function render() {
     rowHeight = parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row"));
     rowsElement.style.height = visible.length * rowHeight + "px";
+    tree.style.height = "min(72vh, " + Math.max(2, visible.length * rowHeight + 2) + "px)";
     poolFrom = poolTo = -1;
     renderWindow();
   }

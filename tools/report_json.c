@@ -293,18 +293,18 @@ enum column {
 	COLUMN_FOLDER,
 	COLUMN_NAME,
 	COLUMN_SIZE,
+	COLUMN_MTIME,
+	/** These are [row, value] of those that have one. */
 	COLUMN_OLD_SIZE,
 	COLUMN_ENTRIES,
-	COLUMN_MTIME,
 	COLUMN_OLD_MTIME,
-	/** [row, text] of those that have one. */
 	COLUMN_FROM,
 	COLUMN_NOTE,
 	COLUMNS,
 };
 
 static const char *const column_names[COLUMNS] = {
-    "folder", "name", "size", "oldSize", "entries", "mtime", "oldMtime", "from", "note"};
+    "folder", "name", "size", "mtime", "oldSize", "entries", "oldMtime", "from", "note"};
 
 /** A taker of changes that writes them in pieces. */
 struct change_writer {
@@ -437,9 +437,18 @@ static struct fsmeta_buffer *next_value(struct change_writer *writer, enum colum
 	return out;
 }
 
-static int append_number(struct change_writer *writer, enum column column, uint64_t value)
+/** Begins the pair of a value that few rows have. */
+static struct fsmeta_buffer *begin_pair(struct change_writer *writer, enum column column)
 {
-	return fsmeta_buffer_append_format(next_value(writer, column), "%" PRIu64, value);
+	struct fsmeta_buffer *out = next_value(writer, column);
+
+	fsmeta_buffer_append_format(out, "[%zu,", writer->rows);
+	return out;
+}
+
+static int append_number_pair(struct change_writer *writer, enum column column, uint64_t value)
+{
+	return fsmeta_buffer_append_format(begin_pair(writer, column), "%" PRIu64 "]", value);
 }
 
 /** What changed but size and time of modification: "mode 0644 → 0400, uid 0 → 1000". */
@@ -489,28 +498,42 @@ static int append_note(struct change_writer *writer, const struct fsmeta_change 
 		failed = append_differences(note, change->before, change->after, change->fields);
 	if (failed || !note->length)
 		return failed;
-	failed =
-	    fsmeta_buffer_append_format(next_value(writer, COLUMN_NOTE), "[%zu,", writer->rows);
-	failed |= append_text(output, out, (const char *)note->data, note->length);
+	begin_pair(writer, COLUMN_NOTE);
+	failed = append_text(output, out, (const char *)note->data, note->length);
 	return failed | fsmeta_buffer_append_byte(out, ']');
 }
 
 static int append_from(struct change_writer *writer, const struct fsmeta_entry *before)
 {
-	struct fsmeta_buffer *out = next_value(writer, COLUMN_FROM);
-	int failed = fsmeta_buffer_append_format(out, "[%zu,", writer->rows);
+	struct fsmeta_buffer *out = begin_pair(writer, COLUMN_FROM);
+	int failed = append_name(writer->output, out, before->path, before->path_length);
 
-	failed |= append_name(writer->output, out, before->path, before->path_length);
 	return failed | fsmeta_buffer_append_byte(out, ']');
 }
 
-static int append_mtime(
-    struct change_writer *writer, enum column column, const struct fsmeta_entry *entry)
+static int append_mtime(struct change_writer *writer, const struct fsmeta_entry *entry)
 {
-	static const struct fsmeta_time unknown;
-	bool is_known = entry && entry->fields & FSMETA_FIELD_MTIME;
+	struct fsmeta_buffer *out = next_value(writer, COLUMN_MTIME);
 
-	return append_time(next_value(writer, column), is_known ? entry->mtime : unknown);
+	return entry->fields & FSMETA_FIELD_MTIME ? append_time(out, entry->mtime)
+						  : fsmeta_buffer_append_text(out, "null");
+}
+
+/** Size and time that it had before, where they were others. */
+static int append_old(struct change_writer *writer, const struct fsmeta_change *change)
+{
+	const struct fsmeta_entry *before = change->before;
+	int failed = 0;
+
+	if (change->fields & FSMETA_FIELD_SIZE && before->type != FSMETA_TYPE_FOLDER)
+		failed = append_number_pair(writer, COLUMN_OLD_SIZE, before->size);
+	if (change->fields & before->fields & FSMETA_FIELD_MTIME) {
+		struct fsmeta_buffer *out = begin_pair(writer, COLUMN_OLD_MTIME);
+
+		failed |= append_time(out, before->mtime);
+		failed |= fsmeta_buffer_append_byte(out, ']');
+	}
+	return failed;
 }
 
 static int append_row(struct change_writer *writer, const struct fsmeta_change *change)
@@ -520,23 +543,22 @@ static int append_row(struct change_writer *writer, const struct fsmeta_change *
 	const struct fsmeta_entry *entry = fsmeta_change_entry(change);
 	bool is_folder = entry->type == FSMETA_TYPE_FOLDER;
 	size_t above = entry->depth > 1 ? (size_t)(entry->name - entry->path) - 1 : 0;
-	/* A difference that is none need not be written twice. */
-	const struct fsmeta_entry *before =
-	    change->fields & FSMETA_FIELD_MTIME ? change->before : NULL;
-	uint64_t old_size = change->fields & FSMETA_FIELD_SIZE ? change->before->size : entry->size;
 	int failed = go_to_folder(writer, entry->path, is_folder ? entry->path_length : above);
 
 	failed |= fsmeta_buffer_append_byte(&writer->kinds, (unsigned char)kinds[change->kind]);
 	failed |= fsmeta_buffer_append_byte(&writer->types, (unsigned char)types[entry->type]);
 	failed |= fsmeta_buffer_append_format(next_value(writer, COLUMN_FOLDER), "%" PRId64,
 	    folder_number(writer, writer->path.depth));
-	failed |= append_name(writer->output, next_value(writer, COLUMN_NAME), entry->name,
-	    is_folder ? 0 : entry->name_length);
-	failed |= append_number(writer, COLUMN_SIZE, is_folder ? change->bytes : entry->size);
-	failed |= append_number(writer, COLUMN_OLD_SIZE, is_folder ? change->bytes : old_size);
-	failed |= append_number(writer, COLUMN_ENTRIES, is_folder ? change->entries : 0);
-	failed |= append_mtime(writer, COLUMN_MTIME, entry);
-	failed |= append_mtime(writer, COLUMN_OLD_MTIME, before);
+	failed |= is_folder ? fsmeta_buffer_append_text(next_value(writer, COLUMN_NAME), "\"\"")
+			    : append_name(writer->output, next_value(writer, COLUMN_NAME),
+				  entry->name, entry->name_length);
+	failed |= fsmeta_buffer_append_format(
+	    next_value(writer, COLUMN_SIZE), "%" PRIu64, is_folder ? change->bytes : entry->size);
+	failed |= append_mtime(writer, entry);
+	if (is_folder && change->entries)
+		failed |= append_number_pair(writer, COLUMN_ENTRIES, change->entries);
+	if (change->before && change->after)
+		failed |= append_old(writer, change);
 	if (change->kind == FSMETA_CHANGE_MOVED)
 		failed |= append_from(writer, change->before);
 	return failed | append_note(writer, change);
