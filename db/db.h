@@ -121,6 +121,15 @@ int fsmeta_db_difference_cursors(struct fsmeta_cursor *out[2], struct fsmeta_db 
     struct fsmeta_db_update *update, const uint64_t numbers[2],
     const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error);
 
+/**
+ * Of the files of the newest generation that have a content hash the share of `percent`
+ * (at least one, if there are any) whose content was read longest ago: their ids, ascending, *new*
+ * (free(); NULL where there are none).  A hash counts as read in the generation that brought
+ * it, or in which fsmeta_db_update_note_contents() confirmed it last.
+ */
+int fsmeta_db_oldest_contents(uint64_t **ids, size_t *count, struct fsmeta_db *db, double percent,
+    struct fsmeta_error *error);
+
 /* ---- writing a generation --------------------------------------------- */
 
 /**
@@ -158,6 +167,13 @@ struct fsmeta_change_sink *fsmeta_db_update_sink(struct fsmeta_db_update *update
  */
 int fsmeta_db_update_keep_max_removed(
     struct fsmeta_db_update *update, double percent, struct fsmeta_error *error);
+
+/**
+ * Notes that the contents of the files with these ids were read for this generation and
+ * have the hashes that its base knew.  Only files that are in both count; before commit.
+ */
+int fsmeta_db_update_note_contents(
+    struct fsmeta_db_update *update, const uint64_t *ids, size_t count, struct fsmeta_error *error);
 
 /**
  * All of a commit but committing: the generation's row is written, and `db` (but no

@@ -417,6 +417,24 @@ static int drop_unknown_files(struct prune *prune, struct fsmeta_error *error)
 	return code;
 }
 
+/** Of files that are gone; looked for only where there are any such rows. */
+static int drop_contents_read(struct prune *prune, struct fsmeta_error *error)
+{
+	sqlite3_stmt *statement = NULL;
+	int64_t rows;
+	int code = fsmeta_connection_integer(
+	    &rows, prune->connection, "SELECT EXISTS (SELECT 1 FROM content_read)", 0, error);
+
+	if (code || !rows)
+		return code;
+	code = fsmeta_connection_prepare(&statement, prune->connection,
+	    "DELETE FROM content_read WHERE file NOT IN (SELECT id FROM file)", error);
+	if (!code)
+		code = fsmeta_connection_run(prune->connection, statement, error);
+	sqlite3_finalize(statement);
+	return code;
+}
+
 /* ---- changes --------------------------------------------------------------------- */
 
 enum change_statement {
@@ -524,6 +542,8 @@ static int drop_generations(
 		code = drop_places(prune, error);
 	if (!code)
 		code = drop_unknown_files(prune, error);
+	if (!code)
+		code = drop_contents_read(prune, error);
 	return code ? code : settle_changes(prune, error);
 }
 

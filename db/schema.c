@@ -165,6 +165,14 @@ static const struct fsmeta_schema_object tables[] = {
 	"                                -- position\n"
 	"  PRIMARY KEY (generation, folder, name)\n"
 	") WITHOUT ROWID"},
+    {2, "content_read",
+	"CREATE TABLE content_read (\n"
+	"  -- Generation in which the content of a file was read last, where that is not\n"
+	"  -- the one that its row says: read again and found as it was, or not read when\n"
+	"  -- other metadata changed.\n"
+	"  file INTEGER PRIMARY KEY,     -- id of a file that has a hash\n"
+	"  generation INTEGER NOT NULL\n"
+	")"},
 };
 
 static const struct fsmeta_schema_object indexes[] = {

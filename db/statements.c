@@ -65,6 +65,11 @@ static const char *const texts[STATEMENT_COUNT] = {
     /* What goes and what comes may do so at one place. */
     [STATEMENT_INSERT_CHANGE] =
 	"INSERT OR IGNORE INTO change (generation, folder, name) VALUES (?1, ?2, ?3)",
+    [STATEMENT_KEEP_CONTENT_READ] =
+	"INSERT OR IGNORE INTO content_read (file, generation) VALUES (?1, ?2)",
+    [STATEMENT_SET_CONTENT_READ] =
+	"INSERT OR REPLACE INTO content_read (file, generation) VALUES (?1, ?2)",
+    [STATEMENT_DROP_CONTENT_READ] = "DELETE FROM content_read WHERE file = ?1",
 };
 
 int fsmeta_update_statement(struct fsmeta_db_update *update, enum fsmeta_statement which,

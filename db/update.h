@@ -47,6 +47,9 @@ enum fsmeta_statement {
 	STATEMENT_INSERT_ATTRIBUTES,
 	STATEMENT_INSERT_FILESYSTEM,
 	STATEMENT_INSERT_CHANGE,
+	STATEMENT_KEEP_CONTENT_READ,
+	STATEMENT_SET_CONTENT_READ,
+	STATEMENT_DROP_CONTENT_READ,
 	STATEMENT_COUNT
 };
 
@@ -246,5 +249,13 @@ int fsmeta_newfile_commit(struct fsmeta_db_update *update, struct fsmeta_error *
 
 /** Removes it.  Harmless after commit and where there is none. */
 void fsmeta_newfile_abort(struct fsmeta_db_update *update);
+
+/**
+ * The row of a file begins anew, with what it was since generation `since` and what comes: where
+ * its hash is the same, when it was read is kept (contents.c).
+ */
+int fsmeta_contents_keep(struct fsmeta_db_update *update, int64_t id, int64_t since,
+    const struct fsmeta_entry *before, const struct fsmeta_entry *after,
+    struct fsmeta_error *error);
 
 #endif

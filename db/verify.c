@@ -107,7 +107,7 @@ static const struct rule rules[] = {
 	"rows speak of generation %" PRId64 ", which does not exist"},
 };
 
-/** The same of a file that has the table `change`. */
+/** The same of a file that has the tables of version 2. */
 static const struct rule change_rules[] = {
     {"SELECT generation FROM change WHERE generation"
      " NOT IN (SELECT number FROM generation WHERE pruned = 0 AND number >"
@@ -118,6 +118,9 @@ static const struct rule change_rules[] = {
      " ELSE EXISTS (SELECT 1 FROM file WHERE parent = c.folder AND name = c.name)"
      "  OR EXISTS (SELECT 1 FROM file_past WHERE parent = c.folder AND name = c.name) END LIMIT 1",
 	"a change is told in folder %" PRId64 " of what never was there"},
+    {"SELECT file FROM content_read WHERE generation > (SELECT max(number) FROM generation)"
+     " OR file >= (SELECT value FROM source WHERE name = 'next_id') LIMIT 1",
+	"the content of entry %" PRId64 " was read in no generation"},
     {fsmeta_changes_missing, "a change of folder %" PRId64 " or in it is not told"},
 };
 

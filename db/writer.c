@@ -614,6 +614,9 @@ static int replace_row(struct fsmeta_db_update *update, const struct stored *sto
 	code = note_file(update, stored->parent, after, error);
 	if (!code && keep)
 		code = run_file(update, STATEMENT_KEEP_FILE, stored->parent, after, error);
+	if (!code)
+		code = fsmeta_contents_keep(
+		    update, stored->id, stored->since, &stored->entry, after, error);
 	return code ? code
 		    : write_file(
 			  update, STATEMENT_REPLACE_FILE, stored->parent, stored->id, after, error);
@@ -682,6 +685,9 @@ static int move_file(struct fsmeta_db_update *update, const struct fsmeta_entry 
 		code = find_destination(update, after, &to, error);
 	if (!code)
 		code = note_file(update, to, after, error);
+	if (!code)
+		code = fsmeta_contents_keep(
+		    update, stored.id, stored.since, &stored.entry, after, error);
 	if (!code)
 		code = write_file(update, STATEMENT_INSERT_FILE, to, stored.id, after, error);
 	return code ? code : count_new(update, after, error);

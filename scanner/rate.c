@@ -19,18 +19,30 @@ static int64_t now_ns(void)
 	return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
 }
 
-void fsmeta_rate_wait(struct fsmeta_rate *rate, const volatile sig_atomic_t *stop)
+int64_t fsmeta_rate_take(struct fsmeta_rate *rate, uint64_t amount)
 {
-	int64_t now = now_ns(), left;
+	int64_t now = now_ns();
 
 	if (rate->used_until_ns < now - SLICE_NS)
 		rate->used_until_ns = now - SLICE_NS;
-	rate->used_until_ns += SECOND_NS / rate->most;
-	if (rate->used_until_ns - now < SLEEP_MIN_NS)
+	rate->used_until_ns += (int64_t)(amount * SECOND_NS / rate->most);
+	return rate->used_until_ns;
+}
+
+void fsmeta_rate_sleep(int64_t until_ns, const volatile sig_atomic_t *stop)
+{
+	int64_t now = now_ns(), left;
+
+	if (until_ns - now < SLEEP_MIN_NS)
 		return;
-	for (; (left = rate->used_until_ns - now) > 0 && !(stop && *stop); now = now_ns()) {
+	for (; (left = until_ns - now) > 0 && !(stop && *stop); now = now_ns()) {
 		struct timespec sleep = {.tv_nsec = left < SLICE_NS ? left : SLICE_NS};
 
 		nanosleep(&sleep, NULL);
 	}
+}
+
+void fsmeta_rate_wait(struct fsmeta_rate *rate, const volatile sig_atomic_t *stop)
+{
+	fsmeta_rate_sleep(fsmeta_rate_take(rate, 1), stop);
 }

@@ -35,7 +35,7 @@ static int hide(struct fsmeta_hidden *hidden, const struct stat *folder, const c
 static int hide_in(struct fsmeta_hidden *hidden, const char *folder, const char *name,
     bool is_database, struct fsmeta_error *error)
 {
-	static const char *const companions[] = {"-wal", "-shm", "-journal"};
+	static const char *const companions[] = {"-wal", "-shm", "-journal", "-hashes"};
 	struct stat status;
 	size_t i;
 	int code;
@@ -46,7 +46,7 @@ static int hide_in(struct fsmeta_hidden *hidden, const char *folder, const char 
 	code = hide(hidden, &status, "", name, "", error);
 	if (code == 0)
 		code = hide(hidden, &status, ".", name, ".fsmeta-*", error);
-	for (i = 0; is_database && i < 3 && code == 0; i++)
+	for (i = 0; is_database && i < 4 && code == 0; i++)
 		code = hide(hidden, &status, "", name, companions[i], error);
 	return code;
 }

@@ -8,7 +8,7 @@
 #include "scanner/scanner.h"
 
 enum {
-	/** A database has five names, a stream two; two of each is the most. */
+	/** A database has six names, a stream two; two of each is the most. */
 	FSMETA_HIDDEN_MAX = 16,
 };
 
@@ -22,7 +22,7 @@ struct fsmeta_hidden {
 
 /**
  * Hides the database or stream at `path`, the temporary names it is made under,
- * and SQLite's companions of a database.  It need not exist; neither need the
+ * and the companions of a database (SQLite's, and the journal of hashes).  It need not exist; neither need the
  * folder it is in.  0 or FSMETA_E_MEMORY.
  */
 int fsmeta_hide_output(

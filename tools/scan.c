@@ -13,6 +13,7 @@
 #include "scanner/scanner.h"
 #include "tools/command.h"
 #include "tools/delta.h"
+#include "tools/hashing.h"
 #include "tools/hidden.h"
 #include "tools/progress.h"
 #include "tools/reading.h"
@@ -43,6 +44,9 @@ enum option_key {
 	OPTION_ACCEPT_REMOVED,
 	OPTION_MAX_REMOVED,
 	OPTION_INDEX,
+	OPTION_HASH,
+	OPTION_REHASH_OLDEST,
+	OPTION_MAX_HASH_RATE,
 };
 
 struct scan_arguments {
@@ -60,6 +64,10 @@ struct scan_arguments {
 	struct fsmeta_stream_writer_options stream;
 	struct fsmeta_scan_options scan;
 	struct fsmeta_update_options update;
+	/** Without --hash what is known stays, unless the fields that are asked for say no. */
+	bool has_hash;
+	bool has_fields;
+	struct fsmeta_hashing_options hashing;
 };
 
 static const struct argp_option options[] = {
@@ -84,6 +92,16 @@ static const struct argp_option options[] = {
     {"cross-file-systems", OPTION_CROSS_FILESYSTEMS, NULL, 0,
 	"Enter file systems mounted below DIR", 2},
     {"source-id", OPTION_SOURCE_ID, "ID", 0, "Identity of this tree, instead of finding it out", 2},
+    {"hash", OPTION_HASH, "ALGORITHM", 0,
+	"Hash the contents of files: xxh3 or sha256; with --db only of those that are new or have "
+	"another size, mtime or inode than before.  none: keep no hashes",
+	2},
+    {"rehash-oldest", OPTION_REHASH_OLDEST, "PERCENT", 0,
+	"With --hash and --db: also read again this share of the files, those first that were not "
+	"read for longest, and tell which are corrupted",
+	2},
+    {"max-hash-rate", OPTION_MAX_HASH_RATE, "SIZE", 0,
+	"Read contents with no more than SIZE bytes a second (20M, 1GiB)", 2},
     {"accept-empty", OPTION_ACCEPT_EMPTY, NULL, 0,
 	"Believe that DIR is empty although the newest generation is not", 3},
     {"accept-other-filesystem", OPTION_ACCEPT_OTHER_FILESYSTEM, NULL, 0,
@@ -170,6 +188,21 @@ static void arguments_release(struct scan_arguments *arguments)
 	free(arguments->excludes);
 }
 
+static void check_hash_options(const struct scan_arguments *arguments, struct argp_state *state)
+{
+	const uint32_t needed = FSMETA_FIELD_SIZE | FSMETA_FIELD_MTIME;
+	const struct fsmeta_hashing_options *hashing = &arguments->hashing;
+
+	if ((hashing->rehash_percent > 0 || hashing->max_rate) && !hashing->algorithm)
+		argp_error(state, "--rehash-oldest and --max-hash-rate need --hash xxh3 or sha256");
+	if (hashing->rehash_percent > 0 && !arguments->db)
+		argp_error(state, "--rehash-oldest needs --db, which knows when a file was read");
+	if (hashing->algorithm && arguments->has_fields &&
+	    (arguments->scan.field_mask & needed) != needed)
+		argp_error(state, "--hash needs size and mtime among the --fields: they tell what "
+				  "has to be read");
+}
+
 static error_t parse_option(int key, char *text, struct argp_state *state)
 {
 	struct scan_arguments *arguments = state->input;
@@ -191,7 +224,24 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case OPTION_DB:
 		arguments->db = text;
 		return 0;
+	case OPTION_HASH:
+		arguments->has_hash = true;
+		if (!fsmeta_hash_algorithm_from_name(&arguments->hashing.algorithm, text))
+			argp_error(state, "--hash: '%s' is none of xxh3, sha256, none", text);
+		return 0;
+	case OPTION_REHASH_OLDEST:
+		if (!fsmeta_percent_parse(&arguments->hashing.rehash_percent, text))
+			argp_error(state,
+			    "--rehash-oldest: '%s' is no percentage from 0%% to 100%%", text);
+		return 0;
+	case OPTION_MAX_HASH_RATE:
+		if (!fsmeta_size_parse(&arguments->hashing.max_rate, text) ||
+		    !arguments->hashing.max_rate)
+			argp_error(
+			    state, "--max-hash-rate: '%s' is no size like 20M or 1GiB", text);
+		return 0;
 	case OPTION_FIELDS:
+		arguments->has_fields = true;
 		if (fsmeta_fields_parse(&arguments->scan.field_mask, text, &error) < 0)
 			argp_error(state, "--fields: %s", error.reason);
 		return 0;
@@ -240,6 +290,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!arguments->folder)
 			argp_error(state, "which folder?");
+		check_hash_options(arguments, state);
 		if (!arguments->output && !arguments->db)
 			argp_error(state,
 			    "where to? -o STREAM writes a stream, --db DB keeps a generation "
@@ -300,6 +351,8 @@ struct scan_state {
 	struct fsmeta_hidden hidden;
 	struct fsmeta_db *db;
 	struct fsmeta_cursor *cursor;
+	/** *Borrowed* from the cursor; NULL = none. */
+	struct fsmeta_hashing *hashing;
 	struct fsmeta_stream_output *output;
 	struct fsmeta_stream_summary stream;
 	struct fsmeta_delta_output *delta;
@@ -353,8 +406,10 @@ static int prepare_delta(
 static int before_commit(void *payload, struct fsmeta_db_update *update, struct fsmeta_error *error)
 {
 	struct scan_state *state = payload;
-	int status = state->arguments->delta ? prepare_delta(state, update, error) : 0;
+	int status = fsmeta_hashing_note_contents(state->hashing, update, error);
 
+	if (status >= 0 && state->arguments->delta)
+		status = prepare_delta(state, update, error);
 	return status < 0 ? status : commit_stream(state, error);
 }
 
@@ -393,6 +448,23 @@ static int open_outputs(struct scan_state *state, struct fsmeta_error *error)
 	return status;
 }
 
+/** Puts the hashes in, of what is read now and of what is known. */
+static int add_hashes(struct scan_state *state, struct fsmeta_error *error)
+{
+	const struct scan_arguments *arguments = state->arguments;
+	struct fsmeta_hashing_options options_now = arguments->hashing;
+	bool wants_known = !arguments->has_fields || arguments->scan.field_mask & FSMETA_FIELD_HASH;
+
+	if (!options_now.algorithm && (arguments->has_hash || !wants_known))
+		return 0;
+	options_now.root = arguments->folder;
+	options_now.db = state->db;
+	options_now.db_path = arguments->db;
+	options_now.threads = arguments->scan.threads;
+	options_now.stop = &fsmeta_stop_signal;
+	return fsmeta_hashing_wrap(&state->hashing, &state->cursor, &options_now, error);
+}
+
 static int open_tree(struct scan_state *state, struct fsmeta_error *error)
 {
 	const struct scan_arguments *arguments = state->arguments;
@@ -406,6 +478,8 @@ static int open_tree(struct scan_state *state, struct fsmeta_error *error)
 	options_now.hidden_count = state->hidden.count;
 	options_now.stop = &fsmeta_stop_signal;
 	status = fsmeta_scan_open(&state->cursor, arguments->folder, &options_now, error);
+	if (status >= 0)
+		status = add_hashes(state, error);
 	if (status >= 0)
 		status = fsmeta_progress_wrap(&state->cursor, arguments->progress, "scanning",
 		    expected_entries(state->db), error);
@@ -482,6 +556,17 @@ static void note_missing_subtrees(const struct scan_arguments *arguments)
 		close(root);
 }
 
+/** Corruption is damage that was found, as by `check`. */
+static int judge(const struct scan_state *state)
+{
+	struct fsmeta_hashing_counts counts;
+
+	fsmeta_hashing_count(state->hashing, &counts);
+	if (state->cursor->source->unreadable.total || counts.unreadable)
+		return FSMETA_EXIT_PARTIAL;
+	return counts.corrupted ? FSMETA_EXIT_CHANGES : FSMETA_EXIT_OK;
+}
+
 int fsmeta_command_scan(int argc, char **argv)
 {
 	struct scan_arguments arguments;
@@ -501,11 +586,12 @@ int fsmeta_command_scan(int argc, char **argv)
 		status = open_tree(&state, &error);
 	if (status >= 0)
 		status = read_tree(&state, &error);
+	fsmeta_hashing_report(state.hashing, arguments.quiet || status < 0);
 	if (status >= 0) {
 		note_missing_subtrees(&arguments);
 		print_summary(&state);
-		status =
-		    state.cursor->source->unreadable.total ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
+		fsmeta_hashing_committed(state.hashing);
+		status = judge(&state);
 	}
 	if (status < 0)
 		status = fsmeta_report(&error);

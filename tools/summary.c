@@ -2,6 +2,8 @@
 
 #include "tools/command.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -136,4 +138,27 @@ bool fsmeta_percent_parse(double *out, const char *text)
 		end++;
 	*out = value;
 	return *end == '\0';
+}
+
+bool fsmeta_size_parse(uint64_t *out, const char *text)
+{
+	static const char units[] = "kmgt";
+	const char *unit;
+	uint64_t scale = 1;
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || errno)
+		return false;
+	if (*end) {
+		unit = strchr(units, tolower((unsigned char)*end));
+		if (!unit)
+			return false;
+		scale <<= 10 * (unit - units + 1);
+		end++;
+		if (strcasecmp(end, "ib") == 0)
+			end += 2;
+	}
+	return !*end && !__builtin_mul_overflow(*out, scale, out);
 }

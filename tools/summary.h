@@ -33,4 +33,10 @@ void fsmeta_print_unreadable(const struct fsmeta_batch_source *source);
 /** Reads "50", "50%", "0.5%": 0 to 100; false on anything else. */
 bool fsmeta_percent_parse(double *out, const char *text);
 
+/**
+ * Reads a size in bytes: "4096", and with a unit of 1024: "20M", "20MiB", "1g" (k, m, g, t);
+ * false on anything else.
+ */
+bool fsmeta_size_parse(uint64_t *out, const char *text);
+
 #endif

@@ -287,9 +287,10 @@ static void make_version_1(const char *path)
 {
 	sqlite3 *handle = open_plain(path);
 
-	execute(handle, "CREATE TABLE kept AS SELECT * FROM change;"
-			"DROP TABLE change; DROP VIEW changes; DROP VIEW versions;"
-			"DROP VIEW folder_paths; DROP VIEW unknown_places; PRAGMA user_version=1");
+	execute(handle,
+	    "CREATE TABLE kept AS SELECT * FROM change;"
+	    "DROP TABLE change; DROP TABLE content_read; DROP VIEW changes; DROP VIEW versions;"
+	    "DROP VIEW folder_paths; DROP VIEW unknown_places; PRAGMA user_version=1");
 	sqlite3_close(handle);
 }
 
