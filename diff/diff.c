@@ -2,17 +2,17 @@
  * A diff from its two cursors to its replay:
  *
  *     fsmeta_merge()  ──►  change spool  ──►  replay, once or more, into any sink
- *                               │
- *                       (moves: pairs what is left on one side and writes a
- *                        second spool, before the first replay)
+ *           └──────► moves ─────┘
+ *               (pairs what is left on one side alone and makes another spool)
  *
- * Everything that judges is in merge.c, everything that remembers is in
- * change_spool.c.
+ * Two sides meet in merge.c, two entries are judged in compare.c, what went and what
+ * came meet in moves.c, and change_spool.c remembers.
  */
 #include "diff/diff.h"
 
 #include "diff/change_spool.h"
 #include "diff/merge.h"
+#include "diff/moves.h"
 
 #include <stdlib.h>
 
@@ -22,6 +22,31 @@ struct fsmeta_diff {
 	const volatile sig_atomic_t *stop;
 	struct fsmeta_diff_counts counts;
 };
+
+/** Both passes; the spool with moves takes the place of the one without. */
+static int compare(struct fsmeta_diff *diff, struct fsmeta_cursor *a, struct fsmeta_cursor *b,
+    const struct fsmeta_diff_options *options, struct fsmeta_error *error)
+{
+	struct fsmeta_change_spool *with_moves = NULL;
+	struct fsmeta_moves *moves = NULL;
+	struct fsmeta_compare compare;
+	int code = 0;
+
+	fsmeta_compare_init(&compare, a->source, b->source, options);
+	if (options->moves)
+		code = fsmeta_moves_new(&moves, &compare, diff->changes, error);
+	if (!code)
+		code = fsmeta_merge(diff->changes, &diff->counts, moves, &compare, a, b, error);
+	if (!code && moves)
+		code = fsmeta_moves_resolve(&with_moves, moves, &diff->counts, error);
+	if (!code && with_moves) {
+		fsmeta_change_spool_free(diff->changes);
+		diff->changes = with_moves;
+	}
+	fsmeta_moves_free(moves);
+	fsmeta_compare_release(&compare);
+	return code;
+}
 
 int fsmeta_diff_run(struct fsmeta_diff **out, struct fsmeta_cursor *a, struct fsmeta_cursor *b,
     const struct fsmeta_diff_options *options, struct fsmeta_error *error)
@@ -35,7 +60,7 @@ int fsmeta_diff_run(struct fsmeta_diff **out, struct fsmeta_cursor *a, struct fs
 	diff->stop = options->stop;
 	code = fsmeta_change_spool_new(&diff->changes, options->spool_bytes, error);
 	if (!code)
-		code = fsmeta_merge(diff->changes, &diff->counts, a, b, options, error);
+		code = compare(diff, a, b, options, error);
 	if (code) {
 		fsmeta_diff_free(diff);
 		return code;

@@ -2,7 +2,7 @@
  * The diff: the one merge in the program.
  *
  *   cursor A ─┐
- *             ├─ merge join ── change spool ── (moves) ── sink: text, JSON, database, delta
+ *             ├─ merge join ── change spool ── moves ── sink: text, JSON, database, delta
  *   cursor B ─┘
  *
  * The merge walks two cursors once, in canonical order, side by side.  Its
@@ -31,8 +31,24 @@ enum fsmeta_diff_notion {
 	FSMETA_DIFF_STORED = 1,
 };
 
+/** How to find out what moved, as bits; docs/moves.md has the rules. */
+enum fsmeta_diff_moves {
+	/**
+	 * Ids of both sides are those of one database: what has the same id and another
+	 * path moved.
+	 */
+	FSMETA_DIFF_MOVES_BY_ID = 1 << 0,
+	/**
+	 * By inode and birth time on one file system, by size, mtime and name, by content
+	 * hash; after ids, where both are asked for.
+	 */
+	FSMETA_DIFF_MOVES_BY_EVIDENCE = 1 << 1,
+};
+
 struct fsmeta_diff_options {
 	enum fsmeta_diff_notion notion;
+	/** enum fsmeta_diff_moves bits; 0: what moved is removed and added. */
+	uint32_t moves;
 	/** Fields reported beyond (or, with `fields_only`, instead of) the default. */
 	uint32_t fields;
 	bool fields_only;

@@ -86,6 +86,8 @@ struct frame {
 	bool is_whole;
 	/** UNSEEN: an entry below, or a whole one itself, was known on the older side until now. */
 	bool lost_sight;
+	/** WHOLE. */
+	struct fsmeta_moves_folder moves;
 };
 
 struct merge {
@@ -103,7 +105,9 @@ struct merge {
 	size_t unseen_frames;
 
 	struct fsmeta_scope scope;
-	struct fsmeta_compare compare;
+	struct fsmeta_compare *compare;
+	/** NULL where nobody wants to know. */
+	struct fsmeta_moves *moves;
 
 	/** Both sides may offer runs that mean the same. */
 	bool runs_comparable;
@@ -154,15 +158,26 @@ static void count_change(struct merge *merge, enum fsmeta_change_kind kind, uint
 		merge->counts->continued++;
 }
 
-/** Its descendants are complete: they count for the folder around it as well. */
-static int close_whole(struct merge *merge, const struct frame *frame)
+/** What the move pass is to know of the folder around; NULL where that is on both sides. */
+static struct fsmeta_moves_folder *moves_parent(struct merge *merge)
 {
+	return in_frame(merge, FRAME_WHOLE) ? &top_frame(merge)->moves : NULL;
+}
+
+/** Its descendants are complete: they count for the folder around it as well. */
+static int close_whole(struct merge *merge, struct frame *frame)
+{
+	int code = 0;
+
 	if (in_frame(merge, FRAME_WHOLE)) {
 		top_frame(merge)->entries += frame->entries;
 		top_frame(merge)->bytes += frame->bytes;
 	}
-	if (!frame->entries)
-		return 0;
+	if (merge->moves)
+		code = fsmeta_moves_close_folder(merge->moves, &frame->moves, frame->entries,
+		    frame->bytes, moves_parent(merge), merge->error);
+	if (code || !frame->entries)
+		return code;
 	return fsmeta_change_spool_amend(merge->spool, frame->place, frame->change_flags,
 	    frame->entries, frame->bytes, merge->error);
 }
@@ -245,8 +260,18 @@ static int write_whole(struct merge *merge, enum fsmeta_change_kind kind,
 	    .depth = entry->type == FSMETA_TYPE_FOLDER ? entry->depth : UINT32_MAX,
 	    .change_flags = change.flags,
 	};
+	int code = 0;
+
 	count_whole(merge, kind, entry);
-	return fsmeta_change_spool_append(merge->spool, &change, &frame->place, merge->error);
+	if (merge->moves)
+		code = fsmeta_compare_refresh(merge->compare, merge->error);
+	if (!code)
+		code =
+		    fsmeta_change_spool_append(merge->spool, &change, &frame->place, merge->error);
+	if (!code && merge->moves)
+		fsmeta_moves_whole(
+		    merge->moves, kind, entry, frame->place, moves_parent(merge), &frame->moves);
+	return code;
 }
 
 static int open_whole(struct merge *merge, const struct frame *frame)
@@ -297,6 +322,8 @@ static void count_carried(struct merge *merge, const struct fsmeta_entry *entry,
 /** Leaves out an entry that was not asked for, with all that is below it. */
 static int carry(struct merge *merge, const struct fsmeta_entry *entry)
 {
+	if (merge->moves)
+		fsmeta_moves_unread(merge->moves);
 	if (entry->type != FSMETA_TYPE_FOLDER)
 		return 0;
 	return fsmeta_cursor_skip(merge->a.cursor, entry->depth + 1, merge->error);
@@ -335,11 +362,12 @@ static int take_older(struct merge *merge)
 	if (code)
 		return code;
 	/* What is below a folder that is gone is gone, asked for or not. */
-	if (merge->compare.b_is_state || in_frame(merge, FRAME_WHOLE))
+	if (merge->compare->b_is_state || in_frame(merge, FRAME_WHOLE))
 		return take_whole(merge, FSMETA_CHANGE_REMOVED, entry);
 	if (in_frame(merge, FRAME_UNSEEN)) {
 		count_unseen(top_frame(merge), entry, !entry->unknown_since);
-		return 0;
+		return merge->moves ? fsmeta_moves_kept(merge->moves, entry, NULL, merge->error)
+				    : 0;
 	}
 	switch (fsmeta_scope_judge(
 	    &merge->scope, entry->path, entry->path_length, entry->type == FSMETA_TYPE_FOLDER)) {
@@ -379,7 +407,9 @@ static int take_other_type(
 
 	if (!code)
 		code = write_whole(merge, FSMETA_CHANGE_ADDED, after, &added);
-	/* Both are folders only where ids are compared, which nobody counts below. */
+	/* Both are folders only where ids are compared; nobody counts below both at once. */
+	removed.moves.is_mixed = true;
+	added.moves.is_mixed = true;
 	if (!code)
 		code = open_whole(merge, &removed);
 	if (!code)
@@ -439,7 +469,7 @@ static int open_seen(struct merge *merge, const struct fsmeta_entry *after)
  */
 static bool is_shown_unseen(struct merge *merge, const struct fsmeta_entry *entry)
 {
-	return merge->compare.b_is_state && entry->unknown_since && !hiding_frame(merge) &&
+	return merge->compare->b_is_state && entry->unknown_since && !hiding_frame(merge) &&
 	       fsmeta_scope_judge(&merge->scope, entry->path, entry->path_length,
 		   entry->type == FSMETA_TYPE_FOLDER) == FSMETA_SCOPE_EXCLUDED;
 }
@@ -449,12 +479,16 @@ static int take_same_type(
 {
 	enum fsmeta_change_kind hidden = fsmeta_hiding_kind(after);
 	struct fsmeta_compared compared;
-	int code = fsmeta_compare_refresh(&merge->compare, merge->error);
+	int code = fsmeta_compare_refresh(merge->compare, merge->error);
 
 	if (code)
 		return code;
 	count_carried(merge, after, !before->unknown_since);
-	fsmeta_compare_pair(&compared, &merge->compare, before, after);
+	if (merge->moves)
+		code = fsmeta_moves_kept(merge->moves, before, after, merge->error);
+	if (code)
+		return code;
+	fsmeta_compare_pair(&compared, merge->compare, before, after);
 	after = compared.after;
 	code = write_modified(merge, before, &compared);
 	if (code)
@@ -488,6 +522,8 @@ static int step_over(struct merge *merge, enum fsmeta_run_kind kind)
 	if (!code)
 		code = fsmeta_cursor_step(merge->b.cursor, &b, merge->error);
 	merge->counts->entries_stepped += a.entries ? a.entries : b.entries;
+	if (merge->moves)
+		fsmeta_moves_unread(merge->moves);
 	return code ? code : 1;
 }
 
@@ -497,12 +533,12 @@ static int step_over(struct merge *merge, enum fsmeta_run_kind kind)
  */
 static int devices_permit_runs(struct merge *merge)
 {
-	int code = fsmeta_compare_refresh(&merge->compare, merge->error);
+	int code = fsmeta_compare_refresh(merge->compare, merge->error);
 
 	if (code)
 		return code;
-	return merge->compare.device_map_is_identity ||
-	       !((merge->compare.folder_mask | merge->compare.other_mask) & FSMETA_FIELD_DEVICE);
+	return merge->compare->device_map_is_identity ||
+	       !((merge->compare->folder_mask | merge->compare->other_mask) & FSMETA_FIELD_DEVICE);
 }
 
 /** Right after an equal pair of folders. */
@@ -551,7 +587,9 @@ static int take_pair(struct merge *merge)
 	merge->b.held = NULL;
 	if (code)
 		return code;
-	if (before->type != after->type || (merge->options->compare_ids && before->id != after->id))
+	/* Where the folder is another one, what is in it is so, too, even with the same id. */
+	if (before->type != after->type || in_frame(merge, FRAME_WHOLE) ||
+	    (merge->options->compare_ids && before->id != after->id))
 		return take_other_type(merge, before, after);
 	code = take_same_type(merge, before, after);
 	if (!code && after->type == FSMETA_TYPE_FOLDER)
@@ -632,7 +670,6 @@ static int init(struct merge *merge)
 {
 	const struct fsmeta_batch_source *b = merge->b.cursor->source;
 
-	fsmeta_compare_init(&merge->compare, merge->a.cursor->source, b, merge->options);
 	merge->runs_comparable = merge->a.cursor->operations->run &&
 				 merge->b.cursor->operations->run &&
 				 merge->a.cursor->source->field_mask == b->field_mask;
@@ -642,15 +679,17 @@ static int init(struct merge *merge)
 }
 
 int fsmeta_merge(struct fsmeta_change_spool *spool, struct fsmeta_diff_counts *counts,
-    struct fsmeta_cursor *a, struct fsmeta_cursor *b, const struct fsmeta_diff_options *options,
-    struct fsmeta_error *error)
+    struct fsmeta_moves *moves, struct fsmeta_compare *compare, struct fsmeta_cursor *a,
+    struct fsmeta_cursor *b, struct fsmeta_error *error)
 {
 	struct merge merge = {
 	    .a = {.cursor = a, .yielded = &counts->entries_a},
 	    .b = {.cursor = b, .yielded = &counts->entries_b},
-	    .options = options,
+	    .options = compare->options,
 	    .spool = spool,
 	    .counts = counts,
+	    .compare = compare,
+	    .moves = moves,
 	    .error = error,
 	};
 	int code = init(&merge);
@@ -658,7 +697,6 @@ int fsmeta_merge(struct fsmeta_change_spool *spool, struct fsmeta_diff_counts *c
 	if (!code)
 		code = walk(&merge);
 	fsmeta_scope_release(&merge.scope);
-	fsmeta_compare_release(&merge.compare);
 	free(merge.frames);
 	return code;
 }

@@ -206,6 +206,7 @@ static int compare_generations(struct section *section, const struct sender *sen
 {
 	struct fsmeta_diff_options options = {
 	    .notion = FSMETA_DIFF_STORED,
+	    .moves = FSMETA_DIFF_MOVES_BY_ID,
 	    .compare_ids = number != base + 1,
 	    .stop = &fsmeta_stop_signal,
 	};

@@ -19,6 +19,7 @@ enum option_key {
 	OPTION_FIELDS,
 	OPTION_PROGRESS,
 	OPTION_ACCEPT_EMPTY,
+	OPTION_NO_MOVES,
 };
 
 struct diff_arguments {
@@ -28,6 +29,7 @@ struct diff_arguments {
 	uint32_t output_flags;
 	enum fsmeta_progress_when progress;
 	bool accept_empty;
+	bool no_moves;
 	/** How a live operand is read. */
 	struct fsmeta_scan_options scan;
 	struct fsmeta_diff_options diff;
@@ -43,6 +45,7 @@ static const struct argp_option options[] = {
 	2},
     {"accept-empty", OPTION_ACCEPT_EMPTY, NULL, 0,
 	"Believe that the live folder B is empty although A is not", 2},
+    {"no-moves", OPTION_NO_MOVES, NULL, 0, "What moved is removed and added", 2},
     {"progress", OPTION_PROGRESS, "WHEN", 0, "auto (default), always or never", 3},
     {0},
 };
@@ -74,6 +77,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		return 0;
 	case OPTION_ACCEPT_EMPTY:
 		arguments->accept_empty = true;
+		return 0;
+	case OPTION_NO_MOVES:
+		arguments->no_moves = true;
 		return 0;
 	case OPTION_PROGRESS:
 		if (!fsmeta_progress_parse(&arguments->progress, text))
@@ -211,6 +217,11 @@ int fsmeta_command_diff(int argc, char **argv)
 	status = parse_operands(&state, &arguments, &error);
 	if (status >= 0)
 		status = open_cursors(&state, &arguments, &error);
+	if (!arguments.no_moves)
+		arguments.diff.moves = FSMETA_DIFF_MOVES_BY_EVIDENCE;
+	/* A move keeps its id in a database. */
+	if (!arguments.no_moves && fsmeta_operands_are_one_database(state.operands))
+		arguments.diff.moves |= FSMETA_DIFF_MOVES_BY_ID;
 	if (status >= 0)
 		status = fsmeta_diff_run(
 		    &state.diff, state.cursors[0], state.cursors[1], &arguments.diff, &error);

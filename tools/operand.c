@@ -242,7 +242,7 @@ int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *opera
 	    error, FSMETA_E_INTERNAL, operand->text, "opening the operand", "unknown kind");
 }
 
-static bool is_one_database(const struct fsmeta_operand operands[2])
+bool fsmeta_operands_are_one_database(const struct fsmeta_operand operands[2])
 {
 	struct stat a, b;
 
@@ -259,7 +259,7 @@ int fsmeta_operand_open_pair(struct fsmeta_cursor *out[2], struct fsmeta_operand
 	int status = 0;
 
 	out[0] = out[1] = NULL;
-	if (!is_one_database(operands)) {
+	if (!fsmeta_operands_are_one_database(operands)) {
 		for (int i = 0; i < 2 && status >= 0; i++)
 			status = fsmeta_operand_open(&out[i], &operands[i], options, error);
 		return status;

@@ -87,6 +87,9 @@ int fsmeta_operand_open_either(struct fsmeta_cursor **cursor, struct fsmeta_delt
 int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
     const struct fsmeta_operand_options *options, struct fsmeta_error *error);
 
+/** True for two generations of one database file; both operands are parsed. */
+bool fsmeta_operands_are_one_database(const struct fsmeta_operand operands[2]);
+
 /**
  * Opens two that are to be compared.  Of two generations of one database the cursors hand
  * out what may differ, see fsmeta_db_difference_cursors().  On failure the ones that were

@@ -397,7 +397,7 @@ static int append_text_moved(struct fsmeta_output *output, const struct fsmeta_c
 	int failed = fsmeta_buffer_append_text(&output->lines, "from ");
 
 	failed |= append_text_path(output, change->before);
-	if (change->after->type == FSMETA_TYPE_FOLDER) {
+	if (change->after->type == FSMETA_TYPE_FOLDER && !output->newer_only) {
 		failed |= fsmeta_buffer_append_text(&output->lines, ", ");
 		failed |= append_totals(&output->lines, change);
 	}

@@ -42,6 +42,7 @@ enum option_key {
 	OPTION_ACCEPT_EMPTY,
 	OPTION_ACCEPT_OTHER_FILESYSTEM,
 	OPTION_ACCEPT_REMOVED,
+	OPTION_NO_MOVES,
 	OPTION_MAX_REMOVED,
 	OPTION_INDEX,
 	OPTION_HASH,
@@ -112,6 +113,8 @@ static const struct argp_option options[] = {
 	"Refuse when more of at least 1,000 entries are gone, now and from then on (at first 50%; "
 	"100% = off)",
 	3},
+    {"no-moves", OPTION_NO_MOVES, NULL, 0,
+	"What moved is removed and added, and does not keep its id", 3},
     {"progress", OPTION_PROGRESS, "WHEN", 0, "auto (default), always or never", 4},
     {"quiet", 'q', NULL, 0, "No closing line", 4},
     {0},
@@ -264,6 +267,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		return 0;
 	case OPTION_ACCEPT_OTHER_FILESYSTEM:
 		arguments->update.accept_other_filesystem = true;
+		return 0;
+	case OPTION_NO_MOVES:
+		arguments->update.no_moves = true;
 		return 0;
 	case OPTION_ACCEPT_REMOVED:
 		arguments->update.accept_removed = true;

@@ -101,6 +101,11 @@ void fsmeta_print_generation_summary(
 		fsmeta_text_append_count(&line, generation->modified);
 		fsmeta_buffer_append_text(&line, " modified");
 	}
+	if (generation->base && generation->moved) {
+		fsmeta_buffer_append_text(&line, ", ");
+		fsmeta_text_append_count(&line, generation->moved);
+		fsmeta_buffer_append_text(&line, " moved");
+	}
 	if (generation->source.totals.carried) {
 		fsmeta_buffer_append_text(&line, "; ");
 		fsmeta_text_append_count(&line, generation->source.totals.carried);

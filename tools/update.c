@@ -128,6 +128,7 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 {
 	struct fsmeta_diff_options diff_options = {
 	    .notion = FSMETA_DIFF_STORED,
+	    .moves = options->no_moves ? 0 : FSMETA_DIFF_MOVES_BY_EVIDENCE,
 	    .spool_bytes = options->spool_bytes,
 	    .stop = &fsmeta_stop_signal,
 	};

@@ -19,6 +19,8 @@ struct fsmeta_update_options {
 	bool accept_other_filesystem;
 	/** Accept this once whatever went. */
 	bool accept_removed;
+	/** What moved is removed and added, and has new ids. */
+	bool no_moves;
 	/**
 	 * Most entries that may go, in per cent of what was there; 100 = any.  Where
 	 * `has_max_removed` it is kept with the new generation and holds from then on;
