@@ -98,8 +98,6 @@ struct fsmeta_ahead {
 	struct thread walker;
 	/** Room for options.threads - 1. */
 	struct thread *threads;
-	/** Tasks that the walker has begun. */
-	uint64_t walker_tasks;
 
 	pthread_mutex_t lock;
 	/** Something may be begun. */
@@ -111,6 +109,8 @@ struct fsmeta_ahead {
 	/** The end of the queue, and the ring's link to its beginning. */
 	struct fsmeta_ahead_item end;
 	unsigned thread_count;
+	/** When the next thread may be started, CLOCK_MONOTONIC in ns. */
+	int64_t next_start_ns;
 	unsigned idle;
 	bool walker_waits;
 	bool quit;
@@ -676,15 +676,30 @@ static void thread_release(struct thread *thread)
 
 static void *work(void *payload);
 
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/** True where one more thread may be started, with what is there to be done aside. */
+static bool may_start(const struct fsmeta_ahead *ahead)
+{
+	return ahead->thread_count + 1 < ahead->options.threads && ahead->idle == 0 &&
+	       !ahead->quit && (!ahead->options.pause_ns || now_ns() >= ahead->next_start_ns);
+}
+
 /** Starts a thread where there is something that nobody is at. */
 static void ask_for_help(struct fsmeta_ahead *ahead)
 {
 	struct thread *thread = &ahead->threads[ahead->thread_count];
 	sigset_t all, before;
 
-	if (ahead->thread_count + 1 >= ahead->options.threads || ahead->idle > 0 || ahead->quit ||
-	    ahead->walker_tasks <= ahead->options.tasks_alone || !find_work(ahead, 3))
+	if (!may_start(ahead) || !find_work(ahead, 3))
 		return;
+	ahead->next_start_ns = now_ns() + ahead->options.pause_ns;
 	if (thread_init(thread, ahead)) {
 		ahead->options.threads = ahead->thread_count + 1;
 		return;
@@ -775,7 +790,6 @@ static int run_alone(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *fol
 	struct task task;
 	int code = begin(ahead, &task, folder);
 
-	ahead->walker_tasks++;
 	ask_for_help(ahead);
 	return code ? code : run(&ahead->walker, &task);
 }
@@ -1170,6 +1184,7 @@ int fsmeta_ahead_new(struct fsmeta_ahead **out, const struct fsmeta_ahead_option
 	ahead->end.next = ahead->end.previous = &ahead->end;
 	ahead->open_limit = FSMETA_AHEAD_DESCRIPTORS + 2 * (options->threads - 1);
 	ahead->open_count = 1;
+	ahead->next_start_ns = now_ns() + options->pause_ns;
 	ahead->root.record = record;
 	ahead->root.fd = fd;
 	ahead->root.item.folder = &ahead->root;

@@ -58,8 +58,8 @@
 #include <unistd.h>
 
 enum {
-	/** What is done before a thread is started that nobody asked for. */
-	TASKS_ALONE = 8,
+	/** How long it takes until a thread is started that nobody asked for: small trees need none. */
+	PAUSE_NS = 2000000,
 	/** More than processors: most of them wait for the disk, if it is asked. */
 	THREADS_DEFAULT = 16,
 };
@@ -712,7 +712,7 @@ static int prepare_queue(
 	    .field_mask = scan->source.field_mask,
 	    .cross_filesystems = options->cross_filesystems,
 	    .threads = count_threads(options),
-	    .tasks_alone = options->threads ? 0 : TASKS_ALONE,
+	    .pause_ns = options->threads ? 0 : PAUSE_NS,
 	    .scan = options,
 	    .scope = &scan->scope,
 	};
