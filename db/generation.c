@@ -219,7 +219,7 @@ int fsmeta_generation_store(const struct fsmeta_connection *connection,
 {
 	struct fsmeta_buffer json = {0};
 	sqlite3_stmt *statement = NULL;
-	int code = fsmeta_batch_source_to_json(&json, &generation->source, error);
+	int code = fsmeta_batch_source_to_compact_json(&json, &generation->source, error);
 
 	if (!code)
 		code = fsmeta_connection_prepare(&statement, connection,

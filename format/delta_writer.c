@@ -261,7 +261,7 @@ static int write_section(struct fsmeta_delta_writer *writer, struct fsmeta_error
 	Fsmeta__V1__Section message = FSMETA__V1__SECTION__INIT;
 	unsigned char base[16], state[16];
 	struct fsmeta_buffer json = {0};
-	int code = fsmeta_batch_source_to_json(&json, section->source, error);
+	int code = fsmeta_batch_source_to_compact_json(&json, section->source, error);
 
 	if (code)
 		return code;

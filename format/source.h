@@ -201,6 +201,10 @@ int fsmeta_batch_source_copy(
 int fsmeta_batch_source_to_json(struct fsmeta_buffer *out, const struct fsmeta_batch_source *source,
     struct fsmeta_error *error);
 
+/** The same on one line, without spaces and newline: for what is no file of its own. */
+int fsmeta_batch_source_to_compact_json(struct fsmeta_buffer *out,
+    const struct fsmeta_batch_source *source, struct fsmeta_error *error);
+
 /**
  * Initialises `out` from JSON.  FSMETA_E_FOREIGN where it is no BatchSource,
  * FSMETA_E_TRUNCATED where the text ends too early, FSMETA_E_CORRUPT (with the

@@ -453,15 +453,15 @@ static int report_write_failure(int code, struct fsmeta_error *error)
 	return fsmeta_error_set_memory(error, action);
 }
 
-int fsmeta_batch_source_to_json(
-    struct fsmeta_buffer *out, const struct fsmeta_batch_source *source, struct fsmeta_error *error)
+static int write_json(struct fsmeta_buffer *out, const struct fsmeta_batch_source *source,
+    size_t flags, const char *end, struct fsmeta_error *error)
 {
 	struct writer writer = {.source = source};
 	size_t start = out->length;
 	json_t *top = make_json(&writer);
 
-	if (!writer.code && (json_dump_callback(top, append_dump, out, JSON_INDENT(2)) ||
-				fsmeta_buffer_append_byte(out, '\n')))
+	if (!writer.code && (json_dump_callback(top, append_dump, out, flags) ||
+				fsmeta_buffer_append_text(out, end)))
 		writer.code = FSMETA_E_MEMORY;
 	if (!writer.code && out->length - start > FSMETA_SOURCE_JSON_MAX_BYTES)
 		writer.code = FSMETA_E_LIMIT;
@@ -471,4 +471,16 @@ int fsmeta_batch_source_to_json(
 		return 0;
 	out->length = start;
 	return report_write_failure(writer.code, error);
+}
+
+int fsmeta_batch_source_to_json(
+    struct fsmeta_buffer *out, const struct fsmeta_batch_source *source, struct fsmeta_error *error)
+{
+	return write_json(out, source, JSON_INDENT(2), "\n", error);
+}
+
+int fsmeta_batch_source_to_compact_json(
+    struct fsmeta_buffer *out, const struct fsmeta_batch_source *source, struct fsmeta_error *error)
+{
+	return write_json(out, source, JSON_COMPACT, "", error);
 }

@@ -163,7 +163,7 @@ int fsmeta_header_pack(
 	size_t size;
 	int code;
 
-	code = fsmeta_batch_source_to_json(&json, source, error);
+	code = fsmeta_batch_source_to_compact_json(&json, source, error);
 	if (code)
 		goto out;
 	fsmeta__v1__header__init(&message);

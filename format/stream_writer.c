@@ -263,23 +263,25 @@ static int write_trailer(struct fsmeta_stream_writer *writer,
     struct fsmeta_error *error)
 {
 	struct fsmeta_batch_source final = *writer->source; /* shares everything */
-	struct fsmeta_buffer record = {0};
+	struct fsmeta_buffer record = {0}, compact = {0};
 	int code;
 
 	final.has_totals = true;
 	final.totals = writer->totals;
 	final.has_state_digest = true;
 	final.state_digest = written->state_digest;
-	code = fsmeta_batch_source_to_json(json, &final, error);
-	if (code)
-		return code;
-	if (fsmeta_record_begin(&record))
-		return fsmeta_error_set_memory(error, "writing the trailer");
-	code = fsmeta_trailer_pack(&record, written->batches, &final, writer->id_kind,
-	    written->records_digest, json, error);
+	code = fsmeta_batch_source_to_compact_json(&compact, &final, error);
+	if (!code && json)
+		code = fsmeta_batch_source_to_json(json, &final, error);
+	if (!code && fsmeta_record_begin(&record))
+		code = fsmeta_error_set_memory(error, "writing the trailer");
+	if (!code)
+		code = fsmeta_trailer_pack(&record, written->batches, &final, writer->id_kind,
+		    written->records_digest, &compact, error);
 	if (!code)
 		code = fsmeta_frame_output_single(
 		    writer->output, FSMETA_RECORD_TRAILER, &record, error);
+	fsmeta_buffer_release(&compact);
 	fsmeta_buffer_release(&record);
 	return code;
 }
@@ -300,7 +302,6 @@ int fsmeta_stream_writer_finish(struct fsmeta_stream_writer *writer,
 {
 	struct fsmeta_frame_written written;
 	struct fsmeta_digest records_digest;
-	struct fsmeta_buffer own_json = {0};
 	int code;
 
 	if (!writer->any)
@@ -311,7 +312,7 @@ int fsmeta_stream_writer_finish(struct fsmeta_stream_writer *writer,
 		return code;
 	fsmeta_frame_output_get_written(writer->output, &written);
 	records_digest = written.records_digest;
-	code = write_trailer(writer, &written, json ? json : &own_json, error);
+	code = write_trailer(writer, &written, json, error);
 	if (!code)
 		code = fsmeta_frame_output_seek_table(writer->output, error);
 	fsmeta_frame_output_get_written(writer->output, &written);
@@ -323,7 +324,6 @@ int fsmeta_stream_writer_finish(struct fsmeta_stream_writer *writer,
 		    .batches = written.batches->count,
 		    .file_bytes = written.file_bytes,
 		};
-	fsmeta_buffer_release(&own_json);
 	return code;
 }
 

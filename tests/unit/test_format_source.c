@@ -283,6 +283,25 @@ static void random_source(struct fsmeta_batch_source *out, unsigned *seed)
 	add_random_lists(out, seed);
 }
 
+/** The compact text says the same, in one shorter line. */
+static void expect_compact_is_equal(
+    const struct fsmeta_batch_source *source, const struct fsmeta_buffer *indented)
+{
+	struct fsmeta_buffer compact = {0}, again = {0};
+	struct fsmeta_batch_source back;
+
+	assert_int_equal(fsmeta_batch_source_to_compact_json(&compact, source, NULL), 0);
+	assert_true(compact.length < indented->length);
+	assert_null(memchr(compact.data, '\n', compact.length));
+	read_json(&back, (const char *)compact.data, compact.length);
+	assert_int_equal(fsmeta_batch_source_to_json(&again, &back, NULL), 0);
+	assert_int_equal(again.length, indented->length);
+	assert_memory_equal(again.data, indented->data, again.length);
+	fsmeta_batch_source_release(&back);
+	fsmeta_buffer_release(&again);
+	fsmeta_buffer_release(&compact);
+}
+
 static void random_sources_survive_json(void **state)
 {
 	struct fsmeta_buffer first = {0}, second = {0};
@@ -300,6 +319,7 @@ static void random_sources_survive_json(void **state)
 		assert_same_source(&source, &back);
 		assert_null(back.unknown_keys);
 		assert_string_equal(write_json(&second, &back), fsmeta_buffer_string(&first));
+		expect_compact_is_equal(&source, &first);
 		fsmeta_batch_source_release(&back);
 		fsmeta_batch_source_release(&source);
 	}
