@@ -153,6 +153,11 @@ static uint32_t compared_fields(const struct fsmeta_compare *compare,
 	if (compare->options->notion == FSMETA_DIFF_REPORTED &&
 	    before->flags & FSMETA_FLAG_UNREADABLE)
 		mask &= before->fields | FSMETA_FIELD_FLAGS;
+	/* Contents can be compared where both were hashed, and alike. */
+	if (compare->options->notion == FSMETA_DIFF_REPORTED &&
+	    (!(before->fields & after->fields & FSMETA_FIELD_HASH) ||
+		before->hash_algorithm != after->hash_algorithm))
+		mask &= ~(uint32_t)FSMETA_FIELD_HASH;
 	return mask;
 }
 

@@ -21,7 +21,10 @@
 
 /** The two notions of difference. */
 enum fsmeta_diff_notion {
-	/** What people want to hear of: see FSMETA_FIELDS_REPORTED_*. */
+	/**
+	 * What people want to hear of: see FSMETA_FIELDS_REPORTED_*.  Content hashes are
+	 * compared where both entries have one, by the same algorithm.
+	 */
 	FSMETA_DIFF_REPORTED = 0,
 	/**
 	 * Any masked field; makes a new version in a database.  A field that the

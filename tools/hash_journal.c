@@ -10,9 +10,8 @@
  * a torn one at the end; a machine that loses power leaves whatever, and a record that is
  * damaged is passed over like one that is not there.
  *
- * Records are collected and written together, after so many of them or so many bytes of
- * content, so that what a kill costs is the work of about a second.  They are forced to
- * the disk each time about a minute's reading has come together.
+ * Records are collected and written together, after so many of them or after a second, so
+ * that a kill costs the work of a second; once a minute they are forced to the disk.
  *
  * In memory there is an index: open addressing, eight bytes for each record that may be
  * asked for, half of them a part of the key, so that the file is asked for a record only
@@ -33,22 +32,21 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 enum {
 	RECORD_BYTES = 64,
 	CHECKED_BYTES = RECORD_BYTES - 8,
-	/** Records that are written together at most ... */
+	/** Records that are written together at most. */
 	PENDING_MAX = 1024,
-	/** ... and the content after which they are in any case. */
-	WRITE_AFTER_BYTES = 64 << 20,
+	/** Seconds after which they are in any case, and after which the disk must have them. */
+	WRITE_AFTER_SECONDS = 1,
+	SYNC_AFTER_SECONDS = 60,
 	/** Records that are read together. */
 	LOAD_RECORDS = 4096,
 };
-
-/** Content after which the file is forced to the disk. */
-static const uint64_t sync_after_bytes = (uint64_t)4 << 30;
 
 static const char magic[CHECKED_BYTES] = "fsmeta hashes 1\n";
 
@@ -86,8 +84,9 @@ struct fsmeta_hash_journal {
 	uint32_t written;
 	struct record *pending;
 	uint32_t pending_count;
-	uint64_t pending_bytes;
-	uint64_t unsynced_bytes;
+	/** CLOCK_MONOTONIC, seconds: when something was written, and forced to the disk, last. */
+	time_t written_at;
+	time_t synced_at;
 	int failure;
 
 	struct slot *slots;
@@ -255,6 +254,14 @@ bool fsmeta_hash_journal_find(struct fsmeta_hash_journal *journal,
 
 /* ---- writing -------------------------------------------------------------- */
 
+static time_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec;
+}
+
 /** Appends what waits; after a failure nothing is written any more. */
 static void write_pending(struct fsmeta_hash_journal *journal)
 {
@@ -274,16 +281,16 @@ static void write_pending(struct fsmeta_hash_journal *journal)
 		return;
 	journal->written += journal->pending_count;
 	journal->pending_count = 0;
-	journal->pending_bytes = 0;
-	if (journal->is_ours && journal->unsynced_bytes >= sync_after_bytes) {
+	journal->written_at = now();
+	if (journal->is_ours && journal->written_at - journal->synced_at >= SYNC_AFTER_SECONDS) {
 		if (fdatasync(journal->fd) != 0)
 			journal->failure = errno;
-		journal->unsynced_bytes = 0;
+		journal->synced_at = journal->written_at;
 	}
 }
 
 void fsmeta_hash_journal_add(struct fsmeta_hash_journal *journal, const struct fsmeta_hash_key *key,
-    const struct fsmeta_content_hash *hash, uint64_t content_bytes, bool again)
+    const struct fsmeta_content_hash *hash, bool again)
 {
 	struct record *record;
 
@@ -300,10 +307,8 @@ void fsmeta_hash_journal_add(struct fsmeta_hash_journal *journal, const struct f
 			journal->failure =
 			    index_record(journal, key, journal->written + journal->pending_count);
 		journal->pending_count++;
-		journal->pending_bytes += content_bytes;
-		journal->unsynced_bytes += content_bytes;
 		if (journal->pending_count == PENDING_MAX ||
-		    journal->pending_bytes >= WRITE_AFTER_BYTES)
+		    now() - journal->written_at >= WRITE_AFTER_SECONDS)
 			write_pending(journal);
 	}
 	pthread_mutex_unlock(&journal->lock);
@@ -452,6 +457,7 @@ int fsmeta_hash_journal_open(
 		return fsmeta_error_set_memory(error, action);
 	journal->fd = -1;
 	journal->written = 1;
+	journal->written_at = journal->synced_at = now();
 	pthread_mutex_init(&journal->lock, NULL);
 	journal->pending = calloc(PENDING_MAX, sizeof(*journal->pending));
 	if (!journal->pending)

@@ -47,12 +47,11 @@ bool fsmeta_hash_journal_find(struct fsmeta_hash_journal *journal,
     struct fsmeta_content_hash *hash);
 
 /**
- * Writes a hash for which `content_bytes` were read.  `again`: it is asked for again in
- * this scan.  What cannot be written is told by fsmeta_hash_journal_failure() later; the
- * scan goes on without.
+ * Writes a hash.  `again`: it may be asked for again in this scan.  What cannot be written is told
+ * by fsmeta_hash_journal_failure() later; the scan goes on without.
  */
 void fsmeta_hash_journal_add(struct fsmeta_hash_journal *journal, const struct fsmeta_hash_key *key,
-    const struct fsmeta_content_hash *hash, uint64_t content_bytes, bool again);
+    const struct fsmeta_content_hash *hash, bool again);
 
 /** The errno of the first write that failed; 0 = none. */
 int fsmeta_hash_journal_failure(struct fsmeta_hash_journal *journal);

@@ -262,8 +262,8 @@ static void write_down(void *payload, const struct fsmeta_hash_job *job)
 	const struct slot *slot = job->payload;
 
 	if (job->outcome == FSMETA_CONTENT_HASHED)
-		fsmeta_hash_journal_add(hashing->journal, &slot->key, &job->hash, slot->entry.size,
-		    slot->entry.nlink > 1);
+		fsmeta_hash_journal_add(
+		    hashing->journal, &slot->key, &job->hash, slot->entry.nlink > 1);
 }
 
 /** What came of a job goes into its entry. */

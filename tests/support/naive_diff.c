@@ -547,7 +547,11 @@ static void naive_pair(
 	    .before = *before,
 	    .after = *after};
 	uint32_t mask = naive_mask(naive, before, after);
+	bool both_hashed = before->fields & after->fields & FSMETA_FIELD_HASH &&
+			   before->hash_algorithm == after->hash_algorithm;
 
+	if (naive->options->notion == FSMETA_DIFF_REPORTED && !both_hashed)
+		mask &= ~(uint32_t)FSMETA_FIELD_HASH;
 	/* A state has been filled up before; what it still lacks it lacks. */
 	if (naive->options->notion == FSMETA_DIFF_STORED && !naive->b_is_state &&
 	    after->flags & FSMETA_FLAG_UNREADABLE)

@@ -1,0 +1,498 @@
+"""Content hashes: sha256sum and xxhash say what they must be; strace says which files were read.
+
+    FSMETA_TEST_REHASH=N    scans in which everything must have been read again (default 20; 100 = full)
+"""
+
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import xxhash
+from harness import SEED, SUPPORT, as_ordinary_user
+
+sys.path.insert(0, SUPPORT)
+REHASH_SCANS = int(os.environ.get("FSMETA_TEST_REHASH", "20"))
+
+
+def write(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def entries(fsmeta, operand):
+    """Path to entry, of everything that is no folder."""
+    out = fsmeta.run("ls", "--format=jsonl", operand, code=(0, 2)).out
+    lines = [json.loads(line) for line in out.splitlines()]
+    return {line["path"]: line for line in lines if line["type"] != "folder"}
+
+
+def hashes(fsmeta, operand):
+    return {path: entry.get("hash") for path, entry in entries(fsmeta, operand).items()}
+
+
+def summary(result):
+    """Files read, known, and taken from the journal, as the closing line says."""
+    match = re.search(
+        rb"hashing contents: ([\d,]+) files? read \(.*?\), ([\d,]+) known(?:, ([\d,]+) from the journal)?",
+        result.err,
+    )
+    assert match, repr(result)
+    return tuple(int((number or b"0").replace(b",", b"")) for number in match.groups())
+
+
+def corrupt(path):
+    """Changes a byte and leaves size and mtime as they were."""
+    status = os.stat(path)
+    with open(path, "r+b") as file:
+        byte = file.read(1)
+        file.seek(0)
+        file.write(bytes([byte[0] ^ 1]))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def make_files(tree, count, size=1000):
+    rng = random.Random(SEED)
+    for number in range(count):
+        folder = os.path.join(tree, f"cam{number % 7}")
+        os.makedirs(folder, exist_ok=True)
+        write(os.path.join(folder, f"{number:05}.mp4"), rng.randbytes(size))
+
+
+@pytest.fixture
+def tree(scratch):
+    path = os.path.join(scratch, "tree")
+    os.mkdir(path)
+    return path
+
+
+@pytest.fixture
+def database(scratch):
+    return os.path.join(scratch, "archive.db")
+
+
+def make_shapes(tree):
+    """Sizes at every edge, holes, hard links, names of any bytes; what has no content, too."""
+    rng = random.Random(SEED)
+    for size in (0, 1, 16, 240, 241, 4095, 4097, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20):
+        write(os.path.join(tree, f"size{size:08}"), rng.randbytes(size))
+    for name, pieces in {
+        "hole-only": [],
+        "hole-first": [(5 << 20, b"end")],
+        "hole-last": [(0, b"begin")],
+        "holes": [(1 << 20, b"a" * 5000), (3 << 20, b"b"), ((7 << 20) - 1, b"c")],
+    }.items():
+        with open(os.path.join(tree, name), "wb") as file:
+            for offset, data in pieces:
+                file.seek(offset)
+                file.write(data)
+            file.truncate(8 << 20)
+    for name in (b"not\xffutf-8", b"new\nline", b"-dash", b'quote"', b"\x01"):
+        write(os.path.join(os.fsencode(tree), name), name)
+    os.link(os.path.join(tree, "size00004097"), os.path.join(tree, "zz-link"))
+    os.symlink("size00000240", os.path.join(tree, "symlink"))
+    os.mkfifo(os.path.join(tree, "fifo"))
+
+
+@pytest.mark.parametrize("algorithm", ["xxh3", "sha256"])
+def test_agrees_with_others(fsmeta, tree, scratch, algorithm):
+    make_shapes(tree)
+    stream = os.path.join(scratch, "stream")
+    fsmeta.run("scan", tree, "-o", stream, "--hash", algorithm)
+    out = fsmeta.run("ls", "--format=jsonl", stream).out
+    seen = 0
+    for line in map(json.loads, out.splitlines()):
+        if line["type"] != "file":
+            assert "hash" not in line
+            continue
+        path = os.fsencode(line["path"])
+        if "path_b64" in line:
+            import base64
+
+            path = base64.b64decode(line["path_b64"])
+        with open(os.path.join(os.fsencode(tree), path), "rb") as file:
+            content = file.read()
+        if algorithm == "xxh3":
+            expected = xxhash.xxh3_128(content).hexdigest()
+        else:
+            expected = hashlib.sha256(content).hexdigest()
+        assert line["hash"] == f"{algorithm}:{expected}", line["path"]
+        seen += 1
+    assert seen == 11 + 4 + 5 + 1
+    if algorithm == "sha256":
+        plain = os.path.join(tree, "holes")
+        said = subprocess.run(["sha256sum", plain], capture_output=True, check=True).stdout
+        assert hashes(fsmeta, stream)["holes"] == "sha256:" + said.split()[0].decode()
+
+
+def test_deep_paths(fsmeta, tree, database):
+    """Longer than the kernel takes in one call."""
+    here = os.open(tree, os.O_RDONLY)
+    for _ in range(40):
+        os.mkdir("d" * 200, dir_fd=here)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    file = os.open("deep", os.O_WRONLY | os.O_CREAT, dir_fd=here)
+    os.write(file, b"deep")
+    os.close(file)
+    os.close(here)
+    fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3")
+    (found,) = hashes(fsmeta, database).values()
+    assert found == "xxh3:" + xxhash.xxh3_128(b"deep").hexdigest()
+    shutil.rmtree(tree)
+
+
+def opened(fsmeta, tree, log, *words):
+    """Names of regular files of the tree that a scan opens."""
+    command = ["strace", "-f", "-qq", "-e", "trace=openat,openat2", "-o", log]
+    command += fsmeta.command("scan", tree, *words)
+    # The leak checker of a sanitized build cannot work under ptrace.
+    environment = {**fsmeta.environment, "ASAN_OPTIONS": "detect_leaks=0"}
+    process = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert process.returncode == 0, process.stderr
+    with open(log, encoding="ascii", errors="replace") as file:
+        return sorted(set(re.findall(r'"(?:[^"]*/)?([^"/]+\.mp4)"', file.read())))
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not there")
+def test_unchanged_files_are_not_opened(fsmeta, tree, database, scratch):
+    make_files(tree, 30)
+    log = os.path.join(scratch, "strace")
+    words = ("--db", database, "--hash", "xxh3")
+    assert len(opened(fsmeta, tree, log, *words)) == 30
+    assert opened(fsmeta, tree, log, *words) == []
+    os.chmod(os.path.join(tree, "cam0/00007.mp4"), 0o600)
+    assert opened(fsmeta, tree, log, *words) == []
+    write(os.path.join(tree, "cam1/00001.mp4"), b"longer, and at another time" * 99)
+    os.utime(os.path.join(tree, "cam2/00002.mp4"))
+    copy = os.path.join(tree, "cam3/copy")
+    shutil.copy2(os.path.join(tree, "cam3/00003.mp4"), copy)
+    os.rename(copy, os.path.join(tree, "cam3/00003.mp4"))
+    write(os.path.join(tree, "cam4/new.mp4"), b"new")
+    changed = ["00001.mp4", "00002.mp4", "00003.mp4", "new.mp4"]
+    assert opened(fsmeta, tree, log, *words) == changed
+    assert opened(fsmeta, tree, log, *words) == []
+
+
+def test_atime_is_kept(fsmeta, tree, database):
+    make_files(tree, 3)
+    path = os.path.join(tree, "cam0/00000.mp4")
+    os.utime(path, ns=(10**18, os.stat(path).st_mtime_ns))
+    fsmeta.run("scan", tree, "--db", database, "--hash", "sha256")
+    assert os.stat(path).st_atime_ns == 10**18
+
+
+def test_known_hashes_stay(fsmeta, tree, database):
+    """Also in a scan that does not hash; what changed then has none until one does."""
+    make_files(tree, 20)
+    fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3")
+    before = hashes(fsmeta, database)
+    assert all(before.values())
+    write(os.path.join(tree, "cam0/00000.mp4"), b"other")
+    fsmeta.run("scan", tree, "--db", database)
+    between = hashes(fsmeta, database)
+    assert between.pop("cam0/00000.mp4") is None
+    assert between == {path: before[path] for path in between}
+    # Not hashed is no difference of content.
+    out = fsmeta.run("diff", "--format=jsonl", database + "@1", database + "@2", code=1).out
+    assert json.loads(out)["fields"] == ["size", "mtime"]
+    result = fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3")
+    assert summary(result) == (1, 19, 0)
+    fsmeta.run("diff", database + "@2", database + "@3")
+    fsmeta.run("scan", tree, "--db", database, "--hash", "none")
+    assert not any(hashes(fsmeta, database).values())
+    fsmeta.run("check", database)
+
+
+def test_another_algorithm(fsmeta, tree, database):
+    make_files(tree, 20)
+    fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3")
+    result = fsmeta.run("scan", tree, "--db", database, "--hash", "sha256")
+    assert summary(result) == (20, 0, 0)
+    assert all(found.startswith("sha256:") for found in hashes(fsmeta, database).values())
+    fsmeta.run("diff", database + "@1", database + "@2")
+    fsmeta.run("check", database)
+
+
+def test_corruption_is_loud(fsmeta, tree, database):
+    make_files(tree, 20)
+    victim = os.path.join(tree, "cam3/00010.mp4")
+    fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3")
+    corrupt(victim)
+    # Nobody looks, nobody sees.
+    fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3")
+    result = fsmeta.run(
+        "scan", tree, "--db", database, "--hash", "xxh3", "--rehash-oldest", "100%", "-q", code=1
+    )
+    assert result.err.count(b"CORRUPTED") == 1
+    assert b"fsmeta: cam3/00010.mp4: CORRUPTED" in result.err
+    out = fsmeta.run("diff", database + "@2", database + "@3", code=1).out
+    assert out.startswith(b"!  cam3/00010.mp4")
+    line = json.loads(
+        fsmeta.run("diff", "--format=jsonl", database + "@-1", database, code=1).out
+    )
+    assert line["kind"] == "corrupted" and line["fields"] == ["hash"]
+    # It is known now, and told once.
+    fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3", "--rehash-oldest", "100%")
+    # A copy with the same size and mtime that took its place is judged by its content.
+    copy = victim + ".copy"
+    shutil.copy2(victim, copy)
+    os.rename(copy, victim)
+    fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3")
+    shutil.copy2(victim, copy)
+    corrupt(copy)
+    os.rename(copy, victim)
+    fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3", code=1)
+    fsmeta.run("check", database)
+
+
+def test_oldest_are_read_again(fsmeta, tree, database):
+    """In 100 % / N scans each, everything once; also where metadata changes meanwhile."""
+    count = 97
+    make_files(tree, count)
+    words = ("scan", tree, "--db", database, "--hash", "xxh3")
+    fsmeta.run(*words)
+    paths = list(hashes(fsmeta, database))
+    for path in paths:
+        corrupt(os.path.join(tree, path))
+    found = 0
+    for number in range(REHASH_SCANS):
+        # What is not read does not get younger.
+        os.chmod(os.path.join(tree, paths[-1 - number % count]), 0o640)
+        result = fsmeta.run(*words, "--rehash-oldest", f"{100 / REHASH_SCANS}%", code=(0, 1))
+        read, _, _ = summary(result)
+        named = result.err.count(b"CORRUPTED:")
+        more = re.search(rb"and (\d+) more files are CORRUPTED", result.err)
+        found += named + (int(more.group(1)) if more else 0)
+        assert read <= count // REHASH_SCANS + 1
+    assert found == count
+    for path, said in hashes(fsmeta, database).items():
+        with open(os.path.join(tree, path), "rb") as file:
+            assert said == "xxh3:" + xxhash.xxh3_128(file.read()).hexdigest()
+    fsmeta.run("prune", database, "--keep-last", "1")
+    fsmeta.run("check", database)
+
+
+def test_removed_files_are_not_waited_for(fsmeta, tree, database):
+    """Rows below a removed folder stay in the database; they must not be the oldest for ever."""
+    make_files(tree, 40)
+    words = ("scan", tree, "--db", database, "--hash", "xxh3", "--accept-removed")
+    fsmeta.run(*words)
+    shutil.rmtree(os.path.join(tree, "cam0"))
+    shutil.rmtree(os.path.join(tree, "cam1"))
+    assert summary(fsmeta.run(*words, "--rehash-oldest", "10%"))[0] == 0
+    assert summary(fsmeta.run(*words, "--rehash-oldest", "50%"))[0] == 14
+
+
+def test_killed_and_resumed(fsmeta, tree, database):
+    make_files(tree, 300, 10000)
+    words = ("scan", tree, "--db", database, "--hash", "sha256")
+    process = fsmeta.start(*words, "--max-hash-rate", "1M", stdout=-3, stderr=-3)
+    time.sleep(2.2)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert os.path.exists(database + "-hashes") and not os.path.exists(database)
+    # A torn record, and one that the disk lost.
+    with open(database + "-hashes", "r+b") as file:
+        file.seek(64 * 3 + 10)
+        file.write(b"lost")
+        file.seek(0, os.SEEK_END)
+        file.write(b"torn")
+    result = fsmeta.run(*words)
+    read, known, resumed = summary(result)
+    assert known == 0 and read + resumed == 300 and resumed >= 50, repr(result)
+    assert not os.path.exists(database + "-hashes")
+    for path, said in hashes(fsmeta, database).items():
+        with open(os.path.join(tree, path), "rb") as file:
+            assert said == "sha256:" + hashlib.sha256(file.read()).hexdigest()
+
+
+def test_stopped_and_resumed(fsmeta, tree, database):
+    """Also across changes: a file that changed is read again."""
+    make_files(tree, 100, 10000)
+    words = ("scan", tree, "--db", database, "--hash", "xxh3")
+    process = fsmeta.start(*words, "--max-hash-rate", "500k", stdout=-3, stderr=-3)
+    time.sleep(1.5)
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 143
+    assert time.monotonic() - started < 5
+    write(os.path.join(tree, "cam0/00000.mp4"), b"x" * 10000)
+    result = fsmeta.run(*words)
+    read, _, resumed = summary(result)
+    assert read + resumed == 100 and resumed >= 20, repr(result)
+    assert hashes(fsmeta, database)["cam0/00000.mp4"] == (
+        "xxh3:" + xxhash.xxh3_128(b"x" * 10000).hexdigest()
+    )
+
+
+def test_refused_scan_loses_nothing(fsmeta, tree, database):
+    make_files(tree, 50)
+    fsmeta.run("scan", tree, "--db", database)
+    fsmeta.refused("scan", tree, "--db", database, "--hash", "xxh3", "--source-id", "other")
+    result = fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3")
+    assert summary(result) == (0, 0, 50)
+
+
+def test_hard_links_are_read_once(fsmeta, tree, database):
+    write(os.path.join(tree, "a.mp4"), b"content")
+    os.link(os.path.join(tree, "a.mp4"), os.path.join(tree, "z.mp4"))
+    # More than what is read ahead lies between them.
+    for number in range(4200):
+        os.symlink("nowhere", os.path.join(tree, f"link{number}"))
+    status = fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3")
+    found = hashes(fsmeta, database)
+    assert found["a.mp4"] == found["z.mp4"] == "xxh3:" + xxhash.xxh3_128(b"content").hexdigest()
+    # Only where the file system has a UUID is an inode number enough.
+    assert summary(status) in ((1, 0, 1), (2, 0, 0))
+
+
+def test_one_at_a_time(fsmeta, tree, database):
+    make_files(tree, 20, 100000)
+    words = ("scan", tree, "--db", database, "--hash", "xxh3")
+    process = fsmeta.start(*words, "--max-hash-rate", "200k", stdout=-3, stderr=-3)
+    deadline = time.monotonic() + 20
+    while not os.path.exists(database + "-hashes") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    try:
+        assert b"another scan is hashing" in fsmeta.run(*words, code=3).err
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_foreign_journal_is_left_alone(fsmeta, tree, database):
+    make_files(tree, 3)
+    write(database + "-hashes", b"my notes\n" * 20)
+    result = fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3", code=3)
+    assert b"-hashes" in result.err
+    with open(database + "-hashes", "rb") as file:
+        assert file.read() == b"my notes\n" * 20
+
+
+def test_journal_inside_the_tree_is_hidden(fsmeta, tree):
+    make_files(tree, 5)
+    database = os.path.join(tree, "archive.db")
+    for _ in range(2):
+        fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3")
+        assert len(entries(fsmeta, database)) == 5
+
+
+def test_unreadable_contents(fsmeta, scratch):
+    """No hash, a word about it and status 2; a hash that is known stays."""
+    user = fsmeta.as_ordinary_user()
+    home = os.path.join(scratch, "home")
+    os.mkdir(home)
+    os.chmod(home, 0o777)
+    os.chmod(scratch, 0o755)
+    tree = os.path.join(home, "tree")
+    os.mkdir(tree)
+    make_files(tree, 10)
+    database = os.path.join(home, "archive.db")
+    os.chmod(os.path.join(tree, "cam1/00001.mp4"), 0)
+    words = ("scan", tree, "--db", database, "--hash", "xxh3")
+    if os.geteuid() == 0:
+        subprocess.run(["chown", "-R", "65534:65534", home], check=True)
+    result = user.run(*words, code=2)
+    assert b"fsmeta: cam1/00001.mp4: hashing contents: Permission denied" in result.err
+    found = hashes(user, database)
+    assert found.pop("cam1/00001.mp4") is None and all(found.values())
+    os.chmod(os.path.join(tree, "cam2/00002.mp4"), 0)
+    user.run(*words, "--rehash-oldest", "100%", code=2)
+    assert hashes(user, database)["cam2/00002.mp4"] == found["cam2/00002.mp4"]
+    os.chmod(os.path.join(tree, "cam1/00001.mp4"), 0o600)
+    os.chmod(os.path.join(tree, "cam2/00002.mp4"), 0o600)
+    user.run(*words)
+    assert all(hashes(user, database).values())
+
+
+def test_file_that_grows_meanwhile(fsmeta, tree, database):
+    """A file that a recorder writes to has no hash rather than a wrong one."""
+    grows = os.path.join(tree, "grows.mp4")
+    write(grows, b"x" * 200000)
+    write(os.path.join(tree, "zzz.mp4"), b"y" * 1000)
+    stop = threading.Event()
+
+    def append():
+        with open(grows, "ab", buffering=0) as file:
+            while not stop.is_set():
+                file.write(b"more")
+                time.sleep(0.005)
+
+    thread = threading.Thread(target=append)
+    thread.start()
+    result = fsmeta.run(
+        "scan", tree, "--db", database, "--hash", "xxh3", "--max-hash-rate", "400k", "-q"
+    )
+    stop.set()
+    thread.join()
+    found = hashes(fsmeta, database)
+    assert found["grows.mp4"] is None, repr(result)
+    assert found["zzz.mp4"]
+
+
+def test_swapped_links_are_not_followed(fsmeta, tree, scratch):
+    """Somebody who may write to the tree cannot make us read what lies outside of it."""
+    outside = os.path.join(scratch, "outside")
+    inside = os.path.join(tree, "folder")
+    aside = os.path.join(tree, "aside")
+    os.mkdir(outside)
+    os.mkdir(inside)
+    for number in range(50):
+        write(os.path.join(inside, f"{number}"), b"inside")
+    for number in range(50):
+        # Everything the same but the inode: what would betray them is not followed at all.
+        write(os.path.join(outside, f"{number}"), b"secret")
+        shutil.copystat(os.path.join(inside, f"{number}"), os.path.join(outside, f"{number}"))
+    os.symlink(outside, os.path.join(tree, "link"))
+    stop = threading.Event()
+
+    def swap():
+        while not stop.is_set():
+            try:
+                os.rename(inside, aside)
+                os.rename(os.path.join(tree, "link"), inside)
+                os.rename(inside, os.path.join(tree, "link"))
+                os.rename(aside, inside)
+            except OSError:
+                pass
+
+    secret = "xxh3:" + xxhash.xxh3_128(b"secret").hexdigest()
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        for number in range(15):
+            stream = os.path.join(scratch, f"stream{number}")
+            # Without inode numbers, size and mtime alone would take them for the same.
+            fsmeta.run(
+                "scan", tree, "-o", stream, "--hash", "xxh3", "--fields", "core,hash", code=(0, 2)
+            )
+            assert secret not in hashes(fsmeta, stream).values()
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_usage(fsmeta, tree, database):
+    for words in (
+        ("--hash", "md5"),
+        ("--rehash-oldest", "1%"),
+        ("--max-hash-rate", "1M"),
+        ("--hash", "xxh3", "--max-hash-rate", "fast"),
+        ("--hash", "xxh3", "--max-hash-rate", "0"),
+        ("--hash", "xxh3", "--rehash-oldest", "101%"),
+        ("--hash", "xxh3", "--fields", "size"),
+    ):
+        fsmeta.run("scan", tree, "--db", database, *words, code=64)
+    fsmeta.run(
+        "scan", tree, "-o", database, "--hash", "xxh3", "--rehash-oldest", "1%", code=64
+    )
