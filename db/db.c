@@ -10,7 +10,9 @@
 #include "db/internal.h"
 #include "db/reader.h"
 #include "db/row.h"
+#include "db/unseen.h"
 #include "db/update.h"
+#include "format/guide.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -101,6 +103,8 @@ struct db_cursor {
 	struct fsmeta_db_generation generation;
 	/** NULL for generation 0, which is empty. */
 	struct fsmeta_reader *reader;
+	/** Where runs are offered: folders with something that was not seen. */
+	struct fsmeta_unseen unseen;
 };
 
 static int cursor_next(
@@ -126,6 +130,33 @@ static int cursor_skip(struct fsmeta_cursor *base, uint32_t depth, struct fsmeta
 	return cursor->reader ? fsmeta_reader_skip(cursor->reader, depth, error) : 0;
 }
 
+/** Nothing in the folder may be carried, or be a place that could not be looked at. */
+static int cursor_run(struct fsmeta_cursor *base, enum fsmeta_run_kind kind, struct fsmeta_run *run,
+    struct fsmeta_error *error)
+{
+	struct db_cursor *cursor = (struct db_cursor *)base;
+	uint64_t folder;
+
+	(void)error;
+	if (kind != FSMETA_RUN_FILES || !cursor->reader ||
+	    !fsmeta_reader_enters(cursor->reader, &folder) ||
+	    fsmeta_folder_set_has(&cursor->unseen.folders, (int64_t)folder))
+		return 0;
+	*run = (struct fsmeta_run){.kind = kind,
+	    .token =
+		fsmeta_guide_token(&cursor->generation.source, cursor->generation.number, folder)};
+	return 1;
+}
+
+static int cursor_step(
+    struct fsmeta_cursor *base, const struct fsmeta_run *run, struct fsmeta_error *error)
+{
+	(void)run;
+	(void)error;
+	fsmeta_reader_pass_files(((struct db_cursor *)base)->reader);
+	return 0;
+}
+
 static void pair_release(struct pair *pair)
 {
 	if (!pair || --pair->users)
@@ -141,6 +172,7 @@ static void cursor_close(struct fsmeta_cursor *base)
 	struct db_cursor *cursor = (struct db_cursor *)base;
 
 	fsmeta_reader_free(cursor->reader);
+	fsmeta_unseen_release(&cursor->unseen);
 	fsmeta_dictionary_release(&cursor->dictionary);
 	fsmeta_db_generation_release(&cursor->generation);
 	fsmeta_connection_close(&cursor->own);
@@ -153,6 +185,14 @@ static void cursor_close(struct fsmeta_cursor *base)
 static const struct fsmeta_cursor_operations cursor_operations = {
     .next = cursor_next,
     .skip = cursor_skip,
+    .close = cursor_close,
+};
+
+static const struct fsmeta_cursor_operations offering_operations = {
+    .next = cursor_next,
+    .skip = cursor_skip,
+    .run = cursor_run,
+    .step = cursor_step,
     .close = cursor_close,
 };
 
@@ -192,6 +232,12 @@ static int start_reader(struct db_cursor *cursor, const struct fsmeta_db_cursor_
 	if (code)
 		return code;
 	reader_options.newest = generation->number == newest;
+	if (options && options->offer_files && !options->seen_only && reader_options.newest) {
+		code = fsmeta_unseen_load(&cursor->unseen, cursor->connection, generation, error);
+		cursor->cursor.operations = &offering_operations;
+	}
+	if (code)
+		return code;
 	return fsmeta_reader_new(
 	    &cursor->reader, cursor->connection, &cursor->dictionary, &reader_options, error);
 }

@@ -93,6 +93,11 @@ struct fsmeta_db_update;
 struct fsmeta_db_cursor_options {
 	/** Leave out what is only carried. */
 	bool seen_only;
+	/**
+	 * Offer FSMETA_RUN_FILES for folders of the newest generation, with the token that a
+	 * guide over it gives (db/guide.h); not together with seen_only.
+	 */
+	bool offer_files;
 	const volatile sig_atomic_t *stop;
 };
 

@@ -417,7 +417,8 @@ static int push_level(struct fsmeta_reader *reader, const struct position *posit
 	    .below = below,
 	    .selected = selected,
 	    .exhausted = selected && !selected->name_count};
-	return level->exhausted ? 0 : acquire_slot(reader, error);
+	/* Its files are asked for when it is their turn: perhaps nobody wants them. */
+	return 0;
 }
 
 static void pop_level(struct fsmeta_reader *reader)
@@ -871,6 +872,22 @@ int fsmeta_reader_new(struct fsmeta_reader **out, const struct fsmeta_connection
 	}
 	fsmeta_reader_free(reader);
 	return code;
+}
+
+bool fsmeta_reader_enters(const struct fsmeta_reader *reader, uint64_t *folder)
+{
+	const struct level *level;
+
+	if (reader->failed || !reader->pending_position || !reader->level_count)
+		return false;
+	level = &reader->levels[reader->level_count - 1];
+	*folder = (uint64_t)level->folder;
+	return !level->below.since && !level->below.varies;
+}
+
+void fsmeta_reader_pass_files(struct fsmeta_reader *reader)
+{
+	reader->levels[reader->level_count - 1].exhausted = true;
 }
 
 static void release_feed(struct feed *feed)

@@ -47,6 +47,15 @@ int fsmeta_reader_next(
 /** As fsmeta_cursor_skip(). */
 int fsmeta_reader_skip(struct fsmeta_reader *reader, uint32_t depth, struct fsmeta_error *error);
 
+/**
+ * True right after next() gave a folder (its id in *folder) in which nothing is carried,
+ * unless it is a place of its own in `unknown`.
+ */
+bool fsmeta_reader_enters(const struct fsmeta_reader *reader, uint64_t *folder);
+
+/** Leaves out the files of the folder that next() gave last. */
+void fsmeta_reader_pass_files(struct fsmeta_reader *reader);
+
 /** NULL is allowed. */
 void fsmeta_reader_free(struct fsmeta_reader *reader);
 

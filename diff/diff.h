@@ -87,6 +87,9 @@ struct fsmeta_diff_counts {
 	uint64_t entries_a;
 	uint64_t entries_b;
 	uint64_t entries_stepped;
+	/** Runs that were stepped over, also those of which nobody knows how many entries they
+	 * have. */
+	uint64_t runs_stepped;
 };
 
 /** A finished diff: a spool of changes. */

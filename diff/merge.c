@@ -524,12 +524,13 @@ static int step_over(struct merge *merge, enum fsmeta_run_kind kind)
 	merge->counts->entries_stepped += a.entries ? a.entries : b.entries;
 	if (merge->moves)
 		fsmeta_moves_unread(merge->moves);
+	merge->counts->runs_stepped++;
 	return code ? code : 1;
 }
 
 /**
- * Equal tokens say that indices into the tables of file systems are equal; that
- * is no equality of devices unless the tables agree.
+ * Equal tokens of sub-trees and batches say that indices into the tables of file systems are equal;
+ * that is no equality of devices unless the tables agree.
  */
 static int devices_permit_runs(struct merge *merge)
 {
@@ -549,9 +550,9 @@ static int step_into_folder(struct merge *merge, const struct fsmeta_entry *afte
 	if (!merge->runs_comparable || fsmeta_hiding_kind(after))
 		return 0;
 	code = devices_permit_runs(merge);
-	if (code != 1)
-		return code;
-	code = step_over(merge, FSMETA_RUN_SUBTREE);
+	if (code == 1)
+		code = step_over(merge, FSMETA_RUN_SUBTREE);
+	/* This token names the files themselves, with the file systems that they lie on. */
 	if (code == 0)
 		code = step_over(merge, FSMETA_RUN_FILES);
 	return code < 0 ? code : 0;

@@ -24,7 +24,10 @@
 enum fsmeta_run_kind {
 	/** All descendants of the folder that next() returned last. */
 	FSMETA_RUN_SUBTREE = 1,
-	/** Its children that are no folders; its sub-folders still come. */
+	/**
+	 * Its children that are no folders; its sub-folders still come.  Equal tokens speak
+	 * of the same file systems, not only of the same indices in two tables of them.
+	 */
 	FSMETA_RUN_FILES = 2,
 	/** The next `entries` entries in canonical order: a batch of a stream. */
 	FSMETA_RUN_BATCH = 3,

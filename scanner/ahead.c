@@ -50,6 +50,14 @@
  * that a slow walker does not wake threads for every folder.  Threads are started one by
  * one, when there is something that nobody is at: small trees are over before.
  *
+ * Guided folders.  A quick scan has a guide that knows the tree of an earlier one
+ * (docs/quick-scans.md).  It goes down with the queue: whoever reads a piece asks it for the
+ * folders found there, and whoever opens one of them compares inode and times.  If they
+ * are as known, and the guide vouches for the files, the listing is made from the sub-folders
+ * that the guide names, and the disk is not asked for names at all.  What follows is
+ * as ever, from reading records to reading ahead below.  Where the walker finds
+ * that somebody wants the files all the same, it leaves the folder and has it listed again.
+ *
  * Leaving.  The walker leaves a folder with all below.  What waits is taken out of the
  * queue; what is being read is told to stop and waited for, because names and
  * descriptors above it are in use; then everything is freed.  Closing is leaving the
@@ -434,13 +442,65 @@ static size_t name_limit(const struct fsmeta_ahead_folder *folder)
 	return start < FSMETA_PATH_MAX_BYTES ? FSMETA_PATH_MAX_BYTES - start : 0;
 }
 
+static bool has_time(struct fsmeta_time time, int64_t seconds, uint32_t nanoseconds)
+{
+	return time.seconds == seconds && time.nanoseconds == nanoseconds;
+}
+
+/** True where the guide vouches for the files of an opened folder, and it is what it was. */
+static bool is_as_known(struct thread *thread, const struct fsmeta_ahead_folder *folder)
+{
+	const struct fsmeta_ahead *ahead = thread->ahead;
+	const struct fsmeta_guide_folder *known = &folder->known;
+	const struct fsmeta_folder_record *record = folder->record;
+
+	if (!known->files_known || record->device != ahead->root.record->device ||
+	    (known->device != FSMETA_DEVICE_NONE && known->device != ahead->options.guide_device))
+		return false;
+	if (known->fields & FSMETA_FIELD_INODE && known->inode != record->inode)
+		return false;
+	return has_time(known->mtime, record->mtime_seconds, record->mtime_nanoseconds) &&
+	       has_time(known->ctime, record->ctime_seconds, record->ctime_nanoseconds) &&
+	       !fsmeta_folder_hides(&thread->reader, record);
+}
+
+/** A listing that is made from what the guide says. */
+struct guided_listing {
+	struct fsmeta_folder *listing;
+	size_t name_limit;
+};
+
+static int add_known_name(void *payload, const struct fsmeta_guide_folder *known)
+{
+	struct guided_listing *guided = payload;
+
+	if (known->name_length > guided->name_limit)
+		return FSMETA_E_LIMIT;
+	return fsmeta_folder_add(guided->listing, known->name, known->name_length);
+}
+
+/** Lists the sub-folders that the guide knows.  False where it cannot tell them. */
+static bool list_known(struct thread *thread, struct fsmeta_ahead_folder *folder)
+{
+	struct guided_listing guided = {&thread->scratch, name_limit(folder)};
+
+	if (!is_as_known(thread, folder))
+		return false;
+	fsmeta_folder_clear(&thread->scratch);
+	folder->is_guided = fsmeta_guide_folders(thread->ahead->options.guide, folder->known.id,
+				NULL, 0, NULL, 0, add_known_name, &guided, NULL) == 0;
+	return folder->is_guided;
+}
+
 static int list_folder(struct thread *thread, struct fsmeta_ahead_folder *folder)
 {
 	bool is_resumed = folder->listing.suspended;
 	struct fsmeta_folder *listing = is_resumed ? &folder->listing : &thread->scratch;
-	int code = fsmeta_folder_list(
-	    listing, &thread->reader, folder->fd, folder->record, name_limit(folder), NULL);
+	int code = 0;
 
+	if (is_resumed || !list_known(thread, folder))
+		code = fsmeta_folder_list(
+		    listing, &thread->reader, folder->fd, folder->record, name_limit(folder), NULL);
 	if (code < 0)
 		return code;
 	if (code == 0 && keep_scope(thread, folder, listing))
@@ -458,8 +518,50 @@ static int list_folder(struct thread *thread, struct fsmeta_ahead_folder *folder
 	return 0;
 }
 
+/** Folders of a piece, in order, that have not been compared with what the guide knows. */
+struct guided_folders {
+	struct fsmeta_ahead_folder *next;
+	struct fsmeta_ahead_folder *end;
+};
+
+/** Gives `known` to the folder of its name, if that was found. */
+static int note_known(void *payload, const struct fsmeta_guide_folder *known)
+{
+	struct guided_folders *found = payload;
+
+	for (; found->next < found->end; found->next++) {
+		const char *name = found->next->name;
+		int order =
+		    fsmeta_name_compare(name, strlen(name), known->name, known->name_length);
+
+		if (order > 0)
+			break;
+		if (order == 0) {
+			found->next->known = *known;
+			found->next->known.name = NULL;
+		}
+	}
+	return 0;
+}
+
+/** Asks the guide about the folders of a piece; what it cannot tell is not known. */
+static void ask_guide(struct fsmeta_guide *guide, const struct fsmeta_ahead_folder *folder,
+    struct fsmeta_ahead_piece *piece)
+{
+	struct guided_folders found = {piece->folders, piece->folders + piece->chunk.folders};
+	const char *first, *last;
+
+	if (!folder->known.id)
+		return;
+	first = found.next->name;
+	last = found.end[-1].name;
+	(void)fsmeta_guide_folders(guide, folder->known.id, first, strlen(first), last,
+	    strlen(last), note_known, &found, NULL);
+}
+
 /** Makes the folders of a piece known.  0 or FSMETA_E_MEMORY. */
-static int find_folders(struct fsmeta_ahead_folder *folder, struct fsmeta_ahead_piece *piece)
+static int find_folders(
+    struct thread *thread, struct fsmeta_ahead_folder *folder, struct fsmeta_ahead_piece *piece)
 {
 	struct fsmeta_ahead_folder *found;
 
@@ -483,6 +585,7 @@ static int find_folders(struct fsmeta_ahead_folder *folder, struct fsmeta_ahead_
 		found->fd = -1;
 		found++;
 	}
+	ask_guide(thread->ahead->options.guide, folder, piece);
 	return 0;
 }
 
@@ -499,7 +602,7 @@ static int read_piece(
 			code = fsmeta_keep_records(
 			    scope, &thread->path, &folder->listing, &piece->chunk);
 	}
-	return code ? code : find_folders(folder, piece);
+	return code ? code : find_folders(thread, folder, piece);
 }
 
 /** True where nothing in a folder is left to be read or opened, `piece` being its only one. */
@@ -845,6 +948,15 @@ void fsmeta_ahead_refuse(
 	unlock(ahead);
 }
 
+static int find_root(void *payload, const struct fsmeta_guide_folder *known)
+{
+	struct fsmeta_ahead_folder *root = payload;
+
+	root->known = *known;
+	root->known.name = NULL;
+	return 0;
+}
+
 static void piece_free(struct fsmeta_ahead_piece *piece)
 {
 	if (!piece)
@@ -1006,6 +1118,27 @@ void fsmeta_ahead_leave(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *
 	call_for_work(ahead);
 	unlock(ahead);
 	free_chain(folder);
+}
+
+int fsmeta_ahead_list_again(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder, int fd,
+    struct fsmeta_error *error)
+{
+	fsmeta_ahead_leave(ahead, folder);
+	lock(ahead);
+	folder->state = FSMETA_AHEAD_WAITING;
+	folder->abandoned = folder->suspended = folder->is_guided = false;
+	folder->known.files_known = false;
+	folder->lost = 0;
+	folder->unopened = 0;
+	folder->next_first = 0;
+	folder->fd = fd;
+	count_open(ahead, +1);
+	/* All that is left in the queue comes behind it. */
+	insert_before(ahead->end.next, &folder->item);
+	if (folder->parent)
+		folder->parent->unopened++;
+	unlock(ahead);
+	return fsmeta_ahead_take_folder(ahead, folder, true, error);
 }
 
 /* ---- descriptors, for the walker --------------------------------------------- */
@@ -1189,6 +1322,9 @@ int fsmeta_ahead_new(struct fsmeta_ahead **out, const struct fsmeta_ahead_option
 	ahead->root.fd = fd;
 	ahead->root.item.folder = &ahead->root;
 	insert_before(&ahead->end, &ahead->root.item);
+	if (options->guide)
+		(void)fsmeta_guide_folders(
+		    options->guide, 0, NULL, 0, NULL, 0, find_root, &ahead->root, NULL);
 	ahead->threads = calloc(options->threads, sizeof(*ahead->threads));
 	if (!ahead->threads || thread_init(&ahead->walker, ahead)) {
 		fsmeta_ahead_free(ahead);

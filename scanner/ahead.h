@@ -15,6 +15,7 @@
 #ifndef FSMETA_SCANNER_AHEAD_H
 #define FSMETA_SCANNER_AHEAD_H
 
+#include "format/guide.h"
 #include "format/scope.h"
 #include "scanner/folder.h"
 
@@ -92,6 +93,11 @@ struct fsmeta_ahead_folder {
 	struct fsmeta_folder_record opened;
 	/** Empty unless it was entered. */
 	struct fsmeta_folder listing;
+	/**
+	 * The listing is the guide's and has sub-folders alone: the guide vouches for the
+	 * rest, which nobody has looked at.
+	 */
+	bool is_guided;
 	/** enum fsmeta_entry_flag bits, and the errno that goes with them. */
 	uint32_t flags;
 	int error;
@@ -100,6 +106,8 @@ struct fsmeta_ahead_folder {
 	struct fsmeta_ahead_piece *piece;
 
 	/* The queue's. */
+	/** What the guide says of it, its name left out; id 0 = nothing. */
+	struct fsmeta_guide_folder known;
 	/** Stands for opening and listing it, then for the names that are in no piece yet. */
 	struct fsmeta_ahead_item item;
 	/** Of opening and listing. */
@@ -147,6 +155,10 @@ struct fsmeta_ahead_options {
 	const struct fsmeta_scan_options *scan;
 	/** *Borrowed*. */
 	const struct fsmeta_scope *scope;
+	/** *Borrowed*; NULL = every folder is listed. */
+	struct fsmeta_guide *guide;
+	/** The guide's index of the root's file system, the only one on which it is believed. */
+	uint32_t guide_device;
 };
 
 /**
@@ -183,6 +195,14 @@ void fsmeta_ahead_refuse(
  */
 int fsmeta_ahead_take_piece(
     struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder, struct fsmeta_error *error);
+
+/**
+ * Forgets that the guide vouches for `folder`, which the walker has entered and taken no
+ * piece of, and has it listed from the disk, through `fd`, *stolen* also on failure.
+ * 0, FSMETA_E_MEMORY or FSMETA_E_STOPPED; the listing's own error is in the folder.
+ */
+int fsmeta_ahead_list_again(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder, int fd,
+    struct fsmeta_error *error);
 
 /** True where folder->piece was not the last. */
 bool fsmeta_ahead_has_piece(const struct fsmeta_ahead_folder *folder);

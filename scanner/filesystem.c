@@ -147,6 +147,16 @@ static const struct type_facts *type_by_magic(int fd)
 	return &unknown_type;
 }
 
+static bool dates_folders(const struct type_facts *type)
+{
+	return type != &unknown_type && !type->inodes_made_up && !type->remote;
+}
+
+bool fsmeta_filesystem_type_dates_folders(const char *type)
+{
+	return dates_folders(type_by_name(type));
+}
+
 /* ---- the mounts -------------------------------------------------------- */
 
 struct fsmeta_filesystem_table {
@@ -339,6 +349,7 @@ static int describe(struct fsmeta_filesystem_table *table, struct fsmeta_filesys
 	facts->device = record->device;
 	facts->mount_id = record->mount_id;
 	facts->inodes_last = !type->inodes_made_up;
+	facts->dates_folders = dates_folders(type);
 	code = fsmeta_batch_source_add_filesystem(
 	    table->source, uuid, type_name ? type_name : type->name, label, &facts->index);
 	if (code == FSMETA_E_LIMIT) {

@@ -20,6 +20,8 @@ struct fsmeta_filesystem_facts {
 	uint32_t index;
 	/** Inode numbers mean the same file after the next mount. */
 	bool inodes_last;
+	/** A folder's mtime and ctime move whenever its names change, as far as is known. */
+	bool dates_folders;
 };
 
 struct fsmeta_filesystem_table;
@@ -55,6 +57,12 @@ int fsmeta_filesystem_find(struct fsmeta_filesystem_table *table,
 int fsmeta_filesystem_describe_root(struct fsmeta_filesystem_table *table, int root_fd,
     const struct fsmeta_folder_record *root, const struct fsmeta_scan_options *options,
     struct fsmeta_error *error);
+
+/**
+ * True where a folder's times tell whether its names changed, on a file system of this type
+ * (as mountinfo calls it, "fuse.sshfs" too): known, local, and with inodes that last.
+ */
+bool fsmeta_filesystem_type_dates_folders(const char *type);
 
 /** Fills machine name and machine id.  0 or FSMETA_E_MEMORY. */
 int fsmeta_filesystem_describe_machine(

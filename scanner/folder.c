@@ -265,8 +265,7 @@ static enum fsmeta_type type_from_d_type(unsigned d_type)
 
 /* ---- listing ----------------------------------------------------------- */
 
-/** True where some hidden name may be in this folder at all. */
-static bool hides_something(
+bool fsmeta_folder_hides(
     const struct fsmeta_folder_reader *reader, const struct fsmeta_folder_record *self)
 {
 	for (size_t i = 0; i < reader->hidden_count; i++) {
@@ -342,6 +341,27 @@ static void add_name(
 	};
 	memcpy(names->data + names->length, name, length + 1);
 	names->length += length + 1;
+}
+
+void fsmeta_folder_clear(struct fsmeta_folder *folder)
+{
+	folder->count = 0;
+	folder->error = 0;
+	folder->changed = false;
+	folder->suspended = false;
+	fsmeta_buffer_clear(&folder->names);
+}
+
+int fsmeta_folder_add(struct fsmeta_folder *folder, const char *name, size_t length)
+{
+	if (reserve_entries(folder, ENTRY_MIN_BYTES + length + 1))
+		return FSMETA_E_MEMORY;
+	memcpy(folder->names.data + folder->names.length, name, length);
+	folder->names.data[folder->names.length + length] = '\0';
+	folder->sorted[folder->count++] = (struct fsmeta_folder_name){
+	    .offset = folder->names.length, .length = length, .d_type = DT_DIR};
+	folder->names.length += length + 1;
+	return 0;
 }
 
 static int add_entries(struct fsmeta_folder *folder, const struct fsmeta_folder_reader *reader,
@@ -546,15 +566,12 @@ static enum fsmeta_folder_pace pace_of(
 int fsmeta_folder_list(struct fsmeta_folder *folder, struct fsmeta_folder_reader *reader, int fd,
     const struct fsmeta_folder_record *self, size_t name_limit, struct fsmeta_error *error)
 {
-	const struct fsmeta_folder_record *hidden_in = hides_something(reader, self) ? self : NULL;
+	const struct fsmeta_folder_record *hidden_in =
+	    fsmeta_folder_hides(reader, self) ? self : NULL;
 	struct fsmeta_folder_record after;
 
-	if (!folder->suspended) {
-		folder->count = 0;
-		folder->error = 0;
-		folder->changed = false;
-		fsmeta_buffer_clear(&folder->names);
-	}
+	if (!folder->suspended)
+		fsmeta_folder_clear(folder);
 	folder->suspended = false;
 	for (;;) {
 		long got = syscall(SYS_getdents64, fd, reader->entries, (size_t)ENTRIES_BYTES);

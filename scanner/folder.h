@@ -145,6 +145,19 @@ size_t fsmeta_folder_held_bytes(const struct fsmeta_folder *folder);
  */
 int fsmeta_folder_move(struct fsmeta_folder *to, struct fsmeta_folder *from);
 
+/** True where some name in the folder that `self` describes is to be left out as hidden. */
+bool fsmeta_folder_hides(
+    const struct fsmeta_folder_reader *reader, const struct fsmeta_folder_record *self);
+
+/** Forgets what is listed; memory is kept for the next listing. */
+void fsmeta_folder_clear(struct fsmeta_folder *folder);
+
+/**
+ * Appends a sub-folder's name to a listing that is made without asking the disk; it has to
+ * come behind those that are there.  0 or FSMETA_E_MEMORY.
+ */
+int fsmeta_folder_add(struct fsmeta_folder *folder, const char *name, size_t length);
+
 void fsmeta_folder_chunk_release(struct fsmeta_folder_chunk *chunk);
 
 /**

@@ -20,6 +20,16 @@
  * link can be slipped in.  A folder that was swapped between listing and opening
  * is described as what was opened.
  *
+ * A folder that a guide vouches for is entered like any other, and its sub-folders are
+ * visited; but it was not listed, so its level is undecided at first:
+ *
+ *     next()  ─►  cam1     run(FILES)  ─►  token     step()  ─►  decided: its files are known
+ *                          anything else             next()  ─►  the folder is listed again,
+ *                                                                from the disk
+ *
+ * The entry has been handed out by then and cannot be called unreadable any more.  So if
+ * it cannot be listed then, the scan fails: its files must not look as if they were gone.
+ *
  * Descriptors.  A folder's descriptor is closed as soon as nothing is left to be
  * read through it; a chain of single folders needs two at a time, however long.
  * Where more than FSMETA_AHEAD_DESCRIPTORS are needed, the shallowest of the path are
@@ -71,6 +81,8 @@ struct level {
 	uint32_t at;
 	/** Place of the next folder among the piece's. */
 	uint32_t next_folder;
+	/** The guide vouches for its files; nobody has stepped over them yet. */
+	bool undecided;
 	const struct fsmeta_filesystem_facts *filesystem;
 };
 
@@ -87,6 +99,8 @@ struct scan {
 	struct fsmeta_owner_set owners;
 	struct fsmeta_owner_set groups;
 	struct fsmeta_scope scope;
+	/** *Borrowed*; NULL = none. */
+	struct fsmeta_guide *guide;
 
 	/** levels[0] is the root; levels[i] has its children at depth i + 1. */
 	struct level *levels;
@@ -270,8 +284,8 @@ static int push_level(struct scan *scan, struct fsmeta_ahead_folder *folder,
 
 	if (code != 0)
 		return code;
-	scan->levels[scan->level_count++] =
-	    (struct level){.folder = folder, .filesystem = filesystem};
+	scan->levels[scan->level_count++] = (struct level){
+	    .folder = folder, .undecided = folder->is_guided, .filesystem = filesystem};
 	if (fsmeta_ahead_enter(scan->ahead, folder))
 		reopen_level(scan, scan->level_count - 1, -1);
 	return 0;
@@ -288,6 +302,41 @@ static void pop_level(struct scan *scan)
 	scan->level_count--;
 	if (scan->first_open > scan->level_count && scan->level_count > 0)
 		scan->first_open = scan->level_count;
+}
+
+/** Another descriptor for the deepest level.  -1 with errno. */
+static int open_deepest(struct scan *scan)
+{
+	uint32_t index = scan->level_count - 1;
+	int fd;
+
+	if (index > 0)
+		return open_from_root(scan, index);
+	fd = fsmeta_ahead_borrow(scan->ahead, scan->levels[0].folder);
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	fsmeta_ahead_return(scan->ahead, scan->levels[0].folder);
+	return fd;
+}
+
+/** The files of the deepest level are wanted, although the guide vouched for them. */
+static int list_truly(struct scan *scan, struct fsmeta_error *error)
+{
+	struct level *level = deepest_level(scan);
+	struct fsmeta_ahead_folder *folder = level->folder;
+	int fd = open_deepest(scan), failure = fd < 0 ? errno : 0, code = 0;
+
+	if (!failure) {
+		code = fsmeta_ahead_list_again(scan->ahead, folder, fd, error);
+		failure = folder->listing.error;
+	}
+	if (code == 0 && failure)
+		code = fsmeta_error_set_errno(
+		    error, failure, scan->entry.path, "listing a folder that was known");
+	if (code != 0)
+		return code;
+	level->undecided = false;
+	(void)fsmeta_ahead_enter(scan->ahead, folder);
+	return 0;
 }
 
 /** Takes the next piece of the deepest level. */
@@ -469,7 +518,7 @@ static int visit_folder(
 		    scan, folder->record, NULL, folder->flags, folder->error, filesystem, error);
 	if (code != 0)
 		return code;
-	if (folder->listing.count > 0)
+	if (folder->listing.count > 0 || folder->is_guided)
 		return push_level(scan, folder, filesystem, error);
 	fsmeta_ahead_leave(scan->ahead, folder);
 	return 0;
@@ -518,6 +567,20 @@ static int visit_root(struct scan *scan, struct fsmeta_error *error)
 	return code ? code : 1;
 }
 
+/** Owners of files that nobody looked at are known from before, as they were called then. */
+static int adopt_owners(struct fsmeta_batch_source *source, const struct fsmeta_batch_source *known)
+{
+	int code = 0;
+
+	for (size_t i = 0; i < known->owner_count && code == 0; i++)
+		code = fsmeta_batch_source_add_owner(
+		    source, false, known->owners[i].id, known->owners[i].name);
+	for (size_t i = 0; i < known->group_count && code == 0; i++)
+		code = fsmeta_batch_source_add_owner(
+		    source, true, known->groups[i].id, known->groups[i].name);
+	return code;
+}
+
 /** Fills what the source can say only now. */
 static int finish(struct scan *scan, struct fsmeta_error *error)
 {
@@ -525,7 +588,8 @@ static int finish(struct scan *scan, struct fsmeta_error *error)
 	scan->source.finished = fsmeta_time_now();
 	scan->source.has_totals = true;
 	if (fsmeta_owner_set_resolve(&scan->owners, &scan->source, false) != 0 ||
-	    fsmeta_owner_set_resolve(&scan->groups, &scan->source, true) != 0)
+	    fsmeta_owner_set_resolve(&scan->groups, &scan->source, true) != 0 ||
+	    (scan->guide && adopt_owners(&scan->source, scan->guide->source) != 0))
 		return fsmeta_error_set_memory(error, "looking up owners");
 	return 0;
 }
@@ -551,7 +615,9 @@ static int scan_next(
 		struct level *level = deepest_level(scan);
 		const struct fsmeta_ahead_piece *piece = level->folder->piece;
 
-		if (piece && level->at < piece->chunk.count) {
+		if (level->undecided) {
+			code = list_truly(scan, error);
+		} else if (piece && level->at < piece->chunk.count) {
 			if (!piece->chunk.records[level->at].gone)
 				return visit_record(scan, error);
 			level->at++;
@@ -577,6 +643,28 @@ static int scan_skip(struct fsmeta_cursor *cursor, uint32_t depth, struct fsmeta
 	return 0;
 }
 
+static int scan_run(struct fsmeta_cursor *cursor, enum fsmeta_run_kind kind, struct fsmeta_run *run,
+    struct fsmeta_error *error)
+{
+	struct scan *scan = scan_of(cursor);
+
+	(void)error;
+	if (kind != FSMETA_RUN_FILES || scan->ended || !scan->level_count ||
+	    !deepest_level(scan)->undecided)
+		return 0;
+	*run = (struct fsmeta_run){.kind = kind, .token = deepest_level(scan)->folder->known.token};
+	return 1;
+}
+
+static int scan_step(
+    struct fsmeta_cursor *cursor, const struct fsmeta_run *run, struct fsmeta_error *error)
+{
+	(void)run;
+	(void)error;
+	deepest_level(scan_of(cursor))->undecided = false;
+	return 0;
+}
+
 static void scan_close(struct fsmeta_cursor *cursor)
 {
 	struct scan *scan = scan_of(cursor);
@@ -598,6 +686,14 @@ static void scan_close(struct fsmeta_cursor *cursor)
 static const struct fsmeta_cursor_operations scan_operations = {
     .next = scan_next,
     .skip = scan_skip,
+    .close = scan_close,
+};
+
+static const struct fsmeta_cursor_operations guided_operations = {
+    .next = scan_next,
+    .skip = scan_skip,
+    .run = scan_run,
+    .step = scan_step,
     .close = scan_close,
 };
 
@@ -640,6 +736,14 @@ static int describe(
 		    scan->filesystems, &scan->root, scan->root_fd, "", &filesystem, error);
 	if (code == 0 && !filesystem->inodes_last)
 		source->field_mask &= ~(uint32_t)FSMETA_FIELD_INODE;
+	source->quick = options->guide != NULL;
+	if (code == 0 && options->guide && !filesystem->dates_folders && !options->force_quick)
+		code = fsmeta_error_set(error, FSMETA_E_REFUSED, NULL, "preparing a quick scan",
+		    "on this file system (%s) a folder's times may not say whether its names "
+		    "changed (--force-quick believes them)",
+		    filesystem->index < source->filesystem_count
+			? source->filesystems[filesystem->index].type
+			: "of an unknown type");
 	return code;
 }
 
@@ -682,6 +786,9 @@ static int choose_scope(
 		if (fsmeta_batch_source_add_string(source, &source->excludes, options->excludes[i],
 			strlen(options->excludes[i])))
 			code = fsmeta_error_set_memory(error, "preparing a scan");
+	if (code == 0 && options->guide && options->subtree_count)
+		code = fsmeta_error_set(error, FSMETA_E_USAGE, NULL, "choosing sub-trees",
+		    "a quick scan is one of the whole tree");
 	if (code == 0 && fsmeta_scope_init(&scan->scope, source))
 		code = fsmeta_error_set_memory(error, "preparing a scan");
 	return code ? code : refuse_contradiction(scan, error);
@@ -705,6 +812,21 @@ static unsigned count_threads(const struct fsmeta_scan_options *options)
 	return threads < FSMETA_AHEAD_THREADS_MAX ? threads : FSMETA_AHEAD_THREADS_MAX;
 }
 
+/** The guide's index of the file system that the root lies on, UINT32_MAX where it has none. */
+static int find_guide_device(const struct scan *scan, uint32_t *device)
+{
+	uint32_t *map;
+
+	*device = UINT32_MAX;
+	if (!scan->guide || !scan->source.filesystem_count)
+		return 0;
+	if (fsmeta_batch_source_map_filesystems(&map, scan->guide->source, &scan->source))
+		return FSMETA_E_MEMORY;
+	*device = map[0];
+	free(map);
+	return 0;
+}
+
 static int prepare_queue(
     struct scan *scan, const struct fsmeta_scan_options *options, struct fsmeta_error *error)
 {
@@ -715,9 +837,12 @@ static int prepare_queue(
 	    .pause_ns = options->threads ? 0 : PAUSE_NS,
 	    .scan = options,
 	    .scope = &scan->scope,
+	    .guide = scan->guide,
 	};
 	int fd = scan->root_fd;
 
+	if (find_guide_device(scan, &ahead.guide_device))
+		return fsmeta_error_set_memory(error, "preparing a scan");
 	scan->root_fd = -1;
 	return fsmeta_ahead_new(&scan->ahead, &ahead, fd, &scan->root, error);
 }
@@ -739,6 +864,7 @@ int fsmeta_scan_open(struct fsmeta_cursor **out, const char *path,
 	scan->stop = options->stop;
 	scan->rate.most = options->max_rate;
 	scan->opener.may_keep_atime = true;
+	scan->guide = options->guide;
 	fsmeta_batch_source_init(&scan->source);
 	fsmeta_path_stack_init(&scan->path);
 	scan->label = strdup(path);
@@ -751,7 +877,7 @@ int fsmeta_scan_open(struct fsmeta_cursor **out, const char *path,
 	if (code == 0)
 		code = prepare_queue(scan, options, error);
 	scan->cursor = (struct fsmeta_cursor){
-	    .operations = &scan_operations,
+	    .operations = scan->guide ? &guided_operations : &scan_operations,
 	    .source = &scan->source,
 	    .label = scan->label,
 	};

@@ -37,6 +37,10 @@
  *     among its `subtrees`, so that somebody looked and nothing was there.  One that
  *     is no folder gives its one entry.  Links on the way are not followed: what is
  *     there is the link.
+ *   - With a guide (docs/quick-scans.md) the files of a folder that it vouches for are left
+ *     out for as long as the reader of the cursor takes that: after such a folder a
+ *     FSMETA_RUN_FILES with the guide's token is offered, and who does not step over it
+ *     gets the folder as it is on the disk.
  *   - Inode numbers are left out on file systems that make them up when an inode is
  *     loaded (vfat, msdos, exfat, 9p, fuse and what is built on it, virtiofs, cifs,
  *     smb3); where the root lies on one, the source's field mask has no inode.
@@ -45,6 +49,7 @@
 #define FSMETA_SCANNER_SCANNER_H
 
 #include "format/cursor.h"
+#include "format/guide.h"
 
 #include <signal.h>
 #include <sys/types.h>
@@ -101,6 +106,14 @@ struct fsmeta_scan_options {
 	unsigned threads;
 	/** Most entries a second, 0 = any number; nothing is then read ahead. */
 	uint32_t max_rate;
+	/**
+	 * Makes the scan a quick one; NULL = complete.  *Borrowed* until close.  It has to be
+	 * of this source, with the same excludes, file systems and field mask, and neither
+	 * side may have sub-trees.
+	 */
+	struct fsmeta_guide *guide;
+	/** Believe the times of folders on whatever file system the root lies. */
+	bool force_quick;
 };
 
 /**
@@ -111,10 +124,12 @@ struct fsmeta_scan_options {
  * nothing below it is.  `options` may be NULL.  One thread at a time.
  *
  * Errors of open: FSMETA_E_SYSTEM (missing, no folder, no permission),
- * FSMETA_E_MEMORY, FSMETA_E_REFUSED (a marker that was made on another file system),
- * FSMETA_E_USAGE (a sub-tree that is no valid path or that the excludes leave out).
+ * FSMETA_E_MEMORY, FSMETA_E_REFUSED (a marker that was made on another file system; a
+ * guide, and a file system on which a folder's times say nothing), FSMETA_E_USAGE (a
+ * sub-tree that is no valid path or that the excludes leave out, or beside a guide).
  * next(): FSMETA_E_MEMORY, FSMETA_E_STOPPED; single entries never
- * fail the scan.  skip() never fails.
+ * fail the scan, but that FSMETA_E_SYSTEM comes where a folder whose files the guide vouched
+ * for cannot be listed although they are wanted.  skip() never fails.
  */
 int fsmeta_scan_open(struct fsmeta_cursor **out, const char *path,
     const struct fsmeta_scan_options *options, struct fsmeta_error *error);

@@ -15,7 +15,9 @@
 #include "tools/delta.h"
 #include "tools/hashing.h"
 #include "tools/hidden.h"
+#include "tools/keep.h"
 #include "tools/progress.h"
+#include "tools/quick.h"
 #include "tools/reading.h"
 #include "tools/summary.h"
 #include "tools/update.h"
@@ -48,6 +50,10 @@ enum option_key {
 	OPTION_HASH,
 	OPTION_REHASH_OLDEST,
 	OPTION_MAX_HASH_RATE,
+	OPTION_QUICK,
+	OPTION_SETTLE,
+	OPTION_FULL_EVERY,
+	OPTION_FORCE_QUICK,
 };
 
 struct scan_arguments {
@@ -69,6 +75,7 @@ struct scan_arguments {
 	bool has_hash;
 	bool has_fields;
 	struct fsmeta_hashing_options hashing;
+	struct fsmeta_quick_options quick;
 };
 
 static const struct argp_option options[] = {
@@ -103,6 +110,19 @@ static const struct argp_option options[] = {
 	2},
     {"max-hash-rate", OPTION_MAX_HASH_RATE, "SIZE", 0,
 	"Read contents with no more than SIZE bytes a second (20M, 1GiB)", 2},
+    {"quick", OPTION_QUICK, NULL, 0,
+	"With --db: pass over the files of folders whose times did not move since the newest "
+	"generation; what is written into an old file is not seen (see fsmeta(1))",
+	2},
+    {"settle", OPTION_SETTLE, "TIME", 0,
+	"With --quick: look at a file again that was written to less than TIME before the last "
+	"scan "
+	"(15min; s, min, h, d)",
+	2},
+    {"full-every", OPTION_FULL_EVERY, "N", 0,
+	"With --quick: make every N-th scan of the database a complete one", 2},
+    {"force-quick", OPTION_FORCE_QUICK, NULL, 0,
+	"Quick also on vfat, exfat and network file systems, whose folders may keep no times", 2},
     {"accept-empty", OPTION_ACCEPT_EMPTY, NULL, 0,
 	"Believe that DIR is empty although the newest generation is not", 3},
     {"accept-other-filesystem", OPTION_ACCEPT_OTHER_FILESYSTEM, NULL, 0,
@@ -206,6 +226,38 @@ static void check_hash_options(const struct scan_arguments *arguments, struct ar
 				  "has to be read");
 }
 
+static void check_usage(const struct scan_arguments *arguments, struct argp_state *state)
+{
+	const struct fsmeta_quick_options *quick = &arguments->quick;
+
+	if (!arguments->folder)
+		argp_error(state, "which folder?");
+	check_hash_options(arguments, state);
+	if (!arguments->output && !arguments->db)
+		argp_error(state,
+		    "where to? -o STREAM writes a stream, --db DB keeps a generation "
+		    "(fsmeta ls %s only lists)",
+		    arguments->folder);
+	if (arguments->stream.with_path_index && !arguments->output)
+		argp_error(state, "--index needs -o: it stands beside a stream");
+	if (arguments->delta && !arguments->db)
+		argp_error(state, "--delta needs --db: it leads from one generation of a "
+				  "database to the next");
+	if (arguments->delta && arguments->output &&
+	    strcmp(arguments->delta, arguments->output) == 0)
+		argp_error(state, "-o and --delta cannot write to the same place");
+	if (quick->wanted && !arguments->db)
+		argp_error(state, "--quick needs --db: it leaves out what the newest generation "
+				  "knows");
+	if (quick->wanted && arguments->output)
+		argp_error(state, "--quick writes no stream, in which all that it leaves out would "
+				  "be missing (export writes one of the generation)");
+	if (quick->wanted && arguments->hashing.algorithm)
+		argp_error(state,
+		    "--quick looks at no file whose content --hash is to read: only a "
+		    "complete scan takes hashes");
+}
+
 static error_t parse_option(int key, char *text, struct argp_state *state)
 {
 	struct scan_arguments *arguments = state->input;
@@ -287,6 +339,23 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case 'q':
 		arguments->quiet = true;
 		return 0;
+	case OPTION_FORCE_QUICK:
+		arguments->quick.force = true;
+		arguments->quick.wanted = true;
+		return 0;
+	case OPTION_QUICK:
+		arguments->quick.wanted = true;
+		return 0;
+	case OPTION_SETTLE:
+		if (!fsmeta_settle_parse(&arguments->quick.settle_seconds, text))
+			argp_error(
+			    state, "--settle: '%s' is no time like 90s, 15min, 2h or 1d", text);
+		return 0;
+	case OPTION_FULL_EVERY:
+		if (!fsmeta_keep_parse_count(&arguments->quick.full_every, text) ||
+		    !arguments->quick.full_every)
+			argp_error(state, "--full-every: '%s' is no number from 1 on", text);
+		return 0;
 	case ARGP_KEY_ARG:
 		if (arguments->folder)
 			argp_error(
@@ -294,22 +363,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		arguments->folder = text;
 		return 0;
 	case ARGP_KEY_END:
-		if (!arguments->folder)
-			argp_error(state, "which folder?");
-		check_hash_options(arguments, state);
-		if (!arguments->output && !arguments->db)
-			argp_error(state,
-			    "where to? -o STREAM writes a stream, --db DB keeps a generation "
-			    "(fsmeta ls %s only lists)",
-			    arguments->folder);
-		if (arguments->stream.with_path_index && !arguments->output)
-			argp_error(state, "--index needs -o: it stands beside a stream");
-		if (arguments->delta && !arguments->db)
-			argp_error(state, "--delta needs --db: it leads from one generation of a "
-					  "database to the next");
-		if (arguments->delta && arguments->output &&
-		    strcmp(arguments->delta, arguments->output) == 0)
-			argp_error(state, "-o and --delta cannot write to the same place");
+		check_usage(arguments, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -326,8 +380,11 @@ static const struct argp argp = {options, parse_option, "DIR",
 
 /* ---- the scan --------------------------------------------------------------- */
 
-/* Entries of the newest generation, for the time left; 0 if there is none. */
-static uint64_t expected_entries(struct fsmeta_db *db)
+/*
+ * Entries of the newest generation, for the time left; 0 if there is none.  A quick scan hands
+ * out folders and little else.
+ */
+static uint64_t expected_entries(struct fsmeta_db *db, bool quick)
 {
 	struct fsmeta_db_generation generation;
 	uint64_t number, entries;
@@ -335,7 +392,7 @@ static uint64_t expected_entries(struct fsmeta_db *db)
 	if (!db || fsmeta_db_newest(db, &number, NULL) < 0 || number == 0 ||
 	    fsmeta_db_generation(db, number, &generation, NULL) < 0)
 		return 0;
-	entries = generation.source.totals.entries;
+	entries = quick ? generation.source.totals.folders : generation.source.totals.entries;
 	fsmeta_db_generation_release(&generation);
 	return entries;
 }
@@ -356,6 +413,8 @@ struct scan_state {
 	const struct scan_arguments *arguments;
 	struct fsmeta_hidden hidden;
 	struct fsmeta_db *db;
+	/** NULL = the scan is complete. */
+	struct fsmeta_guide *guide;
 	struct fsmeta_cursor *cursor;
 	/** *Borrowed* from the cursor; NULL = none. */
 	struct fsmeta_hashing *hashing;
@@ -483,12 +542,18 @@ static int open_tree(struct scan_state *state, struct fsmeta_error *error)
 	options_now.hidden = state->hidden.items;
 	options_now.hidden_count = state->hidden.count;
 	options_now.stop = &fsmeta_stop_signal;
+	status = fsmeta_quick_open(
+	    &state->guide, state->db, arguments->db, &options_now, &arguments->quick, error);
+	if (status < 0)
+		return status;
+	options_now.guide = state->guide;
+	options_now.force_quick = arguments->quick.force;
 	status = fsmeta_scan_open(&state->cursor, arguments->folder, &options_now, error);
 	if (status >= 0)
 		status = add_hashes(state, error);
 	if (status >= 0)
 		status = fsmeta_progress_wrap(&state->cursor, arguments->progress, "scanning",
-		    expected_entries(state->db), error);
+		    expected_entries(state->db, state->guide != NULL), error);
 	if (status < 0 || !arguments->output)
 		return status;
 	status = fsmeta_stream_output_new(
@@ -511,6 +576,7 @@ static int read_tree(struct scan_state *state, struct fsmeta_error *error)
 		status = drain(state->cursor, error);
 		return status < 0 ? status : commit_stream(state, error);
 	}
+	update.quick = state->guide != NULL;
 	update.before_commit = before_commit;
 	update.before_commit_payload = state;
 	status = fsmeta_update_database(
@@ -584,6 +650,7 @@ int fsmeta_command_scan(int argc, char **argv)
 	memset(&state, 0, sizeof(state));
 	fsmeta_error_clear(&error);
 	fsmeta_update_options_init(&arguments.update);
+	fsmeta_quick_options_init(&arguments.quick);
 	fsmeta_arguments(&argp, argc, argv, &arguments);
 
 	state.arguments = &arguments;
@@ -606,6 +673,7 @@ int fsmeta_command_scan(int argc, char **argv)
 	fsmeta_stream_output_abort(state.output);
 	fsmeta_delta_output_abort(state.delta);
 	fsmeta_cursor_close(state.cursor);
+	fsmeta_guide_close(state.guide);
 	fsmeta_db_close(state.db);
 	fsmeta_hidden_release(&state.hidden);
 	arguments_release(&arguments);

@@ -23,8 +23,8 @@ static int guard_empty(const struct fsmeta_db_generation *base, const struct fsm
     const struct fsmeta_diff_counts *counts, const struct fsmeta_update_options *options,
     struct fsmeta_error *error)
 {
-	if (options->accept_empty || counts->entries_b > 1 || base->source.totals.entries <= 1 ||
-	    cursor->source->unreadable.total)
+	if (options->accept_empty || counts->entries_b > 1 || counts->runs_stepped ||
+	    base->source.totals.entries <= 1 || cursor->source->unreadable.total)
 		return 0;
 	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label,
 	    "comparing with the newest generation",
@@ -132,6 +132,9 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 	    .spool_bytes = options->spool_bytes,
 	    .stop = &fsmeta_stop_signal,
 	};
+	const struct fsmeta_db_cursor_options cursor_options = {
+	    .offer_files = options->quick,
+	};
 	struct fsmeta_db_generation base;
 	struct fsmeta_db_update *update = NULL;
 	struct fsmeta_cursor *before = NULL;
@@ -145,7 +148,7 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 	if (!options->has_max_removed)
 		status = fsmeta_db_max_removed(db, &limit, error);
 	if (status >= 0)
-		status = fsmeta_db_cursor(&before, db, number, NULL, error);
+		status = fsmeta_db_cursor(&before, db, number, &cursor_options, error);
 	if (status >= 0)
 		status = fsmeta_diff_run(&diff, before, cursor, &diff_options, error);
 	/* Its identity first: what the guards say of another source means nothing. */

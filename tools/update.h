@@ -21,6 +21,8 @@ struct fsmeta_update_options {
 	bool accept_removed;
 	/** What moved is removed and added, and has new ids. */
 	bool no_moves;
+	/** The cursor may offer the files of folders as the newest generation's guide does. */
+	bool quick;
 	/**
 	 * Most entries that may go, in per cent of what was there; 100 = any.  Where
 	 * `has_max_removed` it is kept with the new generation and holds from then on;

@@ -356,6 +356,21 @@ static bool mix_entry(struct fsmeta_digest *digest, const struct fsmeta_entry *e
 	       !(entry->flags & (FSMETA_FLAG_UNREADABLE | FSMETA_FLAG_OTHER_FILESYSTEM));
 }
 
+/** The same of a file: its file system by what it is called, not by its index. */
+static bool mix_file(
+    struct fsmeta_digest *digest, const struct naive_tree *tree, const struct fsmeta_entry *entry)
+{
+	struct fsmeta_entry file = *entry;
+
+	if (entry->fields & FSMETA_FIELD_DEVICE) {
+		const char *uuid = tree->source.filesystems[entry->device].uuid;
+
+		mix(digest, uuid, strlen(uuid));
+		file.device = 0;
+	}
+	return mix_entry(digest, &file);
+}
+
 static void offer(struct runs *runs, enum fsmeta_run_kind kind, const char *path,
     struct fsmeta_digest token, uint64_t entries)
 {
@@ -378,7 +393,7 @@ static void offer_folder(struct runs *runs, const struct naive_tree *tree, size_
 		all_seen &= mix_entry(&all, entry);
 		if (entry->type != FSMETA_TYPE_FOLDER &&
 		    naive_parent_length(entry->path, entry->path_length) == folder->path_length)
-			files_seen &= mix_entry(&files, entry);
+			files_seen &= mix_file(&files, tree, entry);
 	}
 	if (all_seen)
 		offer(runs, FSMETA_RUN_SUBTREE, folder->path, all, 0);
