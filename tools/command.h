@@ -45,6 +45,8 @@ int fsmeta_command_diff(int argc, char **argv);
 int fsmeta_command_log(int argc, char **argv);
 int fsmeta_command_history(int argc, char **argv);
 int fsmeta_command_ls(int argc, char **argv);
+int fsmeta_command_find(int argc, char **argv);
+int fsmeta_command_du(int argc, char **argv);
 int fsmeta_command_lookup(int argc, char **argv);
 int fsmeta_command_check(int argc, char **argv);
 int fsmeta_command_prune(int argc, char **argv);

@@ -9,6 +9,9 @@
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/reading.h"
+#include "tools/selection.h"
+#include "tools/tally.h"
+#include "tools/walk.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +19,10 @@
 enum option_key {
 	OPTION_FORMAT = 0x100,
 	OPTION_ALL,
+	OPTION_STAT,
+	OPTION_DEPTH,
+	OPTION_COLOUR,
+	OPTION_KIND,
 	OPTION_FIELDS,
 	OPTION_PROGRESS,
 	OPTION_ACCEPT_EMPTY,
@@ -27,6 +34,10 @@ struct diff_arguments {
 	enum fsmeta_output_format format;
 	/** enum fsmeta_output_flag bits. */
 	uint32_t output_flags;
+	/** A summary instead of the changes; by folders how deep. */
+	bool stat;
+	uint32_t stat_depth;
+	struct fsmeta_selection selection;
 	enum fsmeta_progress_when progress;
 	bool accept_empty;
 	bool no_moves;
@@ -39,25 +50,44 @@ static const struct argp_option options[] = {
     {"format", OPTION_FORMAT, "FORMAT", 0, "text (default), jsonl or csv", 1},
     {"null", '0', NULL, 0, "Letter and raw path, each ended by a NUL byte", 1},
     {"all", OPTION_ALL, NULL, 0, "Text: show what is inside added and removed folders too", 1},
+    {"stat", OPTION_STAT, NULL, 0,
+	"Instead of the changes how much there is of each kind, and in which folders, largest "
+	"first",
+	1},
+    {"depth", OPTION_DEPTH, "N", 0, "With --stat: folders N levels below the root (default 1)", 1},
+    {"color", OPTION_COLOUR, "WHEN", 0,
+	"auto (default: on a terminal, unless NO_COLOR is set), always or never", 1},
+    {"kind", OPTION_KIND, "LIST", 0,
+	"Only these kinds: added, removed, modified, moved, corrupted, unreadable, unknown", 2},
     {"fields", OPTION_FIELDS, "LIST", 0,
 	"Fields to compare instead of size, mtime, mode, uid, gid, rdev, target, hash of files and "
 	"mode, uid, gid of folders; '+LIST' adds to these",
-	2},
+	4},
     {"accept-empty", OPTION_ACCEPT_EMPTY, NULL, 0,
-	"Believe that the live folder B is empty although A is not", 2},
-    {"no-moves", OPTION_NO_MOVES, NULL, 0, "What moved is removed and added", 2},
-    {"progress", OPTION_PROGRESS, "WHEN", 0, "auto (default), always or never", 3},
+	"Believe that the live folder B is empty although A is not", 4},
+    {"no-moves", OPTION_NO_MOVES, NULL, 0, "What moved is removed and added", 4},
+    {"progress", OPTION_PROGRESS, "WHEN", 0, "auto (default), always or never", 5},
     {0},
 };
+
+static void set_colours(struct diff_arguments *arguments, bool colours)
+{
+	arguments->output_flags &= ~(uint32_t)FSMETA_OUTPUT_COLOURS;
+	if (colours)
+		arguments->output_flags |= FSMETA_OUTPUT_COLOURS;
+}
 
 static error_t parse_option(int key, char *text, struct argp_state *state)
 {
 	struct diff_arguments *arguments = state->input;
 	struct fsmeta_error error;
+	struct fsmeta_walk depth;
+	bool colours;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &arguments->scan;
+		state->child_inputs[0] = &arguments->selection;
+		state->child_inputs[1] = &arguments->scan;
 		return 0;
 	case OPTION_FORMAT:
 		if (!fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_CHANGES))
@@ -68,6 +98,26 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		return 0;
 	case OPTION_ALL:
 		arguments->output_flags |= FSMETA_OUTPUT_ALL;
+		return 0;
+	case OPTION_STAT:
+		arguments->stat = true;
+		return 0;
+	case OPTION_DEPTH:
+		fsmeta_walk_take_depth(&depth, text, state);
+		arguments->stat_depth = depth.depth;
+		return 0;
+	case OPTION_COLOUR:
+		if (!fsmeta_output_colours_parse(&colours, text, stdout))
+			argp_error(state, "--color: '%s' is none of auto, always, never", text);
+		set_colours(arguments, colours);
+		return 0;
+	case OPTION_KIND:
+		if (!fsmeta_selection_parse_kinds(&arguments->selection.kinds, text))
+			argp_error(state,
+			    "--kind: '%s' is no list of added, removed, modified, moved, "
+			    "corrupted, "
+			    "unreadable, unknown",
+			    text);
 		return 0;
 	case OPTION_FIELDS:
 		arguments->diff.fields_only = *text != '+';
@@ -93,20 +143,24 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (state->arg_num < 2)
 			argp_error(state, "two operands are needed, the older first");
+		if (arguments->stat && (arguments->format == FSMETA_OUTPUT_CSV ||
+					   arguments->output_flags & FSMETA_OUTPUT_NULL))
+			argp_error(state, "--stat is written as text or jsonl");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
-static const struct argp_child children[] = {FSMETA_READING_CHILD(2), {0}};
+static const struct argp_child children[] = {
+    FSMETA_SELECTION_CHILD(3), FSMETA_READING_CHILD(4), {0}};
 
 static const struct argp argp = {options, parse_option, "A B",
     "Tell what changed from A to B, each of them a live folder, a stream, or a database at a "
     "generation."
     "\vA added, D removed, M modified, R moved, ! corrupted, U unreadable, ? not looked at. What B "
-    "could not or did not look at is never called removed. Exit status 1 means changes, 2 that "
-    "something was unreadable.",
+    "could not or did not look at is never called removed. Exit status 1 means changes (of those "
+    "selected), 2 that something was unreadable.",
     children, NULL, NULL};
 
 /** The two sides while they are open. */
@@ -115,6 +169,8 @@ struct diff_state {
 	struct fsmeta_cursor *cursors[2];
 	struct fsmeta_hidden hidden;
 	struct fsmeta_diff *diff;
+	/** How many changes were selected. */
+	uint64_t selected;
 };
 
 static bool is_pipe(const struct fsmeta_operand *operand)
@@ -176,8 +232,22 @@ static int guard_empty(const struct diff_state *state, const struct diff_argumen
 	    state->operands[0].text);
 }
 
-static int print_changes(const struct diff_state *state, const struct diff_arguments *arguments,
-    struct fsmeta_error *error)
+/** Hands the changes that are selected to the sink. */
+static int replay(struct diff_state *state, struct diff_arguments *arguments,
+    struct fsmeta_change_sink *sink, struct fsmeta_error *error)
+{
+	struct fsmeta_selection_sink selected;
+	int status;
+
+	fsmeta_selection_sink_init(&selected, &arguments->selection, sink);
+	status = fsmeta_diff_replay(state->diff, &selected.sink, error);
+	state->selected = selected.passed;
+	fsmeta_selection_sink_release(&selected);
+	return status;
+}
+
+static int print_changes(
+    struct diff_state *state, struct diff_arguments *arguments, struct fsmeta_error *error)
 {
 	struct fsmeta_output *output;
 	int status;
@@ -186,11 +256,26 @@ static int print_changes(const struct diff_state *state, const struct diff_argum
 	    state->cursors[1]->source, error);
 	if (status < 0)
 		return status;
-	status = fsmeta_diff_replay(
-	    state->diff, fsmeta_output_change_sink(output, state->cursors[0]->source), error);
+	status = replay(
+	    state, arguments, fsmeta_output_change_sink(output, state->cursors[0]->source), error);
 	if (status >= 0)
 		status = fsmeta_output_finish(output, error);
 	fsmeta_output_free(output);
+	return status;
+}
+
+static int print_summary(
+    struct diff_state *state, struct diff_arguments *arguments, struct fsmeta_error *error)
+{
+	struct fsmeta_tally *tally;
+	int status = fsmeta_tally_new(&tally, arguments->stat_depth, error);
+
+	if (status < 0)
+		return status;
+	status = replay(state, arguments, fsmeta_tally_sink(tally), error);
+	if (status >= 0)
+		status = fsmeta_tally_print(tally, arguments->format, error);
+	fsmeta_tally_free(tally);
 	return status;
 }
 
@@ -198,7 +283,7 @@ static int judge(const struct diff_state *state)
 {
 	if (state->cursors[1]->source->unreadable.total)
 		return FSMETA_EXIT_PARTIAL;
-	return fsmeta_diff_has_changes(state->diff) ? FSMETA_EXIT_CHANGES : FSMETA_EXIT_OK;
+	return state->selected ? FSMETA_EXIT_CHANGES : FSMETA_EXIT_OK;
 }
 
 int fsmeta_command_diff(int argc, char **argv)
@@ -206,9 +291,13 @@ int fsmeta_command_diff(int argc, char **argv)
 	struct diff_arguments arguments;
 	struct diff_state state;
 	struct fsmeta_error error;
+	bool colours;
 	int status;
 
 	memset(&arguments, 0, sizeof(arguments));
+	arguments.stat_depth = 1;
+	if (fsmeta_output_colours_parse(&colours, "auto", stdout))
+		set_colours(&arguments, colours);
 	memset(&state, 0, sizeof(state));
 	fsmeta_error_clear(&error);
 	fsmeta_arguments(&argp, argc, argv, &arguments);
@@ -228,7 +317,8 @@ int fsmeta_command_diff(int argc, char **argv)
 	if (status >= 0)
 		status = guard_empty(&state, &arguments, &error);
 	if (status >= 0)
-		status = print_changes(&state, &arguments, &error);
+		status = arguments.stat ? print_summary(&state, &arguments, &error)
+					: print_changes(&state, &arguments, &error);
 	status = status < 0 ? fsmeta_report(&error) : judge(&state);
 
 	fsmeta_diff_free(state.diff);
@@ -237,5 +327,6 @@ int fsmeta_command_diff(int argc, char **argv)
 	fsmeta_operand_release(&state.operands[0]);
 	fsmeta_operand_release(&state.operands[1]);
 	fsmeta_hidden_release(&state.hidden);
+	fsmeta_selection_release(&arguments.selection);
 	return status;
 }

@@ -2,16 +2,15 @@
  * fsmeta ls: every entry of an operand, or of what lies below a path in it, in
  * canonical order.
  */
-#include "base/path.h"
 #include "tools/command.h"
 #include "tools/delta.h"
 #include "tools/operand.h"
 #include "tools/output.h"
 #include "tools/reading.h"
 #include "tools/unseen.h"
+#include "tools/walk.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum option_key {
@@ -23,13 +22,9 @@ enum option_key {
 };
 
 struct ls_arguments {
-	const char *operand;
-	/** Below which to list; "" = everything. */
-	const char *path;
+	struct fsmeta_walk walk;
 	enum fsmeta_output_format format;
 	bool null_terminated;
-	/** Deepest entry listed, counted from `path`. */
-	uint32_t depth;
 	bool seen_only;
 	/** Only the places that are not known. */
 	bool unknown_only;
@@ -49,17 +44,6 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static bool parse_depth(uint32_t *out, const char *text)
-{
-	char *end;
-	unsigned long value = strtoul(text, &end, 10);
-
-	if (*text < '0' || *text > '9' || *end || value > FSMETA_DEPTH_MAX)
-		return false;
-	*out = (uint32_t)value;
-	return true;
-}
-
 static error_t parse_option(int key, char *text, struct argp_state *state)
 {
 	struct ls_arguments *arguments = state->input;
@@ -78,8 +62,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		arguments->null_terminated = true;
 		return 0;
 	case OPTION_DEPTH:
-		if (!parse_depth(&arguments->depth, text))
-			argp_error(state, "--depth: '%s' is no number of levels", text);
+		fsmeta_walk_take_depth(&arguments->walk, text, state);
 		return 0;
 	case OPTION_SEEN:
 		arguments->seen_only = true;
@@ -92,23 +75,13 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 			argp_error(state, "--fields: %s", error.reason);
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->arg_num == 0) {
-			arguments->operand = text;
-		} else if (state->arg_num == 1) {
-			arguments->path = fsmeta_operand_inner_path(text);
-			if (!arguments->path)
-				argp_error(state,
-				    "PATH is relative to the root, without '..': '%s' is not",
-				    text);
-		} else {
-			argp_error(state, "one operand is listed at a time");
-		}
+		fsmeta_walk_take_argument(&arguments->walk, text, state);
 		return 0;
 	case ARGP_KEY_END:
-		if (!arguments->operand)
+		if (!arguments->walk.operand)
 			argp_error(state, "list what?");
 		if (arguments->unknown_only &&
-		    (arguments->seen_only || arguments->depth != UINT32_MAX))
+		    (arguments->seen_only || arguments->walk.depth != UINT32_MAX))
 			argp_error(state, "--unknown goes with neither --seen nor --depth");
 		if (arguments->unknown_only && !(FSMETA_OUTPUT_LINES & 1u << arguments->format))
 			argp_error(state, "--unknown is listed as text or jsonl");
@@ -126,94 +99,61 @@ static const struct argp argp = {options, parse_option, "OPERAND [PATH]",
     "\vPaths are relative to the operand's root, also with PATH; the root is '.'.",
     children, NULL, NULL};
 
-/** Who takes what is listed. */
+/** Takes what is listed. */
 struct listing {
+	/** First, so that the sink is the listing. */
+	struct fsmeta_entry_sink sink;
 	struct fsmeta_output *output;
 	/** NULL = every entry is shown. */
 	struct fsmeta_unseen *unseen;
+	/** What is written begins with a folder. */
+	bool wants_folder;
 };
 
 static int show(
-    struct listing *listing, const struct fsmeta_entry *entry, struct fsmeta_error *error)
+    struct fsmeta_entry_sink *sink, const struct fsmeta_entry *entry, struct fsmeta_error *error)
 {
+	struct listing *listing = (struct listing *)sink;
+
+	if (listing->wants_folder && entry->type != FSMETA_TYPE_FOLDER)
+		return fsmeta_error_set(error, FSMETA_E_USAGE, NULL, "listing",
+		    "ncdu's format begins with a folder, and this is none");
+	listing->wants_folder = false;
 	return listing->unseen ? fsmeta_unseen_take(listing->unseen, entry, error)
 			       : fsmeta_output_entry(listing->output, entry, error);
-}
-
-/*
- * Walks the cursor and shows what lies at or below the path, stepping over
- * folders that cannot hold any of it.
- */
-static int list(const struct ls_arguments *arguments, struct fsmeta_cursor *cursor,
-    struct listing *listing, bool *unreadable, struct fsmeta_error *error)
-{
-	size_t path_length = strlen(arguments->path);
-	uint32_t base_depth = fsmeta_path_depth(arguments->path, path_length);
-	const struct fsmeta_entry *entry;
-	bool found = false;
-	int status;
-
-	while ((status = fsmeta_cursor_next(cursor, &entry, error)) > 0) {
-		bool within = fsmeta_path_is_within(
-		    entry->path, entry->path_length, arguments->path, path_length);
-
-		if (within && !found && arguments->format == FSMETA_OUTPUT_NCDU &&
-		    entry->type != FSMETA_TYPE_FOLDER)
-			return fsmeta_error_set(error, FSMETA_E_USAGE, arguments->path, "listing",
-			    "ncdu's format begins with a folder, and this is none");
-		if (within) {
-			found = true;
-			*unreadable |= (entry->flags & FSMETA_FLAG_UNREADABLE) != 0;
-			status = show(listing, entry, error);
-			if (status >= 0 && entry->depth - base_depth >= arguments->depth)
-				status = fsmeta_cursor_skip(cursor, entry->depth + 1, error);
-		} else if (found) {
-			break;
-		} else if (entry->type == FSMETA_TYPE_FOLDER &&
-			   !fsmeta_path_is_within(
-			       arguments->path, path_length, entry->path, entry->path_length)) {
-			status = fsmeta_cursor_skip(cursor, entry->depth + 1, error);
-		}
-		if (status >= 0)
-			status = fsmeta_check_stop(error);
-		if (status < 0)
-			return status;
-	}
-	if (status >= 0 && !found && path_length)
-		return fsmeta_error_set(error, FSMETA_E_NOT_FOUND, arguments->path, "listing",
-		    "no such path in %s", cursor->label);
-	return status;
 }
 
 /** A delta is no tree; its changes are what there is to list. */
 static int list_delta(
     const struct ls_arguments *arguments, struct fsmeta_delta *delta, struct fsmeta_error *error)
 {
-	if (*arguments->path || arguments->depth != UINT32_MAX || arguments->seen_only ||
+	if (*arguments->walk.path || arguments->walk.depth != UINT32_MAX || arguments->seen_only ||
 	    arguments->unknown_only)
-		return fsmeta_error_set(error, FSMETA_E_USAGE, arguments->operand, "listing",
+		return fsmeta_error_set(error, FSMETA_E_USAGE, arguments->walk.operand, "listing",
 		    "it is a delta: its changes are listed whole");
 	if (!(FSMETA_OUTPUT_LINES & 1u << arguments->format))
-		return fsmeta_error_set(error, FSMETA_E_USAGE, arguments->operand, "listing",
+		return fsmeta_error_set(error, FSMETA_E_USAGE, arguments->walk.operand, "listing",
 		    "it is a delta: its changes are listed as text or jsonl");
 	return fsmeta_delta_list(
 	    delta, arguments->format, arguments->null_terminated ? FSMETA_OUTPUT_NULL : 0, error);
 }
 
-static int ls(const struct ls_arguments *arguments, struct fsmeta_error *error)
+static int ls(struct ls_arguments *arguments, struct fsmeta_error *error)
 {
 	struct fsmeta_operand_options operand_options = {
 	    .scan = &arguments->scan,
 	    .seen_only = arguments->seen_only,
 	};
-	struct listing listing = {.output = NULL};
+	struct listing listing = {
+	    .sink.entry = show,
+	    .wants_folder = arguments->format == FSMETA_OUTPUT_NCDU,
+	};
 	struct fsmeta_operand operand;
 	struct fsmeta_cursor *cursor = NULL;
 	struct fsmeta_delta *delta = NULL;
-	bool unreadable = false;
 	int status;
 
-	status = fsmeta_operand_parse(&operand, arguments->operand, error);
+	status = fsmeta_operand_parse(&operand, arguments->walk.operand, error);
 	if (status >= 0)
 		status =
 		    fsmeta_operand_open_either(&cursor, &delta, &operand, &operand_options, error);
@@ -230,7 +170,7 @@ static int ls(const struct ls_arguments *arguments, struct fsmeta_error *error)
 		status =
 		    fsmeta_unseen_new(&listing.unseen, listing.output, cursor, &operand, error);
 	if (status >= 0)
-		status = list(arguments, cursor, &listing, &unreadable, error);
+		status = fsmeta_walk_run(&arguments->walk, cursor, &listing.sink, error);
 	if (status >= 0 && listing.unseen)
 		status = fsmeta_unseen_finish(listing.unseen, error);
 	if (status >= 0)
@@ -241,12 +181,12 @@ static int ls(const struct ls_arguments *arguments, struct fsmeta_error *error)
 	fsmeta_operand_release(&operand);
 	if (status < 0)
 		return status;
-	return unreadable ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
+	return arguments->walk.unreadable ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
 }
 
 int fsmeta_command_ls(int argc, char **argv)
 {
-	struct ls_arguments arguments = {.path = "", .depth = UINT32_MAX};
+	struct ls_arguments arguments = {.walk = FSMETA_WALK_INIT};
 	struct fsmeta_error error;
 	int status;
 

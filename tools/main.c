@@ -45,6 +45,8 @@
  *     change_spool what it finds, until all is known;  diff: both together
  *   tools/     this program
  *     main command operand delta hidden keep progress output summary update; one file a command
+ *     output_…   a file for each format;  walk: through an operand or a part of it
+ *     selection  which entries and changes are shown;  tally: how much of each kind, and where
  *     report_gather what a report tells;  report_tree: the largest folders;  report_json: as data;
  *     report.html, .css, .js: the page around it, which is embedded
  */
@@ -62,6 +64,8 @@ static const struct fsmeta_command commands[] = {
     {"log", "list the generations of a database", fsmeta_command_log},
     {"history", "tell what happened to a path in all generations", fsmeta_command_history},
     {"ls", "list a tree, a stream or a generation", fsmeta_command_ls},
+    {"find", "list the entries that meet conditions", fsmeta_command_find},
+    {"du", "tell what folders take", fsmeta_command_du},
     {"lookup", "print single entries of a stream without reading it all", fsmeta_command_lookup},
     {"check", "verify a stream or a database", fsmeta_command_check},
     {"prune", "remove generations from a database that are not to be kept", fsmeta_command_prune},

@@ -65,8 +65,7 @@ static int append_json_bytes(
 	return failed | fsmeta_buffer_append_byte(out, '"');
 }
 
-/** The string's keys; afterwards there is room for the fixed parts again. */
-static int append_json_string(
+int fsmeta_line_json_string(
     struct fsmeta_buffer *out, const char *key, const char *bytes, size_t length)
 {
 	size_t key_length = strlen(key);
@@ -92,8 +91,8 @@ static int append_json_path(
     struct fsmeta_buffer *out, const char *key, const struct fsmeta_entry *entry)
 {
 	if (!entry->path_length)
-		return append_json_string(out, key, ".", 1);
-	return append_json_string(out, key, entry->path, entry->path_length);
+		return fsmeta_line_json_string(out, key, ".", 1);
+	return fsmeta_line_json_string(out, key, entry->path, entry->path_length);
 }
 
 static void put_json_number(struct fsmeta_buffer *out, const char *key, uint64_t value)
@@ -165,7 +164,8 @@ static int append_json_fields(
 	mask &= entry->fields | FSMETA_FIELD_FLAGS;
 	put_json_columns(output, entry, mask);
 	if (mask & FSMETA_FIELD_TARGET)
-		failed |= append_json_string(out, "target", entry->target, entry->target_length);
+		failed |=
+		    fsmeta_line_json_string(out, "target", entry->target, entry->target_length);
 	if (!failed && mask & FSMETA_FIELD_FLAGS)
 		failed |= append_json_flags(out, entry);
 	if (!failed && mask & FSMETA_FIELD_HASH)

@@ -145,6 +145,13 @@ void fsmeta_line_value(
 /** "xxh3:HEX"; nothing where there is no hash. */
 int fsmeta_line_hash(struct fsmeta_buffer *out, const struct fsmeta_entry *entry);
 
+/**
+ * ,"KEY":"TEXT", and "KEY_b64" behind it where the bytes are no UTF-8.  Afterwards there is
+ * room for the fixed parts of a line again.
+ */
+int fsmeta_line_json_string(
+    struct fsmeta_buffer *out, const char *key, const char *bytes, size_t length);
+
 /** st_mode: the type's bits and the mode's. */
 uint32_t fsmeta_line_full_mode(const struct fsmeta_entry *entry);
 

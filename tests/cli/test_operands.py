@@ -14,8 +14,8 @@ import treegen
 from harness import read_bytes
 
 COMMANDS = (
-    "scan", "import", "export", "diff", "report", "log", "history", "ls", "lookup", "check", "init",
-    "prune",
+    "scan", "import", "export", "diff", "report", "log", "history", "ls", "find", "du",
+    "lookup", "check", "init", "prune",
 )
 SOURCE_ID = "test-shelf"
 
@@ -124,6 +124,16 @@ WRONG_USAGE = {
     "ls-format": ("ls", "--format=xml", "."),
     "ls-depth": ("ls", "--depth=-1", "."),
     "ls-depth-word": ("ls", "--depth=deep", "."),
+    "ls-unknown-csv": ("ls", "--unknown", "--format=csv", "x"),
+    "diff-kind": ("diff", "--kind=added,gone", ".", "."),
+    "diff-color": ("diff", "--color=sometimes", ".", "."),
+    "diff-stat-csv": ("diff", "--stat", "--format=csv", ".", "."),
+    "find-nothing": ("find",),
+    "find-larger": ("find", "--larger=10X", "."),
+    "find-newer": ("find", "--newer=yesterday", "."),
+    "find-type": ("find", "--type=file,", "."),
+    "du-nothing": ("du",),
+    "du-format": ("du", "--format=mtree", "."),
     "log-nothing": ("log",),
     "log-last": ("log", "-n", "few", "x"),
     "report-nothing": ("report",),
