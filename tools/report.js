@@ -400,7 +400,7 @@
   }
 
   function showMap() {
-    $("map-legend").append("As large as what it holds, filled as far as it changed: ",
+    $("map-legend").append("Area is size, filled is change:",
       ...[["came", "came"], ["changed", "changed"], ["moved", "moved"], ["went", "went (hatched)"], ["unknown", "unknown"]].map((pair) =>
         make("span", {}, make("i", { class: "swatch " + pair[0] }), pair[1])));
     for (const swatch of $("map-legend").querySelectorAll(".swatch")) swatch.style.background = "var(--kind)";
@@ -699,10 +699,10 @@
       }
       row = low;
       const end = haystackStarts[row + 1];
-      if (shownKinds.has(rowKind[row]) && words.every((word) => {
-        const found = word === first ? at : haystack.indexOf(word, haystackStarts[row]);
-        return found >= 0 && found < end;
-      })) isHit[row] = 1;
+      if (shownKinds.has(rowKind[row])) {
+        const text = words.length > 1 ? haystack.slice(haystackStarts[row], end) : "";
+        isHit[row] = words.every((word) => word === first || text.includes(word)) ? 1 : 0;
+      }
       at = haystack.indexOf(first, end);
     }
   }
@@ -941,7 +941,6 @@
   $("unfold").addEventListener("click", () => foldAll(false));
   tree.addEventListener("scroll", renderWindow, { passive: true });
   tree.addEventListener("keydown", onKey);
-  tree.addEventListener("focus", () => goTo(active));
   rowsElement.addEventListener("click", (event) => {
     const line = event.target.closest(".row");
     if (!line || String(getSelection())) return;

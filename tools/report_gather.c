@@ -137,7 +137,10 @@ static int take_change(
 static int compare(struct fsmeta_diff **diff, struct fsmeta_cursor *cursors[2],
     struct fsmeta_db *db, uint64_t older, uint64_t newer, struct fsmeta_error *error)
 {
-	static const struct fsmeta_diff_options options = {.stop = &fsmeta_stop_signal};
+	static const struct fsmeta_diff_options options = {
+	    .moves = FSMETA_DIFF_MOVES_BY_ID | FSMETA_DIFF_MOVES_BY_EVIDENCE,
+	    .stop = &fsmeta_stop_signal,
+	};
 	static const struct fsmeta_db_cursor_options cursor_options = {.stop = &fsmeta_stop_signal};
 	const uint64_t numbers[2] = {older, newer};
 	int status =
