@@ -39,6 +39,8 @@ struct synthetic_cursor {
 	bool adds;
 	char path[128];
 	size_t folder_length;
+	/** What the digits of a file's name in `path` say; two files in a row have the same. */
+	uint64_t start;
 	struct fsmeta_entry entry;
 };
 
@@ -116,7 +118,9 @@ static void make_file(struct synthetic_cursor *synthetic, uint64_t index)
 	uint64_t start = FIRST_START_SECONDS + index / 2 * PAIR_SECONDS;
 
 	name[-1] = '/';
-	write_digits(name, START_DIGITS, start);
+	if (synthetic->start != start)
+		write_digits(name, START_DIGITS, start);
+	synthetic->start = start;
 	memcpy(name + START_DIGITS, file_suffix, sizeof(file_suffix));
 	name[START_DIGITS + sizeof(file_suffix) - 1] = index % 2 ? 'p' : 'i';
 	name[START_DIGITS + sizeof(file_suffix)] = '\0';
