@@ -28,6 +28,7 @@
  *     marker     the file in a root that carries its source id
  *     ahead      threads that read what the walk will need;  keep: what it does not look at
  *     scanner    the walk;  rate: no more than so many a second
+ *     content    what is in a file, as a hash;  hasher: threads that read
  *   db/        FsMetaDb: generations in SQLite
  *     connection SQLite opened and its errors told;  newfile: a first import on the side
  *     schema     tables, indexes, views, as a stranger reads them
@@ -38,6 +39,7 @@
  *     places     where folders stand;  ord: labels that keep them in order
  *     unknown    places that could not be looked into, and since when
  *     history    every state of what ever stood at a path;  below: how much a folder holds
+ *     contents   when the content of a file was read last
  *     verify     is all of it true?
  *     prune      generations taken out, and the space they had
  *   diff/      two cursors in, changes out
@@ -47,6 +49,7 @@
  *     main command operand delta hidden keep progress output summary update; one file a command
  *     output_…   a file for each format;  walk: through an operand or a part of it
  *     selection  which entries and changes are shown;  tally: how much of each kind, and where
+ *     hashing    contents hashed ahead, in order;  hash_journal: what did not get committed
  *     report_gather what a report tells;  report_tree: the largest folders;  report_json: as data;
  *     report.html, .css, .js: the page around it, which is embedded
  */
