@@ -10,6 +10,13 @@
  *
  * WAL is switched on last, over an ordinary connection, so that it is found out
  * whether the file system can.
+ *
+ * Rows of folders that arrive in the order of their ids would fill their pages to the
+ * last byte, because SQLite only starts a new page where a table grows at its end.  Then
+ * the first changes, which make rows a little longer (`since` 1 takes no byte), would
+ * split one page each.  So a row of a folder that there is not stands behind all others
+ * meanwhile, and pages are split with some room left: a thousandth of the file, for
+ * 28 KiB of growth by the first 192 changes among 2.4 million entries instead of 68.
  */
 #include "db/schema.h"
 #include "db/update.h"
@@ -24,6 +31,11 @@
 enum {
 	DATABASE_MODE = 0666,
 };
+
+/** The row behind all others. */
+static const char add_last_folder[] =
+    "INSERT INTO folder (id, attributes, since) VALUES (9223372036854775807, 0, 1)";
+static const char drop_last_folder[] = "DELETE FROM folder WHERE id = 9223372036854775807";
 
 static int make_path(struct fsmeta_db_update *update, struct fsmeta_error *error)
 {
@@ -57,15 +69,19 @@ int fsmeta_newfile_begin(struct fsmeta_db_update *update, struct fsmeta_error *e
 	update->building.path = update->db->path;
 	update->building.action = "making the database";
 	code = fsmeta_connection_execute(&update->building, "BEGIN", error);
-	return code ? code : fsmeta_schema_create(&update->building, error);
+	if (!code)
+		code = fsmeta_schema_create(&update->building, error);
+	return code ? code : fsmeta_connection_execute(&update->building, add_last_folder, error);
 }
 
 /** Closes the file as it is to be found. */
 static int finish_file(struct fsmeta_db_update *update, struct fsmeta_error *error)
 {
 	struct fsmeta_connection connection;
-	int code = fsmeta_schema_create_indexes(&update->building, error);
+	int code = fsmeta_connection_execute(&update->building, drop_last_folder, error);
 
+	if (!code)
+		code = fsmeta_schema_create_indexes(&update->building, error);
 	if (!code)
 		code = fsmeta_connection_execute(&update->building, "COMMIT", error);
 	fsmeta_update_finalize(update);
