@@ -315,7 +315,7 @@
 
   function label(text, x, y, width, look) {
     const room = Math.floor((width - 8) / 6.6);
-    if (room < 3) return [];
+    if (room < Math.min(text.length, 8)) return [];
     const shown = text.length > room ? text.slice(0, room - 1) + "…" : text;
     return [draw("text", { x: x + 4, y: y, class: look }, shown)];
   }
