@@ -408,8 +408,7 @@ static int take_other_type(
 	if (!code)
 		code = write_whole(merge, FSMETA_CHANGE_ADDED, after, &added);
 	/* Both are folders only where ids are compared; nobody counts below both at once. */
-	removed.moves.is_mixed = true;
-	added.moves.is_mixed = true;
+	removed.moves.is_mixed = added.moves.is_mixed = before->type == after->type;
 	if (!code)
 		code = open_whole(merge, &removed);
 	if (!code)

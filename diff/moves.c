@@ -59,7 +59,7 @@ static const char action[] = "looking for moves";
 
 enum {
 	/** Fewer records are not worth jumping over. */
-	JUMP_ENTRIES = 64,
+	JUMP_ENTRIES = 4,
 	SORT_BYTES = 8 << 20,
 	WALK_AHEAD_BYTES = 256 << 10,
 	PICK_AHEAD_BYTES = 4 << 10,
@@ -320,6 +320,9 @@ static bool find_term(struct fsmeta_moves *moves, enum fsmeta_change_kind kind,
 	/* A folder's size is its file system's business, and its content's. */
 	if (entry->type == FSMETA_TYPE_FOLDER)
 		fields &= mask | FSMETA_FIELD_MTIME;
+	/* That one side was hashed is no news, but another hash is: it counts as identity. */
+	if (moves->compare->options->notion == FSMETA_DIFF_REPORTED)
+		fields &= ~(uint32_t)FSMETA_FIELD_HASH;
 	mix_word(&mix, (uint64_t)fields << 32 | entry->flags);
 	mix_word(&mix, (uint64_t)entry->error << 32 | (uint64_t)entry->type);
 	mix_fields(&mix, moves, kind, entry, fields);
@@ -327,6 +330,8 @@ static bool find_term(struct fsmeta_moves *moves, enum fsmeta_change_kind kind,
 	hash = end_mix(moves, &mix);
 	*term = (struct fsmeta_digest){.low = hash.low64, .high = hash.high64};
 	*identity = hash.low64;
+	if (entry->fields & mask & FSMETA_FIELD_HASH)
+		*identity ^= XXH3_64bits(entry->hash, fsmeta_hash_bytes(entry->hash_algorithm));
 	if (moves->wanted & FSMETA_DIFF_MOVES_BY_ID)
 		*identity = stir(*identity ^ entry->id);
 	else if (entry->fields & FSMETA_FIELD_INODE)
@@ -519,9 +524,9 @@ int fsmeta_moves_close_folder(struct fsmeta_moves *moves, struct fsmeta_moves_fo
 	uint64_t by_content[2] = {folder->content.low, folder->content.high | 1};
 	int code;
 
-	if (record.end_ordinal - record.ordinal != entries + 1)
-		folder->is_mixed = true;
-	if (!folder->is_mixed && entries >= JUMP_ENTRIES) {
+	/* Where something else came to its place, that lies between the records. */
+	if (!folder->is_mixed && entries >= JUMP_ENTRIES &&
+	    record.end_ordinal - record.ordinal == entries + 1) {
 		record.can_jump = true;
 		fsmeta_change_spool_begin_key(moves->spool);
 	}
@@ -795,7 +800,7 @@ static int add_by_place(struct fsmeta_moves *moves, const struct above *above,
 	set_key(key, moves, &mix);
 	candidate->key = key[0];
 	candidate->check = key[1];
-	candidate->value = term.low;
+	candidate->value = identity;
 	return add_to(&moves->candidates[BY_PLACE], candidate, sizeof(*candidate), error);
 }
 

@@ -422,6 +422,9 @@ static uint32_t naive_mask(
 		mask &= before->fields | FSMETA_FIELD_FLAGS;
 	if (after->flags & FSMETA_FLAG_UNREADABLE)
 		mask &= after->fields | FSMETA_FIELD_FLAGS;
+	if (!(before->fields & after->fields & FSMETA_FIELD_HASH) ||
+	    before->hash_algorithm != after->hash_algorithm)
+		mask &= ~(uint32_t)FSMETA_FIELD_HASH;
 	return mask;
 }
 
@@ -594,8 +597,8 @@ static void naive_path(
 		naive_whole(naive, FSMETA_CHANGE_ADDED, naive->b, naive->a, after);
 }
 
-void naive_diff(struct naive_changes *out, const struct naive_tree *a, const struct naive_tree *b,
-    const struct fsmeta_diff_options *options)
+static void naive_merge(struct naive_changes *out, const struct naive_tree *a,
+    const struct naive_tree *b, const struct fsmeta_diff_options *options)
 {
 	struct naive naive = {.a = a, .b = b, .options = options, .out = out};
 	size_t i = 0, j = 0;
@@ -616,4 +619,414 @@ void naive_diff(struct naive_changes *out, const struct naive_tree *a, const str
 		j += order >= 0;
 	}
 	free(naive.device_map);
+}
+
+/* ---- moves --------------------------------------------------------------- */
+
+/** What came or went, and what it is one and the same with. */
+struct half {
+	const struct naive_change *change;
+	const struct fsmeta_entry *entry;
+	enum fsmeta_change_kind kind;
+	struct half *other;
+	/** It only went along with its folder. */
+	bool along;
+	bool barred;
+};
+
+struct naive_moves {
+	struct naive *naive;
+	struct half *halves;
+	size_t count;
+};
+
+static bool same_bytes(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+	return a_length == b_length && memcmp(a, b, a_length) == 0;
+}
+
+static bool both_have(const struct fsmeta_entry *a, const struct fsmeta_entry *b, uint32_t fields)
+{
+	return (a->fields & b->fields & fields) == fields;
+}
+
+/** The two lie on one file system. */
+static bool share_device(const struct naive *naive, const struct half *x, const struct half *y)
+{
+	uint32_t devices[2];
+	const struct half *halves[] = {x, y};
+
+	for (int i = 0; i < 2; i++) {
+		devices[i] = halves[i]->entry->device;
+		if (halves[i]->kind == FSMETA_CHANGE_ADDED)
+			devices[i] = naive->device_map[devices[i]];
+	}
+	return devices[0] == devices[1] && devices[0] != UINT32_MAX;
+}
+
+static bool same_inode(const struct naive *naive, const struct half *x, const struct half *y)
+{
+	return both_have(x->entry, y->entry,
+		   FSMETA_FIELD_DEVICE | FSMETA_FIELD_INODE | FSMETA_FIELD_BTIME) &&
+	       share_device(naive, x, y) && x->entry->inode == y->entry->inode &&
+	       fsmeta_time_compare(x->entry->btime, y->entry->btime) == 0;
+}
+
+static bool same_id(const struct naive *naive, const struct half *x, const struct half *y)
+{
+	(void)naive;
+	return x->entry->id && x->entry->id == y->entry->id;
+}
+
+static bool same_name(const struct naive *naive, const struct half *x, const struct half *y)
+{
+	const struct fsmeta_entry *a = x->entry, *b = y->entry;
+	bool is_folder = a->type == FSMETA_TYPE_FOLDER;
+
+	(void)naive;
+	return both_have(
+		   a, b, FSMETA_FIELD_MTIME | (is_folder ? 0 : (uint32_t)FSMETA_FIELD_SIZE)) &&
+	       fsmeta_time_compare(a->mtime, b->mtime) == 0 && (is_folder || a->size == b->size) &&
+	       same_bytes(a->name, a->name_length, b->name, b->name_length);
+}
+
+static bool same_hash(const struct naive *naive, const struct half *x, const struct half *y)
+{
+	const struct fsmeta_entry *a = x->entry, *b = y->entry;
+
+	(void)naive;
+	return a->type == FSMETA_TYPE_FILE &&
+	       both_have(a, b, FSMETA_FIELD_HASH | FSMETA_FIELD_SIZE) && a->size &&
+	       a->size == b->size && a->hash_algorithm == b->hash_algorithm &&
+	       memcmp(a->hash, b->hash, fsmeta_hash_bytes(a->hash_algorithm)) == 0;
+}
+
+static const struct naive_tree *tree_of(const struct naive *naive, const struct half *half)
+{
+	return half->kind == FSMETA_CHANGE_REMOVED ? naive->a : naive->b;
+}
+
+/** True where all that is below the two is alike, by path from there. */
+static bool same_content(const struct naive *naive, const struct half *x, const struct half *y)
+{
+	const struct half *halves[] = {x, y};
+	size_t counts[2] = {0, 0};
+
+	if (x->entry->type != FSMETA_TYPE_FOLDER)
+		return false;
+	for (int i = 0; i < 2; i++) {
+		const struct naive_tree *tree = tree_of(naive, halves[i]);
+
+		for (size_t k = 0; k < tree->count; k++)
+			counts[i] += naive_is_below(&tree->entries[k], halves[i]->entry);
+	}
+	if (counts[0] != counts[1] || !counts[0])
+		return false;
+	for (size_t k = 0; k < tree_of(naive, x)->count; k++) {
+		const struct fsmeta_entry *each = &tree_of(naive, x)->entries[k], *there;
+		uint32_t mask;
+		char path[4096];
+		size_t rest, length;
+
+		if (!naive_is_below(each, x->entry))
+			continue;
+		rest = each->path_length - x->entry->path_length;
+		length = y->entry->path_length + rest;
+		memcpy(path, y->entry->path, y->entry->path_length);
+		memcpy(path + y->entry->path_length, each->path + x->entry->path_length, rest);
+		there = naive_tree_find(tree_of(naive, y), path, length);
+		if (!there || there->type != each->type)
+			return false;
+		mask = naive_mask(naive, each, there) | FSMETA_FIELD_MTIME | FSMETA_FIELD_FLAGS;
+		if (each->type != FSMETA_TYPE_FOLDER)
+			mask |= FSMETA_FIELD_SIZE;
+		if (fsmeta_entry_differences(each, there, mask,
+			x->kind == y->kind ? NULL : naive->device_map,
+			naive->b->source.filesystem_count))
+			return false;
+	}
+	return true;
+}
+
+/** Pairs all that have exactly one other half of this kind. */
+static void pair_by(struct naive_moves *moves, bool folders,
+    bool (*same)(const struct naive *naive, const struct half *x, const struct half *y))
+{
+	struct half **found = calloc(moves->count + 1, sizeof(struct half *));
+
+	EXPECT(found, "out of memory");
+	for (size_t i = 0; i < moves->count; i++) {
+		struct half *x = &moves->halves[i];
+		size_t alike[2] = {0, 0};
+
+		if (x->kind != FSMETA_CHANGE_REMOVED || x->other || x->barred ||
+		    (x->entry->type == FSMETA_TYPE_FOLDER) != folders)
+			continue;
+		for (size_t k = 0; k < moves->count; k++) {
+			struct half *y = &moves->halves[k];
+
+			if (y->other || y->barred || y->entry->type != x->entry->type)
+				continue;
+			if (y != x && !same(moves->naive, x, y))
+				continue;
+			alike[y->kind == FSMETA_CHANGE_ADDED]++;
+			if (y->kind == FSMETA_CHANGE_ADDED)
+				found[i] = y;
+		}
+		if (alike[0] != 1 || alike[1] != 1)
+			found[i] = NULL;
+	}
+	for (size_t i = 0; i < moves->count; i++) {
+		if (!found[i])
+			continue;
+		moves->halves[i].other = found[i];
+		found[i]->other = &moves->halves[i];
+	}
+	free(found);
+}
+
+static struct half *find_half(
+    const struct naive_moves *moves, enum fsmeta_change_kind kind, const char *path, size_t length)
+{
+	for (size_t i = 0; i < moves->count; i++)
+		if (moves->halves[i].kind == kind &&
+		    same_bytes(moves->halves[i].entry->path, moves->halves[i].entry->path_length,
+			path, length))
+			return &moves->halves[i];
+	return NULL;
+}
+
+/** The nearest folder strictly above that is one of a pair, `along` ones not. */
+static struct half *nearest_pair(const struct naive_moves *moves, const struct half *half)
+{
+	size_t length = half->entry->path_length;
+
+	while (length) {
+		struct half *above;
+
+		length = naive_parent_length(half->entry->path, length);
+		above = find_half(moves, half->kind, half->entry->path, length);
+		if (!above)
+			return NULL;
+		if (above->other)
+			return above;
+	}
+	return NULL;
+}
+
+/** What stands at the same place in both folders of a pair is one and the same. */
+static void pair_by_place(struct naive_moves *moves)
+{
+	struct half **others = calloc(moves->count + 1, sizeof(struct half *));
+
+	EXPECT(others, "out of memory");
+	for (size_t i = 0; i < moves->count; i++) {
+		struct half *x = &moves->halves[i], *folder, *y;
+		char path[4096];
+		size_t rest, base;
+
+		folder = x->kind == FSMETA_CHANGE_REMOVED ? nearest_pair(moves, x) : NULL;
+		if (!folder)
+			continue;
+		base = folder->other->entry->path_length;
+		rest = x->entry->path_length - folder->entry->path_length;
+		memcpy(path, folder->other->entry->path, base);
+		memcpy(path + base, x->entry->path + folder->entry->path_length, rest);
+		y = find_half(moves, FSMETA_CHANGE_ADDED, path, base + rest);
+		if (y && y->entry->type == x->entry->type &&
+		    nearest_pair(moves, y) == folder->other &&
+		    (x->other == y || (!x->other && !y->other)))
+			others[i] = y;
+	}
+	for (size_t i = 0; i < moves->count; i++) {
+		if (!others[i])
+			continue;
+		moves->halves[i].other = others[i];
+		others[i]->other = &moves->halves[i];
+		others[i]->along = true;
+		moves->halves[i].along = true;
+	}
+	free(others);
+}
+
+/** An inode that has a path on both sides moves nowhere. */
+static void bar_links(struct naive_moves *moves)
+{
+	const struct naive *naive = moves->naive;
+	const uint32_t needed = FSMETA_FIELD_DEVICE | FSMETA_FIELD_INODE | FSMETA_FIELD_NLINK;
+
+	for (size_t i = 0; i < moves->count; i++) {
+		struct half *half = &moves->halves[i];
+		const struct fsmeta_entry *entry = half->entry;
+
+		if (entry->type == FSMETA_TYPE_FOLDER || (entry->fields & needed) != needed ||
+		    entry->nlink < 2)
+			continue;
+		for (size_t k = 0; k < naive->a->count && !half->barred; k++) {
+			struct half before = {
+			    .entry = &naive->a->entries[k], .kind = FSMETA_CHANGE_REMOVED};
+			struct half after = {.kind = FSMETA_CHANGE_ADDED};
+
+			after.entry = naive_tree_find(
+			    naive->b, before.entry->path, before.entry->path_length);
+			if (!after.entry || after.entry->type != before.entry->type ||
+			    !both_have(before.entry, after.entry, needed) ||
+			    !share_device(naive, &before, &after) ||
+			    before.entry->inode != after.entry->inode ||
+			    (before.entry->nlink < 2 && after.entry->nlink < 2))
+				continue;
+			half->barred = share_device(naive, &before, half) &&
+				       before.entry->inode == entry->inode &&
+				       before.entry->type == entry->type;
+		}
+	}
+}
+
+static void find_moves(struct naive_moves *moves)
+{
+	uint32_t wanted = moves->naive->options->moves;
+
+	if (wanted & FSMETA_DIFF_MOVES_BY_ID)
+		pair_by(moves, true, same_id);
+	if (wanted & FSMETA_DIFF_MOVES_BY_EVIDENCE) {
+		pair_by(moves, true, same_inode);
+		pair_by(moves, true, same_content);
+		pair_by(moves, true, same_name);
+	}
+	pair_by_place(moves);
+	if (wanted & FSMETA_DIFF_MOVES_BY_ID)
+		pair_by(moves, false, same_id);
+	if (!(wanted & FSMETA_DIFF_MOVES_BY_EVIDENCE))
+		return;
+	bar_links(moves);
+	pair_by(moves, false, same_inode);
+	pair_by(moves, false, same_name);
+	pair_by(moves, false, same_hash);
+}
+
+/** A removed or added entry that stays one: is its folder one, too? */
+static void emit_whole(struct naive_moves *moves, const struct half *half)
+{
+	struct naive_change item = *half->change;
+	const struct half *folder = find_half(moves, half->kind, half->entry->path,
+	    naive_parent_length(half->entry->path, half->entry->path_length));
+
+	item.flags = 0;
+	if (half->entry->path_length && folder && folder != half && !folder->other)
+		item.flags = FSMETA_CHANGE_INSIDE;
+	item.entries = 0;
+	item.bytes = 0;
+	for (size_t i = 0; i < moves->count; i++) {
+		const struct half *each = &moves->halves[i], *up = each;
+
+		if (each->kind != half->kind || !naive_is_below(each->entry, half->entry))
+			continue;
+		/* It went with this one if all folders in between did. */
+		while (up && up != half && !up->other)
+			up = find_half(moves, half->kind, up->entry->path,
+			    naive_parent_length(up->entry->path, up->entry->path_length));
+		if (up != half)
+			continue;
+		item.entries++;
+		item.bytes += each->entry->type == FSMETA_TYPE_FILE ? each->entry->size : 0;
+	}
+	naive_emit(moves->naive, &item);
+}
+
+static void emit_arrival(struct naive_moves *moves, const struct half *half)
+{
+	const struct naive *naive = moves->naive;
+	struct naive_changes pair;
+	struct naive_change item;
+
+	/* As if it had been there all the time. */
+	naive_changes_init(&pair);
+	{
+		struct naive alone = *naive;
+
+		alone.out = &pair;
+		naive_pair(&alone, half->other->entry, half->entry);
+	}
+	if (pair.count)
+		item = pair.items[0];
+	else
+		item = (struct naive_change){.kind = FSMETA_CHANGE_MODIFIED,
+		    .has_before = true,
+		    .has_after = true,
+		    .before = *half->other->entry,
+		    .after = *half->entry};
+	if (!half->along) {
+		item.kind = FSMETA_CHANGE_MOVED;
+		for (size_t i = 0; i < moves->count; i++) {
+			const struct half *each = &moves->halves[i], *up = each;
+
+			if (each->kind != FSMETA_CHANGE_ADDED || !each->along ||
+			    !naive_is_below(each->entry, half->entry))
+				continue;
+			while (up && up != half && up->along)
+				up = find_half(moves, half->kind, up->entry->path,
+				    naive_parent_length(up->entry->path, up->entry->path_length));
+			if (up != half)
+				continue;
+			item.entries++;
+			item.bytes += each->entry->type == FSMETA_TYPE_FILE ? each->entry->size : 0;
+		}
+	}
+	if (!half->along || item.fields)
+		naive_emit(moves->naive, &item);
+	naive_changes_release(&pair);
+}
+
+static void naive_moves(
+    struct naive_changes *out, const struct naive_changes *changes, struct naive *naive)
+{
+	struct naive_moves moves = {
+	    .naive = naive, .halves = calloc(changes->count + 1, sizeof(struct half))};
+	size_t at = 0;
+
+	EXPECT(moves.halves, "out of memory");
+	naive->out = out;
+	for (size_t i = 0; i < changes->count; i++) {
+		const struct naive_change *change = &changes->items[i];
+
+		if (change->kind == FSMETA_CHANGE_REMOVED || change->kind == FSMETA_CHANGE_ADDED)
+			moves.halves[moves.count++] = (struct half){.change = change,
+			    .entry = naive_change_entry(change),
+			    .kind = change->kind};
+	}
+	find_moves(&moves);
+	for (size_t i = 0; i < changes->count; i++) {
+		const struct half *half = &moves.halves[at];
+
+		if (at == moves.count || half->change != &changes->items[i]) {
+			naive_emit(naive, &changes->items[i]);
+			continue;
+		}
+		at++;
+		if (!half->other)
+			emit_whole(&moves, half);
+		else if (half->kind == FSMETA_CHANGE_ADDED)
+			emit_arrival(&moves, half);
+	}
+	free(moves.halves);
+}
+
+void naive_diff(struct naive_changes *out, const struct naive_tree *a, const struct naive_tree *b,
+    const struct fsmeta_diff_options *options)
+{
+	struct naive naive = {.a = a, .b = b, .options = options};
+	struct naive_changes changes;
+
+	if (!options->moves) {
+		naive_merge(out, a, b, options);
+		return;
+	}
+	naive_changes_init(&changes);
+	naive_merge(&changes, a, b, options);
+	naive.b_is_state = b->source.id_kind == FSMETA_IDS_STABLE && !options->seen_only;
+	EXPECT(!fsmeta_batch_source_map_filesystems(&naive.device_map, &a->source, &b->source),
+	    "out of memory");
+	naive_moves(out, &changes, &naive);
+	free(naive.device_map);
+	naive_changes_release(&changes);
 }

@@ -88,7 +88,10 @@ void naive_changes_print(const char *title, const struct naive_changes *changes)
 void naive_changes_expect_equal(
     const struct naive_changes *got, const struct naive_changes *wanted);
 
-/** Appends to `out` (initialised) what a diff of the two with these options has to say. */
+/**
+ * Appends to `out` (initialised) what a diff of the two with these options has to say.  Of
+ * moves it does not know folders that hide, nor ids and evidence both at once.
+ */
 void naive_diff(struct naive_changes *out, const struct naive_tree *a, const struct naive_tree *b,
     const struct fsmeta_diff_options *options);
 
