@@ -56,7 +56,7 @@ struct fsmeta_recording_writer {
 	int lines_fd;
 	int index_fd;
 	uint64_t data_bytes;
-	uint64_t lines_bytes;
+	uint64_t lines_bytes = 0;
 	uint64_t count;
 	/** Of these, written to the index. */
 	uint64_t flushed;
@@ -644,7 +644,7 @@ done:
 static int repair(struct recovery *recovery, int data_fd, struct fsmeta_error *error)
 {
 	const struct fsmeta_recording *recording = &recovery->recording;
-	uint64_t lines_bytes;
+	uint64_t lines_bytes = 0;
 	int code = rebuild(recovery, error);
 
 	if (!code)

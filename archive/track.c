@@ -242,6 +242,10 @@ int fsmeta_track_create(struct fsmeta_track_writer **out, const char *index_path
 		code = fsmeta_error_set_errno(error, errno, index_path, "locking");
 	if (!code)
 		code = write_beginning(writer, error);
+	if (code && writer->index_fd >= 0) {
+		unlink(index_path);
+		unlink(packets_path);
+	}
 	if (code)
 		fsmeta_track_abandon(writer);
 	else
