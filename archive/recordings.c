@@ -56,7 +56,7 @@ struct fsmeta_recording_writer {
 	int lines_fd;
 	int index_fd;
 	uint64_t data_bytes;
-	uint64_t lines_bytes = 0;
+	uint64_t lines_bytes;
 	uint64_t count;
 	/** Of these, written to the index. */
 	uint64_t flushed;

@@ -421,7 +421,7 @@ int fsmeta_segments_append(struct fsmeta_segments *segments, const char *name,
 {
 	struct fsmeta_packet packet = *given;
 	struct fsmeta_annexb_summary summary;
-	struct stream *stream;
+	struct stream *stream = NULL;
 	bool changed;
 	int code;
 
