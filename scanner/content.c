@@ -292,7 +292,7 @@ static bool is_stopped(const struct fsmeta_content_reader *reader)
 {
 	const struct fsmeta_content_options *options = &reader->options;
 
-	return (options->stop && *options->stop) ||
+	return (options->stop && __atomic_load_n(options->stop, __ATOMIC_RELAXED)) ||
 	       (options->give_up && __atomic_load_n(options->give_up, __ATOMIC_RELAXED));
 }
 

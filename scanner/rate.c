@@ -35,7 +35,8 @@ void fsmeta_rate_sleep(int64_t until_ns, const volatile sig_atomic_t *stop)
 
 	if (until_ns - now < SLEEP_MIN_NS)
 		return;
-	for (; (left = until_ns - now) > 0 && !(stop && *stop); now = now_ns()) {
+	for (; (left = until_ns - now) > 0 && !(stop && __atomic_load_n(stop, __ATOMIC_RELAXED));
+	     now = now_ns()) {
 		struct timespec sleep = {.tv_nsec = left < SLICE_NS ? left : SLICE_NS};
 
 		nanosleep(&sleep, NULL);

@@ -12,7 +12,8 @@ volatile sig_atomic_t fsmeta_stop_signal;
 
 static void on_stop_signal(int number)
 {
-	fsmeta_stop_signal = number;
+	/* Other threads may look at it. */
+	__atomic_store_n(&fsmeta_stop_signal, number, __ATOMIC_RELAXED);
 }
 
 int fsmeta_check_stop(struct fsmeta_error *error)
