@@ -548,15 +548,19 @@ static void raw_changes_have_a_letter_and_a_path(void **state)
 
 static void formats_are_parsed(void **state)
 {
+	const uint32_t lines = 1u << FSMETA_OUTPUT_TEXT | 1u << FSMETA_OUTPUT_JSONL;
 	enum fsmeta_output_format format;
 
 	(void)state;
-	assert_true(fsmeta_output_format_parse(&format, "text"));
+	assert_true(fsmeta_output_format_parse(&format, "text", lines));
 	assert_int_equal(format, FSMETA_OUTPUT_TEXT);
-	assert_true(fsmeta_output_format_parse(&format, "jsonl"));
+	assert_true(fsmeta_output_format_parse(&format, "jsonl", lines));
 	assert_int_equal(format, FSMETA_OUTPUT_JSONL);
-	assert_false(fsmeta_output_format_parse(&format, "json"));
-	assert_false(fsmeta_output_format_parse(&format, ""));
+	assert_false(fsmeta_output_format_parse(&format, "csv", lines));
+	assert_true(fsmeta_output_format_parse(&format, "csv", lines | 1u << FSMETA_OUTPUT_CSV));
+	assert_int_equal(format, FSMETA_OUTPUT_CSV);
+	assert_false(fsmeta_output_format_parse(&format, "json", UINT32_MAX));
+	assert_false(fsmeta_output_format_parse(&format, "", UINT32_MAX));
 }
 
 /** Writes lines until it fails; the error it failed with. */
