@@ -1,18 +1,26 @@
 /*
- * fsmeta export: any operand as a stream.  A database gives its stable ids.
+ * fsmeta export: any operand as a stream, or as a listing that other programs read.  A
+ * database gives its stable ids.
  */
+#include "base/file.h"
 #include "format/stream.h"
 #include "tools/command.h"
 #include "tools/delta.h"
+#include "tools/hidden.h"
 #include "tools/operand.h"
+#include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/summary.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum option_key {
 	OPTION_PROGRESS = 0x100,
 	OPTION_SINCE,
+	OPTION_FORMAT,
 };
 
 struct export_arguments {
@@ -20,12 +28,18 @@ struct export_arguments {
 	const char *output;
 	/** Generation that a delta starts from, NULL = no delta. */
 	const char *since;
+	/** Not a stream but a listing, in this format. */
+	bool is_listing;
+	enum fsmeta_output_format format;
 	enum fsmeta_progress_when progress;
 	bool quiet;
 };
 
 static const struct argp_option options[] = {
-    {"output", 'o', "STREAM", 0, "FsScanStream folder to write (default: - , standard output)", 1},
+    {"output", 'o', "PATH", 0,
+	"FsScanStream folder, or file of a listing, to write (default: - , standard output)", 1},
+    {"format", OPTION_FORMAT, "FORMAT", 0,
+	"stream (default), or a listing: text, jsonl, csv, mtree, ncdu", 1},
     {"since", OPTION_SINCE, "N", 0,
 	"Of a database: write a delta, what leads from generation N to OPERAND's", 1},
     {"progress", OPTION_PROGRESS, "WHEN", 0, "auto (default), always or never", 2},
@@ -40,6 +54,14 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	switch (key) {
 	case 'o':
 		arguments->output = text;
+		return 0;
+	case OPTION_FORMAT:
+		arguments->is_listing = strcmp(text, "stream") != 0;
+		if (arguments->is_listing &&
+		    !fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_TREES))
+			argp_error(state,
+			    "--format: '%s' is none of stream, text, jsonl, csv, mtree, ncdu",
+			    text);
 		return 0;
 	case OPTION_SINCE:
 		arguments->since = text;
@@ -60,6 +82,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!arguments->operand)
 			argp_error(state, "export what?");
+		if (arguments->is_listing && arguments->since)
+			argp_error(state, "--since writes a stream; `ls` lists it");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -67,7 +91,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 }
 
 static const struct argp argp = {options, parse_option, "OPERAND",
-    "Write OPERAND (a database generation, a stream, or a live folder) as a FsScanStream."
+    "Write OPERAND (a database generation, a stream, or a live folder) as a FsScanStream, or as a "
+    "listing that other programs read."
     "\vEntries of a database carry their stable ids and the number of their generation, so that "
     "an import into an empty database gives an equal one. With --since, an import into a database "
     "that has generation N brings it up to date.",
@@ -89,23 +114,37 @@ static int copy_entries(
 	return status;
 }
 
+/** Opens a cursor over the operand; what is being written is no part of a live one. */
+static int open_operand(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
+    struct fsmeta_hidden *hidden, const struct export_arguments *arguments,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_scan_options scan = {.field_mask = 0};
+	const struct fsmeta_operand_options operand_options = {.scan = &scan};
+	uint64_t expected;
+	int status = fsmeta_operand_parse(operand, arguments->operand, error);
+
+	if (status >= 0 && strcmp(arguments->output, "-") != 0)
+		status = fsmeta_hide_output(hidden, arguments->output, false, error);
+	scan.hidden = hidden->items;
+	scan.hidden_count = hidden->count;
+	if (status >= 0)
+		status = fsmeta_operand_open(out, operand, &operand_options, error);
+	if (status < 0)
+		return status;
+	expected = (*out)->source->has_totals ? (*out)->source->totals.entries : 0;
+	return fsmeta_progress_wrap(out, arguments->progress, "exporting", expected, error);
+}
+
 static int export(const struct export_arguments *arguments, struct fsmeta_error *error)
 {
+	struct fsmeta_hidden hidden = {.count = 0};
 	struct fsmeta_operand operand;
 	struct fsmeta_cursor *cursor = NULL;
 	struct fsmeta_stream_output *output = NULL;
 	struct fsmeta_stream_summary summary;
-	uint64_t expected;
-	int status;
+	int status = open_operand(&cursor, &operand, &hidden, arguments, error);
 
-	status = fsmeta_operand_parse(&operand, arguments->operand, error);
-	if (status >= 0)
-		status = fsmeta_operand_open(&cursor, &operand, NULL, error);
-	if (status >= 0) {
-		expected = cursor->source->has_totals ? cursor->source->totals.entries : 0;
-		status = fsmeta_progress_wrap(
-		    &cursor, arguments->progress, "exporting", expected, error);
-	}
 	if (status >= 0)
 		status = fsmeta_stream_output_new(
 		    &output, arguments->output, cursor->source, NULL, error);
@@ -124,6 +163,85 @@ static int export(const struct export_arguments *arguments, struct fsmeta_error 
 	fsmeta_stream_output_abort(output);
 	fsmeta_cursor_close(cursor);
 	fsmeta_operand_release(&operand);
+	fsmeta_hidden_release(&hidden);
+	return status;
+}
+
+static int list_entries(
+    struct fsmeta_output *output, struct fsmeta_cursor *cursor, struct fsmeta_error *error)
+{
+	const struct fsmeta_entry *entry;
+	int status;
+
+	while ((status = fsmeta_cursor_next(cursor, &entry, error)) > 0) {
+		status = fsmeta_output_entry(output, entry, error);
+		if (status >= 0)
+			status = fsmeta_check_stop(error);
+		if (status < 0)
+			return status;
+	}
+	return status < 0 ? status : fsmeta_output_finish(output, error);
+}
+
+/** A second descriptor of what is being replaced, as a FILE of its own; NULL on failure. */
+static FILE *open_file(const struct fsmeta_replace *replace, struct fsmeta_error *error)
+{
+	int descriptor = dup(replace->fd);
+	FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "w");
+
+	if (!file) {
+		fsmeta_error_set_errno(error, errno, replace->path, "opening");
+		if (descriptor >= 0)
+			close(descriptor);
+	}
+	return file;
+}
+
+/** To a file, which appears when it is whole, or to standard output. */
+static int write_listing(const struct export_arguments *arguments, struct fsmeta_cursor *cursor,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_replace replace = {.fd = -1};
+	bool is_file = strcmp(arguments->output, "-") != 0;
+	struct fsmeta_output *output = NULL;
+	FILE *file = stdout;
+	int status = 0;
+
+	if (is_file)
+		status = fsmeta_replace_file_begin(&replace, arguments->output, 0666, error);
+	if (status < 0)
+		return status;
+	if (is_file)
+		file = open_file(&replace, error);
+	status = file
+		     ? fsmeta_output_new(&output, file, arguments->format, 0, cursor->source, error)
+		     : FSMETA_E_SYSTEM;
+	if (status >= 0)
+		status = list_entries(output, cursor, error);
+	fsmeta_output_free(output);
+	if (is_file && file && fclose(file) != 0 && status >= 0)
+		status = fsmeta_error_set_errno(error, errno, arguments->output, "writing");
+	if (is_file && status >= 0)
+		return fsmeta_replace_commit(&replace, error);
+	if (is_file)
+		fsmeta_replace_abort(&replace);
+	return status;
+}
+
+static int export_listing(const struct export_arguments *arguments, struct fsmeta_error *error)
+{
+	struct fsmeta_hidden hidden = {.count = 0};
+	struct fsmeta_operand operand;
+	struct fsmeta_cursor *cursor = NULL;
+	int status = open_operand(&cursor, &operand, &hidden, arguments, error);
+
+	if (status >= 0)
+		status = write_listing(arguments, cursor, error);
+	if (status >= 0)
+		status = cursor->source->unreadable.total ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
+	fsmeta_cursor_close(cursor);
+	fsmeta_operand_release(&operand);
+	fsmeta_hidden_release(&hidden);
 	return status;
 }
 
@@ -161,6 +279,8 @@ static int export_operand(const struct export_arguments *arguments, struct fsmet
 	struct fsmeta_operand operand;
 	int status;
 
+	if (arguments->is_listing)
+		return export_listing(arguments, error);
 	if (!arguments->since)
 		return export(arguments, error);
 	status = fsmeta_operand_parse(&operand, arguments->operand, error);

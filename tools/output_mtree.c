@@ -25,8 +25,9 @@
  *
  * A line goes to the deepest level above it (or its own) whose name is a pattern, else to
  * the output; when a folder ends, what its children's level holds goes where the folder's
- * own line went: first patterns that match little, last those that begin with a *, since
- * they may match one another.  Memory is taken by such names alone.
+ * own line went: first patterns that match little, last those that match all, since they may
+ * match one another.  Memory is taken by such names alone.  Of two that match each other, as
+ * "?" and "*" do, no order satisfies mtree.
  */
 #include "tools/output_line.h"
 
@@ -39,6 +40,8 @@ enum breadth {
 	NARROW,
 	WIDE,
 	/** Begins with a star. */
+	WIDER,
+	/** Nothing but stars. */
 	WIDEST,
 	BREADTHS,
 };
@@ -241,16 +244,20 @@ static int end_folders(struct fsmeta_output *output, uint32_t depth)
 static enum breadth judge_name(const struct fsmeta_entry *entry)
 {
 	enum breadth breadth = NO_PATTERN;
+	size_t stars = 0;
 
 	for (size_t i = 0; i < entry->name_length; i++) {
 		char byte = entry->name[i];
 
-		if (byte == '*')
-			return i ? WIDE : WIDEST;
-		if (byte == '?' || byte == '[')
+		stars += byte == '*';
+		if ((byte == '?' || byte == '[') && !breadth)
 			breadth = NARROW;
 	}
-	return breadth;
+	if (!stars)
+		return breadth;
+	if (stars == entry->name_length)
+		return WIDEST;
+	return entry->name[0] == '*' ? WIDER : WIDE;
 }
 
 /** Brings the current path to `entry`; where its line goes is in *out. */

@@ -13,14 +13,16 @@
  * what is open; nothing is remembered but how many there are.
  *
  * Names are raw bytes with nothing but quotes, backslashes and control bytes escaped: that
- * is how ncdu writes and reads them, UTF-8 or not.
+ * is how ncdu writes and reads them, UTF-8 or not.  A terminal gets none of the latter.
  */
 #include "tools/output_line.h"
 
 #include <inttypes.h>
 
-static int append_name(struct fsmeta_buffer *out, const char *bytes, size_t length)
+static int append_name(struct fsmeta_output *output, const char *bytes, size_t length)
 {
+	struct fsmeta_buffer *out = &output->lines;
+	bool is_terminal = output->flush_bytes == 1;
 	size_t room;
 
 	if (!fsmeta_size_multiply(length, 6, &room) ||
@@ -30,7 +32,7 @@ static int append_name(struct fsmeta_buffer *out, const char *bytes, size_t leng
 	for (size_t i = 0; i < length; i++) {
 		unsigned char byte = (unsigned char)bytes[i];
 
-		if (byte < 0x20 || byte == 0x7f) {
+		if (byte < 0x20 || byte == 0x7f || (is_terminal && byte > 0x7f)) {
 			FSMETA_LINE_PUT(out, "\\u00");
 			fsmeta_line_byte(out, "0123456789abcdef"[byte >> 4]);
 			fsmeta_line_byte(out, "0123456789abcdef"[byte & 15]);
@@ -68,8 +70,7 @@ static int append_root_name(struct fsmeta_output *output, const struct fsmeta_en
 	failed |= append_component(place, entry->path, entry->path_length);
 	if (!failed && !place->length)
 		failed = fsmeta_buffer_append_byte(place, '/');
-	return failed |
-	       append_name(&output->lines, (const char *)place->data, failed ? 0 : place->length);
+	return failed | append_name(output, (const char *)place->data, failed ? 0 : place->length);
 }
 
 static void put_number(struct fsmeta_buffer *out, const char *key, uint64_t value)
@@ -175,7 +176,7 @@ static int ncdu_entry(struct fsmeta_output *output, const struct fsmeta_entry *e
 		fsmeta_line_byte(out, '[');
 	FSMETA_LINE_PUT(out, "{\"name\":\"");
 	if (is_first ? append_root_name(output, entry)
-		     : append_name(out, entry->name, entry->name_length))
+		     : append_name(output, entry->name, entry->name_length))
 		return FSMETA_E_MEMORY;
 	fsmeta_line_byte(out, '"');
 	put_sizes(output, entry);

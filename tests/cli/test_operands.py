@@ -117,6 +117,8 @@ WRONG_USAGE = {
     "import-without-stream": ("import", "x.db"),
     "import-nothing": ("import",),
     "export-nothing": ("export",),
+    "export-format": ("export", "--format=xml", "."),
+    "export-since-csv": ("export", "--format=csv", "--since=1", "x"),
     "diff-one": ("diff", "."),
     "diff-three": ("diff", ".", ".", "."),
     "diff-format": ("diff", "--format=xml", ".", "."),
@@ -443,7 +445,7 @@ def test_hostile_names_never_reach_a_terminal(fsmeta, scratch):
         shown = re.sub(rb"\x1b\[(?:[0-9;]*m|K)|\r", b"", shown)
         assert not pattern.search(shown), (words, pattern.search(shown), shown[:300])
         shown.decode("utf-8")
-        assert b"31mred" in shown or words[0] in ("scan", "check"), words
+        assert b"31mred" in shown or words[0] in ("scan", "check", "du") or "--stat" in words, words
 
     evil = os.path.join(scratch, "evil\x1b[31mred\n")
     for words in (
@@ -454,12 +456,62 @@ def test_hostile_names_never_reach_a_terminal(fsmeta, scratch):
         ("check", evil),
         ("ls", evil + "-missing"),
         ("ls", "--format=jsonl", tree),
+        ("ls", "--format=csv", tree),
+        ("ls", "--format=mtree", tree),
+        ("export", "--format=ncdu", tree),
+        ("diff", "--format=csv", empty, tree),
+        ("diff", "--stat", "--depth=9", "--type=folder,file,symlink", empty, tree),
+        ("find", "--name=*red*", tree),
+        ("du", tree),
     ):
         code, shown = run_on_terminal(fsmeta, *words)
         assert code in (0, 1, 2, 3), (words, code)
         assert_clean(shown, words)
     # Into a file or a pipe text is quoted just the same: logs are read on terminals.
     assert not control.search(fsmeta.run("ls", tree).out)
+
+
+def test_colours(fsmeta, shelf):
+    """On a terminal, unless NO_COLOR says no; elsewhere when asked."""
+    words = ("diff", shelf.database + "@1", shelf.database + "@2")
+    plain = fsmeta.run(*words, code=1).out
+    coloured = fsmeta.run(*words, "--color=always", code=1).out
+    assert b"\x1b" not in plain
+    assert re.sub(rb"\x1b\[[0-9;]*m", b"", coloured) == plain
+    for letter, colour in ((b"A", b"32"), (b"D", b"31"), (b"M", b"33")):
+        assert re.search(rb"^\x1b\[%sm%s  [^\x1b]*\x1b\[0m  \(" % (colour, letter), coloured, re.M)
+    assert fsmeta.run(*words, "-0", "--color=always", code=1).out == fsmeta.run(*words, "-0", code=1).out
+    for environment, options, expected in (
+        ({"TERM": "xterm"}, (), coloured),
+        ({"TERM": "xterm", "NO_COLOR": ""}, (), coloured),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, (), plain),
+        ({"TERM": "dumb"}, (), plain),
+        ({"TERM": "xterm"}, ("--color=never",), plain),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, ("--color=always",), coloured),
+    ):
+        fsmeta_there = type(fsmeta)(fsmeta.binary)
+        fsmeta_there.environment = {**fsmeta.environment, **environment}
+        if "NO_COLOR" not in environment:
+            fsmeta_there.environment.pop("NO_COLOR", None)
+        _, shown = run_on_terminal(fsmeta_there, *words, *options)
+        assert shown.replace(b"\r\n", b"\n") == expected, (environment, options)
+
+
+def test_diff_stat(fsmeta, shelf, golden):
+    words = ("diff", "--stat", shelf.database + "@1", shelf.database + "@2")
+    golden("diff-stat.txt", fsmeta.run(*words, code=1).out)
+    golden("diff-stat.jsonl", fsmeta.run(*words, "--format=jsonl", code=1).out)
+
+
+def test_tables(fsmeta, shelf, golden):
+    """What other programs get; the shelf has core fields alone."""
+    wanted = "--type=file"
+    for command, operands in (("find", (shelf.database, wanted)),
+                              ("diff", (shelf.database + "@1", shelf.database + "@2", wanted))):
+        out = fsmeta.run(command, "--format=csv", *operands, code=(0, 1)).out
+        # The owner of the files is who runs the test.
+        golden(command + ".csv", re.sub(rb",(0\d{3}),\d+,\d+,", rb",\1,0,0,", out))
+    golden("du.txt", fsmeta.run("du", shelf.database).out)
 
 
 def test_progress_only_on_a_terminal(fsmeta, scratch, shelf):
