@@ -548,7 +548,7 @@ static void raw_changes_have_a_letter_and_a_path(void **state)
 
 static void formats_are_parsed(void **state)
 {
-	const uint32_t lines = 1u << FSMETA_OUTPUT_TEXT | 1u << FSMETA_OUTPUT_JSONL;
+	const uint32_t lines = FSMETA_OUTPUT_LINES;
 	enum fsmeta_output_format format;
 
 	(void)state;
@@ -557,7 +557,7 @@ static void formats_are_parsed(void **state)
 	assert_true(fsmeta_output_format_parse(&format, "jsonl", lines));
 	assert_int_equal(format, FSMETA_OUTPUT_JSONL);
 	assert_false(fsmeta_output_format_parse(&format, "csv", lines));
-	assert_true(fsmeta_output_format_parse(&format, "csv", lines | 1u << FSMETA_OUTPUT_CSV));
+	assert_true(fsmeta_output_format_parse(&format, "csv", FSMETA_OUTPUT_CHANGES));
 	assert_int_equal(format, FSMETA_OUTPUT_CSV);
 	assert_false(fsmeta_output_format_parse(&format, "json", UINT32_MAX));
 	assert_false(fsmeta_output_format_parse(&format, "", UINT32_MAX));
