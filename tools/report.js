@@ -535,15 +535,19 @@
   unpack();
 
   const pathOfRow = (row) => (rowFolder[row] < 0 ? "" : folderPath[rowFolder[row]]) + rowName[row];
-  const isInsideCut = (row) => isCut && rowType[row] === "d" && (rowKind[row] === ADDED || rowKind[row] === REMOVED);
-  /** How many entries a row stands for: what it says of those that have no row of their own. */
-  function weight(row) {
-    const kind = rowKind[row];
-    return kind === MOVED || kind === UNREADABLE || kind === UNKNOWN || isInsideCut(row) ? 1 + rowEntries[row] : 1;
+  /** How many entries a row stands for, and what they add to the size of the whole. */
+  const rowWeight = new Float64Array(rows).fill(1), rowNet = new Float64Array(rows);
+  function weigh() {
+    for (let row = 0; row < rows; row++) {
+      const kind = rowKind[row], isFolder = rowType[row] === "d";
+      const sign = kind === ADDED ? 1 : kind === REMOVED ? -1 : 0;
+      /* Where what is inside has no rows of its own, the folder's stands for it. */
+      if (sign ? isFolder && isCut : kind > MODIFIED) rowWeight[row] = 1 + rowEntries[row];
+      if (rowType[row] === "f" || (isFolder && isCut)) rowNet[row] = sign * rowSize[row];
+      if (kind === MODIFIED && rowOldSize.has(row)) rowNet[row] = rowSize[row] - rowOldSize.get(row);
+    }
   }
-  function bytesOfRow(row) {
-    return rowType[row] === "f" || (rowType[row] === "d" && (rowKind[row] > MODIFIED || isInsideCut(row))) ? rowSize[row] : 0;
-  }
+  weigh();
 
   /* ---- the changes: items --------------------------------------------------------------- */
 
@@ -617,27 +621,25 @@
   const isHit = new Uint8Array(rows);
   /* Sums up to each item, of what is hit. */
   const hitsBefore = new Int32Array(itemCount + 1);
-  const countBefore = [], bytesBefore = [];
-  for (let kind = 0; kind < 8; kind++) {
-    countBefore.push(new Float64Array(itemCount + 1));
-    bytesBefore.push(new Float64Array(itemCount + 1));
-  }
+  const kindsThere = [1, 2, 3, 4, 5, 6, 7].filter((kind) => data.counts[kind]);
+  const countBefore = kinds.map((_, kind) => kindsThere.includes(kind) ? new Float64Array(itemCount + 1) : null);
+  const netBefore = new Float64Array(itemCount + 1);
   let visible = new Int32Array(0);
   let isSearching = false;
   const foldState = () => isSearching ? isFoldedInSearch : isFolded;
 
   function addUp() {
+    for (const kind of kindsThere) {
+      const sums = countBefore[kind];
+      for (let i = 0; i < itemCount; i++) {
+        const row = items.row[i];
+        sums[i + 1] = sums[i] + (row >= 0 && isHit[row] && rowKind[row] === kind ? rowWeight[row] : 0);
+      }
+    }
     for (let i = 0; i < itemCount; i++) {
-      const row = items.row[i], hit = row >= 0 && isHit[row] ? 1 : 0;
-      hitsBefore[i + 1] = hitsBefore[i] + hit;
-      for (let kind = 1; kind < 8; kind++) {
-        countBefore[kind][i + 1] = countBefore[kind][i];
-        bytesBefore[kind][i + 1] = bytesBefore[kind][i];
-      }
-      if (hit) {
-        countBefore[rowKind[row]][i + 1] += weight(row);
-        bytesBefore[rowKind[row]][i + 1] += bytesOfRow(row);
-      }
+      const row = items.row[i], hit = row >= 0 && isHit[row] === 1;
+      hitsBefore[i + 1] = hitsBefore[i] + (hit ? 1 : 0);
+      netBefore[i + 1] = netBefore[i] + (hit ? rowNet[row] : 0);
     }
   }
 
@@ -692,7 +694,9 @@
     for (let at = haystack.indexOf(first); at >= 0;) {
       /* The row that holds it: usually one of the next. */
       let low = row, high = rows - 1;
-      for (let stride = 1; low + stride <= high && haystackStarts[low + stride] <= at; stride *= 2) low += stride;
+      let stride = 1;
+      for (; low + stride <= high && haystackStarts[low + stride] <= at; stride *= 2) low += stride;
+      high = Math.min(high, low + stride - 1);
       while (low < high) {
         const middle = (low + high + 1) >> 1;
         if (haystackStarts[middle] <= at) low = middle; else high = middle - 1;
@@ -701,7 +705,7 @@
       const end = haystackStarts[row + 1];
       if (shownKinds.has(rowKind[row])) {
         const text = words.length > 1 ? haystack.slice(haystackStarts[row], end) : "";
-        isHit[row] = words.every((word) => word === first || text.includes(word)) ? 1 : 0;
+        isHit[row] = words.length === 1 || words.every((word) => word === first || text.includes(word)) ? 1 : 0;
       }
       at = haystack.indexOf(first, end);
     }
@@ -766,16 +770,11 @@
   function countsOfItem(item) {
     const end = items.end[item];
     return [[ADDED, "+"], [REMOVED, "−"], [MODIFIED, "~"], [MOVED, "→"], [CORRUPTED, "!"], [UNREADABLE, "U"], [UNKNOWN, "?"]]
-      .map((pair) => [pair[0], pair[1], countBefore[pair[0]][end] - countBefore[pair[0]][item]])
+      .map((pair) => [pair[0], pair[1], countBefore[pair[0]] ? countBefore[pair[0]][end] - countBefore[pair[0]][item] : 0])
       .filter((entry) => entry[2])
       .map((entry) => make("span", { class: "count " + kinds[entry[0]].look, title: kinds[entry[0]].word },
         make("span", { class: "hidden-words" }, kinds[entry[0]].word + " "), entry[1] + count(entry[2])));
   }
-  function netBytesOfItem(item) {
-    const end = items.end[item], of = (kind) => bytesBefore[kind][end] - bytesBefore[kind][item];
-    return of(ADDED) - of(REMOVED);
-  }
-
   function makeRow(index) {
     const item = visible[index], row = items.row[item], isFolder = items.folder[item] >= 0;
     const kind = row >= 0 ? kinds[rowKind[row]] : null;
@@ -797,7 +796,7 @@
     if (note) words.append(make("span", {}, note));
     if (isFolder && items.end[item] > item + 1) words.append(...countsOfItem(item));
     line.append(words);
-    const net = isFolder ? netBytesOfItem(item) : 0;
+    const net = isFolder ? netBefore[items.end[item]] - netBefore[item] : 0;
     line.append(make("span", { class: "size" }, isFolder && items.end[item] > item + 1 ? (net ? signed(net) : "")
       : rowType[row] === "f" || rowType[row] === "d" ? size(rowSize[row]) : ""));
     line.append(make("span", { class: "time" }, row >= 0 && !isFolder ? time(rowTime[row]) : ""));
