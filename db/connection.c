@@ -16,8 +16,14 @@
  *                                                 the last one to close removes -wal
  *                                                 and -shm, which a read-only
  *                                                 connection makes and cannot remove
- *     WAL             no, -wal there              read-only, with the writer's -shm
- *     WAL             no, no -wal                 immutable: no locks at all
+ *     WAL             no, -wal and -shm there     read-only, with the writer's -shm
+ *     WAL             no, -wal has something      refused: it cannot be read without -shm
+ *     WAL             no, -wal is not or empty    immutable: no locks at all
+ *
+ * A file system that cannot map files shared (some network file systems) has no WAL, and
+ * SQLite finds that out too late, when the file says WAL already.  So it is tried first,
+ * and a database that was brought there in WAL mode gets another journal when it is
+ * written, or when there is something in its log; else it is read as an immutable one.
  *
  * Immutable is a promise that nobody writes, and on a read-only mount it is kept.
  * In a folder that is only not writable for us somebody else may; so size,
@@ -36,6 +42,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
@@ -276,13 +283,13 @@ static int check_writable(const char *path, struct fsmeta_error *error)
 	return check_folder(path, error);
 }
 
-/** Finds the log's size; false where there is no log. */
-static bool find_log(const char *path, off_t *bytes)
+/** Finds the size of the file beside it; false where there is none. */
+static bool find_beside(const char *path, const char *suffix, off_t *bytes)
 {
 	struct fsmeta_buffer name = {0};
 	struct stat status;
 	bool there = fsmeta_buffer_append_text(&name, path) == 0 &&
-		     fsmeta_buffer_append_text(&name, "-wal") == 0 && fsmeta_buffer_string(&name) &&
+		     fsmeta_buffer_append_text(&name, suffix) == 0 && fsmeta_buffer_string(&name) &&
 		     stat((const char *)name.data, &status) == 0;
 
 	*bytes = there ? status.st_size : 0;
@@ -294,33 +301,103 @@ bool fsmeta_connection_has_log(const struct fsmeta_connection *connection)
 {
 	off_t bytes;
 
-	return find_log(connection->path, &bytes) && bytes > 0;
+	return find_beside(connection->path, "-wal", &bytes) && bytes > 0;
+}
+
+/** True where files of this file system can be mapped by several at once, as WAL needs it. */
+static bool can_share_memory(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	void *memory = MAP_FAILED;
+
+	if (fd < 0)
+		return false;
+	memory = mmap(NULL, HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory != MAP_FAILED)
+		munmap(memory, HEADER_BYTES);
+	close(fd);
+	return memory != MAP_FAILED;
+}
+
+static int open_handle(struct fsmeta_connection *connection, int flags, struct fsmeta_error *error)
+{
+	struct fsmeta_buffer uri = {0};
+	const char *text = NULL;
+	int code = append_uri(&uri, connection->path, connection->immutable ? "?immutable=1" : "");
+
+	if (!code)
+		text = fsmeta_buffer_string(&uri);
+	if (!text) {
+		code = fsmeta_error_set_memory(error, connection->action);
+	} else {
+		int result = sqlite3_open_v2(
+		    text, &connection->handle, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+
+		code = result == SQLITE_OK ? 0 : fsmeta_connection_fail(connection, result, error);
+	}
+	fsmeta_buffer_release(&uri);
+	return code;
+}
+
+/** Folds the log into the file, which gets another journal: whoever is alone needs no memory. */
+static int leave_log(const char *path, struct fsmeta_error *error)
+{
+	struct fsmeta_connection alone = {.path = path, .action = "folding the database's log"};
+	int code = open_handle(&alone, SQLITE_OPEN_READWRITE, error);
+
+	if (!code)
+		code = fsmeta_connection_execute(
+		    &alone, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=DELETE", error);
+	fsmeta_connection_close(&alone);
+	return code;
+}
+
+/** What cannot be opened for writing, by the last three lines of the table in the essay. */
+static int plan_reading(struct fsmeta_connection *connection, bool wal, struct fsmeta_error *error)
+{
+	off_t log_bytes, bytes;
+	bool log = find_beside(connection->path, "-wal", &log_bytes);
+
+	if (!wal || (log && find_beside(connection->path, "-shm", &bytes)))
+		return 0;
+	if (log_bytes)
+		return fsmeta_error_set(error, FSMETA_E_REFUSED, connection->path,
+		    connection->action,
+		    "it was not closed when it was last written to, and nothing can be written "
+		    "beside it; open a copy of it and its -wal elsewhere");
+	connection->immutable = true;
+	return stat(connection->path, &connection->identity) < 0
+		   ? fsmeta_error_set_errno(error, errno, connection->path, connection->action)
+		   : 0;
 }
 
 /** The table in the essay: flags for SQLite, and whether to look without locks. */
 static int plan_opening(struct fsmeta_connection *connection, enum fsmeta_connection_kind kind,
     int *flags, struct fsmeta_error *error)
 {
-	bool wal = false;
-	off_t log_bytes;
+	bool wal = false, writes = kind == FSMETA_CONNECTION_WRITE;
 	int code;
 
 	*flags = SQLITE_OPEN_READWRITE;
 	if (kind == FSMETA_CONNECTION_BUILD)
 		return 0;
 	code = fsmeta_connection_probe(connection->path, &wal, error);
-	if (code)
+	if (!code && writes)
+		code = check_writable(connection->path, error);
+	if (code || (!wal && writes))
 		return code;
-	if (kind == FSMETA_CONNECTION_WRITE)
-		return check_writable(connection->path, error);
-	if (wal && check_writable(connection->path, NULL) == 0)
-		return 0;
+	if (wal && (writes || check_writable(connection->path, NULL) == 0)) {
+		if (can_share_memory(connection->path))
+			return 0;
+		if (writes || fsmeta_connection_has_log(connection)) {
+			code = leave_log(connection->path, error);
+			wal = false;
+		}
+	}
+	if (code || writes)
+		return code;
 	*flags = SQLITE_OPEN_READONLY;
-	connection->immutable = wal && !find_log(connection->path, &log_bytes);
-	if (connection->immutable && stat(connection->path, &connection->identity) < 0)
-		return fsmeta_error_set_errno(
-		    error, errno, connection->path, action_of(connection));
-	return 0;
+	return plan_reading(connection, wal, error);
 }
 
 static void put_up_defences(sqlite3 *handle)
@@ -376,6 +453,8 @@ static int configure(struct fsmeta_connection *connection, enum fsmeta_connectio
  */
 static void prefer_log(const struct fsmeta_connection *connection)
 {
+	if (!can_share_memory(connection->path))
+		return;
 	sqlite3_busy_timeout(connection->handle, 0);
 	sqlite3_exec(connection->handle, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
 	sqlite3_busy_timeout(connection->handle, BUSY_TIMEOUT_MS);
@@ -384,28 +463,16 @@ static void prefer_log(const struct fsmeta_connection *connection)
 int fsmeta_connection_open(struct fsmeta_connection *out, const char *path,
     enum fsmeta_connection_kind kind, struct fsmeta_error *error)
 {
-	struct fsmeta_buffer uri = {0};
-	const char *text = NULL;
-	int flags, result, code;
+	int flags, code;
 
 	*out = (struct fsmeta_connection){.path = path,
 	    .action = "opening the database",
 	    .schema_version = FSMETA_DB_SCHEMA_VERSION};
 	code = plan_opening(out, kind, &flags, error);
 	if (!code)
-		code = append_uri(&uri, path, out->immutable ? "?immutable=1" : "");
-	if (!code && !(text = fsmeta_buffer_string(&uri)))
-		code = FSMETA_E_MEMORY;
-	if (code == FSMETA_E_MEMORY)
-		code = fsmeta_error_set_memory(error, out->action);
+		code = open_handle(out, flags, error);
 	if (code)
 		goto done;
-	result = sqlite3_open_v2(
-	    text, &out->handle, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
-	if (result != SQLITE_OK) {
-		code = fsmeta_connection_fail(out, result, error);
-		goto done;
-	}
 	sqlite3_busy_timeout(out->handle, BUSY_TIMEOUT_MS);
 	code = configure(out, kind, error);
 	if (!code)
@@ -415,7 +482,6 @@ int fsmeta_connection_open(struct fsmeta_connection *out, const char *path,
 	if (!code && kind == FSMETA_CONNECTION_WRITE)
 		prefer_log(out);
 done:
-	fsmeta_buffer_release(&uri);
 	if (code)
 		fsmeta_connection_close(out);
 	else

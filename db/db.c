@@ -1,8 +1,8 @@
 /*
  * The handle: opening, closing, and the cursor over a generation.
  *
- * A cursor has a connection of its own with a read transaction that lasts until
- * close, so a writer may commit meanwhile and the cursor does not see it.  Only what
+ * A cursor has a connection of its own with a read transaction that lasts until its
+ * end, so a writer may commit meanwhile and the cursor does not see it.  Only what
  * a writer has not committed yet is read on the writer's own connection.
  */
 #include "db/db.h"
@@ -107,6 +107,14 @@ struct db_cursor {
 	struct fsmeta_unseen unseen;
 };
 
+/** Nothing is left to be read.  Without WAL nobody could commit while the snapshot lasts. */
+static void end_snapshot(struct db_cursor *cursor)
+{
+	fsmeta_reader_free(cursor->reader);
+	cursor->reader = NULL;
+	fsmeta_connection_close(&cursor->own);
+}
+
 static int cursor_next(
     struct fsmeta_cursor *base, const struct fsmeta_entry **entry, struct fsmeta_error *error)
 {
@@ -120,6 +128,8 @@ static int cursor_next(
 	if (code == 0 && !fsmeta_connection_is_unchanged(cursor->connection))
 		return fsmeta_error_set(error, FSMETA_E_BUSY, cursor->path, "reading the database",
 		    "somebody else wrote to it while it was read");
+	if (code == 0 && !cursor->pair)
+		end_snapshot(cursor);
 	return code;
 }
 
