@@ -371,3 +371,58 @@ def test_no_room_to_prune(fsmeta, large, scratch):
     fsmeta.refused("prune", path, "--keep-last", "2", preexec_fn=limit_files(64 * 1024))
     assert kept(fsmeta, path) == [1, 2, 3, 4, 5, 6]
     fsmeta.run("check", path)
+
+
+# ---- moves within a gap ------------------------------------------------------------------
+
+
+def test_moves_in_generations_that_were_pruned(fsmeta, scratch):
+    """What moved, once, twice, to and fro, or with its folder, keeps its id also for whoever learns it all at once."""
+    root, database, copy = (os.path.join(scratch, name) for name in ("tree", "a.db", "b.db"))
+    for name in ("file", "twice", "back", "changed", "folder/in", "folder/deep/er", "swap/a", "swap/b", "stays/x"):
+        path = os.path.join(root, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(name)
+
+    def scan():
+        fsmeta.run("scan", root, "--db", database, "--source-id", "gap", "-q", "--max-removed", "100%")
+
+    def move(old, new):
+        os.makedirs(os.path.dirname(os.path.join(root, new)), exist_ok=True)
+        os.rename(os.path.join(root, old), os.path.join(root, new))
+
+    scan()
+    stream = fsmeta.run("export", database, "-o", "-", "-q").out
+    fsmeta.run("import", copy, "-", "-q", data=stream)
+    for step in (
+        (("file", "new/file"), ("twice", "stays/twice"), ("back", "new/back")),
+        (("folder", "renamed"), ("swap/a", "new/a"), ("changed", "stays/changed")),
+        (("stays/twice", "renamed/twice"), ("new/back", "back"), ("swap/b", "swap/a")),
+        (("renamed/deep", "new/deep"), ("stays", "swap/stays"), ("new/a", "swap/b")),
+    ):
+        for old, new in step:
+            move(old, new)
+        scan()
+    with open(os.path.join(root, "swap/stays/changed"), "a") as file:
+        file.write("longer")
+    scan()
+    ids = {generation: ids_of(fsmeta, database, generation) for generation in (1, 6)}
+    moved = {"file": "new/file", "twice": "renamed/twice", "back": "back", "folder": "renamed",
+             "folder/in": "renamed/in", "folder/deep/er": "new/deep/er", "swap/a": "swap/b", "swap/b": "swap/a",
+             "changed": "swap/stays/changed", "stays": "swap/stays", "stays/x": "swap/stays/x"}  # fmt: skip
+    for old, new in moved.items():
+        assert ids[1][old] == ids[6][new], f"{old} -> {new}"
+    prune_to(fsmeta, database, {1, 6})
+    delta = fsmeta.run("export", database, "--since", "1", "-o", "-", "-q").out
+    fsmeta.run("import", copy, "-", "-q", data=delta)
+    assert ids_of(fsmeta, copy, 6) == ids[6]
+    for number in (1, 6):
+        assert listing(fsmeta, database, number) == listing(fsmeta, copy, number)
+    for database_of in (database, copy):
+        fsmeta.run("check", database_of)
+
+
+def ids_of(fsmeta, database, number):
+    lines = listing(fsmeta, database, number).splitlines()
+    return {entry["path"]: entry["id"] for entry in map(json.loads, lines)}
