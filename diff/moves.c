@@ -48,6 +48,7 @@
 #include "base/path.h"
 #include "base/sort.h"
 #include "base/spool.h"
+#include "diff/fold.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,8 @@ enum {
 	WALK_AHEAD_BYTES = 256 << 10,
 	PICK_AHEAD_BYTES = 4 << 10,
 	/** Sums and keys of an entry without its name and target. */
+	/** A folded name may have become longer. */
+	NAME_MAX_BYTES = 4 * FSMETA_NAME_MAX_BYTES,
 	TERM_MAX_BYTES = 25 * 8 + FSMETA_HASH_MAX_BYTES,
 	STRONG_FIELDS = FSMETA_FIELD_DEVICE | FSMETA_FIELD_INODE | FSMETA_FIELD_BTIME,
 	LINK_FIELDS = FSMETA_FIELD_DEVICE | FSMETA_FIELD_INODE | FSMETA_FIELD_NLINK,
@@ -202,6 +205,9 @@ struct fsmeta_moves {
 	struct fsmeta_buffer hidden;
 
 	struct fsmeta_buffer scratch;
+	/** A name, folded. */
+	struct fsmeta_buffer name;
+	bool folds_case;
 };
 
 /* ---- keys and sums ----------------------------------------------------- */
@@ -341,6 +347,17 @@ static bool find_term(struct fsmeta_moves *moves, enum fsmeta_change_kind kind,
 	return true;
 }
 
+/** As people read it: a copy made elsewhere may have composed the letters in another way. */
+static bool mix_folded_name(
+    struct fsmeta_moves *moves, struct mix *mix, const struct fsmeta_entry *entry)
+{
+	if (fsmeta_fold(&moves->name, entry->name, entry->name_length, moves->folds_case) ||
+	    moves->name.length > NAME_MAX_BYTES)
+		return false;
+	mix_bytes(mix, moves->name.data, moves->name.length);
+	return true;
+}
+
 static void set_key(uint64_t key[2], const struct fsmeta_moves *moves, const struct mix *mix)
 {
 	XXH128_hash_t hash = end_mix(moves, mix);
@@ -374,7 +391,7 @@ static void make_key(uint64_t key[2], struct fsmeta_moves *moves, enum evidence 
 	else if (evidence == BY_HASH)
 		needed = FSMETA_FIELD_HASH | FSMETA_FIELD_SIZE;
 	if ((entry->fields & needed) != needed ||
-	    !begin_mix(moves, &mix, entry->name_length + entry->target_length))
+	    !begin_mix(moves, &mix, NAME_MAX_BYTES + entry->target_length))
 		return;
 	if (evidence == BY_ID ? !entry->id || !(moves->wanted & FSMETA_DIFF_MOVES_BY_ID)
 			      : !by_evidence)
@@ -396,8 +413,8 @@ static void make_key(uint64_t key[2], struct fsmeta_moves *moves, enum evidence 
 		mix_time(&mix, entry->btime);
 	} else {
 		mix_fields(&mix, moves, kind, entry, needed);
-		if (evidence == BY_NAME)
-			mix_bytes(&mix, entry->name, entry->name_length);
+		if (evidence == BY_NAME && !mix_folded_name(moves, &mix, entry))
+			return;
 	}
 	set_key(key, moves, &mix);
 }
@@ -420,6 +437,8 @@ int fsmeta_moves_new(struct fsmeta_moves **out, const struct fsmeta_compare *com
 		return fsmeta_error_set_memory(error, action);
 	moves->compare = compare;
 	moves->spool = spool;
+	moves->folds_case = compare->a->path_case == FSMETA_PATH_CASE_INSENSITIVE ||
+			    compare->b->path_case == FSMETA_PATH_CASE_INSENSITIVE;
 	moves->wanted = compare->options->moves;
 	/* Generations of one database are compared without all being read. */
 	moves->has_unread = moves->wanted & FSMETA_DIFF_MOVES_BY_ID;
@@ -447,6 +466,7 @@ void fsmeta_moves_free(struct fsmeta_moves *moves)
 	free(moves->barred);
 	fsmeta_buffer_release(&moves->hidden);
 	fsmeta_buffer_release(&moves->scratch);
+	fsmeta_buffer_release(&moves->name);
 	free(moves);
 }
 

@@ -3,6 +3,7 @@
  */
 #include "diff/diff.h"
 
+#include "tools/churn.h"
 #include "tools/command.h"
 #include "tools/hidden.h"
 #include "tools/operand.h"
@@ -49,7 +50,8 @@ struct diff_arguments {
 static const struct argp_option options[] = {
     {"format", OPTION_FORMAT, "FORMAT", 0, "text (default), jsonl or csv", 1},
     {"null", '0', NULL, 0, "Letter and raw path, each ended by a NUL byte", 1},
-    {"all", OPTION_ALL, NULL, 0, "Text: show what is inside added and removed folders too", 1},
+    {"all", OPTION_ALL, NULL, 0,
+	"Text: show what is inside added and removed folders too, and what means nothing", 1},
     {"stat", OPTION_STAT, NULL, 0,
 	"Instead of the changes how much there is of each kind, and in which folders, largest "
 	"first",
@@ -169,8 +171,9 @@ struct diff_state {
 	struct fsmeta_cursor *cursors[2];
 	struct fsmeta_hidden hidden;
 	struct fsmeta_diff *diff;
-	/** How many changes were selected. */
+	/** How many changes were selected, or summed up as churn. */
 	uint64_t selected;
+	struct fsmeta_churn_filter churn;
 };
 
 static bool is_pipe(const struct fsmeta_operand *operand)
@@ -232,6 +235,12 @@ static int guard_empty(const struct diff_state *state, const struct diff_argumen
 	    state->operands[0].text);
 }
 
+static bool shows_churn(const struct diff_arguments *arguments)
+{
+	return arguments->format != FSMETA_OUTPUT_TEXT ||
+	       arguments->output_flags & (FSMETA_OUTPUT_ALL | FSMETA_OUTPUT_NULL);
+}
+
 /** Hands the changes that are selected to the sink. */
 static int replay(struct diff_state *state, struct diff_arguments *arguments,
     struct fsmeta_change_sink *sink, struct fsmeta_error *error)
@@ -240,10 +249,24 @@ static int replay(struct diff_state *state, struct diff_arguments *arguments,
 	int status;
 
 	fsmeta_selection_sink_init(&selected, &arguments->selection, sink);
-	status = fsmeta_diff_replay(state->diff, &selected.sink, error);
-	state->selected = selected.passed;
+	status = fsmeta_churn_filter_init(&state->churn, state->diff, state->cursors[0]->source,
+	    state->cursors[1]->source, !shows_churn(arguments), &selected.sink, error);
+	if (status >= 0)
+		status = fsmeta_diff_replay(state->diff, &state->churn.sink, error);
+	state->selected = selected.passed + state->churn.hidden;
 	fsmeta_selection_sink_release(&selected);
 	return status;
+}
+
+static int print_churn(const struct diff_state *state, const struct diff_arguments *arguments,
+    struct fsmeta_error *error)
+{
+	bool as_json = arguments->format == FSMETA_OUTPUT_JSONL;
+
+	if (!as_json && arguments->format != FSMETA_OUTPUT_TEXT)
+		return 0;
+	fsmeta_churn_print(stdout, &state->churn, as_json);
+	return fsmeta_flush_output(error);
 }
 
 static int print_changes(
@@ -261,7 +284,7 @@ static int print_changes(
 	if (status >= 0)
 		status = fsmeta_output_finish(output, error);
 	fsmeta_output_free(output);
-	return status;
+	return status < 0 ? status : print_churn(state, arguments, error);
 }
 
 static int print_summary(
@@ -275,6 +298,8 @@ static int print_summary(
 	status = replay(state, arguments, fsmeta_tally_sink(tally), error);
 	if (status >= 0)
 		status = fsmeta_tally_print(tally, arguments->format, error);
+	if (status >= 0)
+		status = print_churn(state, arguments, error);
 	fsmeta_tally_free(tally);
 	return status;
 }
@@ -321,6 +346,7 @@ int fsmeta_command_diff(int argc, char **argv)
 					: print_changes(&state, &arguments, &error);
 	status = status < 0 ? fsmeta_report(&error) : judge(&state);
 
+	fsmeta_churn_filter_release(&state.churn);
 	fsmeta_diff_free(state.diff);
 	fsmeta_cursor_close(state.cursors[0]);
 	fsmeta_cursor_close(state.cursors[1]);

@@ -1,3 +1,4 @@
 fsmeta_unit_test(test_diff_change_spool test_diff_change_spool.c LINKS fsmeta_diff)
 fsmeta_unit_test(test_diff_merge test_diff_merge.c LINKS fsmeta_test_diff)
 fsmeta_unit_test(test_diff_moves test_diff_moves.c LINKS fsmeta_test_diff)
+fsmeta_unit_test(test_diff_churn test_diff_churn.c LINKS fsmeta_diff)
