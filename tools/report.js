@@ -438,7 +438,7 @@
   function drawGrowth() {
     const width = Math.max(260, Math.floor($("growth").clientWidth)), height = width < 420 ? 260 : 340;
     const left = 64, right = 14, top = 12, bottom = 26;
-    const most = Math.max(1, ...generations.map((generation) => generation.bytes));
+    const most = generations.reduce((largest, generation) => Math.max(largest, generation.bytes), 1);
     const first = generations[0], last = generations[generations.length - 1];
     const byTime = generations.every((generation) => generation.finished !== null) && last.finished - first.finished > 60 * generations.length;
     const step = roundStep(most, 4), high = Math.ceil(most / step) * step;
@@ -737,8 +737,8 @@
     const hits = hitsBefore[itemCount];
     let words = hits === rows && !isCut ? plural(rows, "change") : count(hits) + " of " + plural(data.lines, "change");
     if (isSearching) words += " found";
-    if (isCut) words += data.outerLines > rows ? "; of the others this page holds only the numbers, `fsmeta diff` lists them"
-      : "; what is inside of added and removed folders is counted, and `fsmeta diff` lists it";
+    if (isCut) words += data.outerLines > rows ? "; the others are counted only, and listed by “fsmeta diff”"
+      : "; what is inside of added and removed folders is counted only, and listed by “fsmeta diff”";
     if (!rows) words = data.older ? "Nothing changed." : "There is no generation before this one.";
     $("status").textContent = words;
   }
@@ -758,7 +758,8 @@
   function noteOfRow(row) {
     const parts = [];
     if (rowFrom.has(row)) parts.push("from " + rowFrom.get(row));
-    if (rowType[row] === "d" && rowKind[row] !== MODIFIED && rowEntries[row]) parts.push(plural(rowEntries[row], "entry", "entries"));
+    if (rowType[row] === "d" && rowKind[row] !== MODIFIED && rowEntries[row] && (rowKind[row] > MODIFIED || isCut))
+      parts.push(plural(rowEntries[row], "entry", "entries"));
     if (rowOldSize.has(row)) parts.push(size(rowOldSize.get(row)) + " → " + size(rowSize[row]) +
       " (" + signed(rowSize[row] - rowOldSize.get(row)) + ")");
     if (rowOldTime.has(row)) parts.push("was of " + exactTime(rowOldTime.get(row)));
