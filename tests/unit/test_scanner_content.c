@@ -22,7 +22,7 @@ int __wrap_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *)
 long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	if (number == SYS_openat2) {
-		openat2_calls++;
+		__atomic_fetch_add(&openat2_calls, 1, __ATOMIC_RELAXED);
 		if (lacks_openat2) {
 			errno = ENOSYS;
 			return -1;
