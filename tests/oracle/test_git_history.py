@@ -16,12 +16,13 @@ on both sides.  Submodules are empty folders, and are left out with all folders.
 """
 
 import os
+import random
 import subprocess
 import time
 
 import oracle
 import pytest
-from harness import ROOT, need
+from harness import ROOT, SEED, need
 
 # The project's own history by default; a big one by FSMETA_TEST_REPO and _STEPS.
 REPOSITORY = os.environ.get("FSMETA_TEST_REPO", ROOT)
@@ -173,6 +174,7 @@ def test_history(fsmeta, scratch):
             expected = replay.expected(older, commit)
             result = fsmeta.run(
                 "diff",
+                "--no-moves",
                 "--format=jsonl",
                 f"{database}@{number - 1}",
                 f"{database}@{number}",
@@ -207,3 +209,123 @@ def test_history(fsmeta, scratch):
 
     fsmeta.run("check", database)
     print(f"{len(kept)} generations, {told_total} changes, {len(live)} entries at the end")
+
+
+# ---- moves ----------------------------------------------------------------------
+
+
+def make_repository(folder, steps):
+    """A history with many renames: of files, of folders, of some that look alike, and edits."""
+    chance = random.Random(SEED)
+
+    def git(*arguments):
+        subprocess.run(
+            ["git", "-C", folder, "-c", "user.name=x", "-c", "user.email=x@y", *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def place():
+        return os.path.join(*(chance.choice("abcdef") for _ in range(chance.randrange(1, 4))))
+
+    def write(path, content):
+        path = os.path.join(folder, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(content)
+
+    os.mkdir(folder)
+    git("init", "-q")
+    for number in range(80):
+        write(os.path.join(place() + "D", f"f{number}"), f"content {number // 2 if number % 9 == 0 else -number}\n" * 9)
+    git("add", "-A")
+    git("commit", "-qm", "0")
+    for step in range(1, steps + 1):
+        for change in range(chance.randrange(2, 12)):
+            files = subprocess.run(
+                ["git", "-C", folder, "ls-files"], check=True, stdout=subprocess.PIPE
+            ).stdout.decode().split()
+            old = chance.choice(files)
+            if chance.random() < 0.25:
+                old = os.path.dirname(old)
+            new = os.path.join(place() + "D", f"m{step}_{change}")
+            what = chance.random()
+            if what < 0.7 and old and not (new + "/").startswith(old + "/"):
+                os.makedirs(os.path.join(folder, os.path.dirname(new)), exist_ok=True)
+                git("mv", old, new)
+            elif what < 0.8 and os.path.isfile(os.path.join(folder, old)):
+                git("rm", "-q", "-f", old)
+            elif what < 0.9 and os.path.isfile(os.path.join(folder, old)):
+                write(old, f"edited {step} {change}\n" * 9)
+                git("add", old)
+            else:
+                write(new, f"content {chance.randrange(100)}\n" * 9)
+                git("add", new)
+        git("commit", "-qm", str(step), "--allow-empty")
+
+
+def blobs(replay, older, newer):
+    """What came and what went, as {path: blob}, and git's own pairs of equal content."""
+    went, came, pairs = {}, {}, set()
+    words = replay.git("diff", "--raw", "-z", "--no-renames", "--no-abbrev", older, newer)
+    words = words.split(b"\0")[:-1]
+    for header, path in zip(words[::2], words[1::2]):
+        old_mode, new_mode, old, new, status = header.decode().lstrip(":").split()
+        if status == "D" and FILE_KINDS.get(old_mode) == "file":
+            went[path] = old
+        if status == "A" and FILE_KINDS.get(new_mode) == "file":
+            came[path] = new
+    words = replay.git(
+        "diff", "--name-status", "-z", "-M100%", "-l0", "--diff-filter=R", older, newer
+    )
+    words = iter(words.split(b"\0")[:-1])
+    for status in words:
+        old, new = next(words), next(words)
+        assert status == b"R100", status
+        if old in went and new in came:
+            pairs.add((old, new))
+    return went, came, pairs
+
+
+def test_moves(fsmeta, scratch):
+    """Moves of files that nobody edited are git's, where git has but one choice."""
+    need("git")
+    repository = os.environ.get("FSMETA_TEST_REPO")
+    if not repository:
+        repository = os.path.join(scratch, "repository")
+        make_repository(repository, STEPS)
+    replay = Replay(scratch, repository)
+    empty = replay.git("hash-object", "-t", "blob", "/dev/null").decode().strip()
+    database = os.path.join(scratch, "moves.db")
+    seen = {}
+    agreed = ambiguous = 0
+    for number, commit in enumerate(replay.commits):
+        replay.pass_clock_tick()
+        replay.checkout(commit)
+        fsmeta.run("scan", replay.tree, "--hash=xxh3", "--db", database, "--max-removed=100%")
+        listing = oracle.parse_jsonl(fsmeta.run("ls", "--format=jsonl", database).out)
+        places = {one["id"]: one["path"] for one in listing if one["type"] == "file"}
+        if number:
+            went, came, pairs = blobs(replay, replay.commits[number - 1], commit)
+            ours = {(seen[i], path) for i, path in places.items() if seen.get(i, path) != path}
+            for old, new in ours:
+                assert old in went and new in came, (number, old, new)
+            # Files that were edited on the way, in a folder that moved, are no business of git's.
+            same = {(old, new) for old, new in ours if went[old] == came[new]}
+            alike = list(went.values()), list(came.values())
+            clear = {
+                (old, new)
+                for old, new in pairs
+                if went[old] != empty and all(one.count(went[old]) == 1 for one in alike)
+            }
+            assert clear <= same, (number, clear - same)
+            # What git pairs otherwise, or not, had several candidates, or nothing in it.
+            for old, new in same - clear:
+                assert went[old] == empty or any(one.count(went[old]) > 1 for one in alike)
+            agreed += len(clear)
+            ambiguous += len(pairs - clear)
+        seen = places
+    fsmeta.run("check", database)
+    print(f"{agreed} moves agreed, {ambiguous} had several candidates")
+    if "FSMETA_TEST_REPO" not in os.environ:
+        assert agreed > STEPS
