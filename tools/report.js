@@ -149,7 +149,7 @@
     if (data.counts[CORRUPTED]) {
       $("alarm").hidden = false;
       $("alarm").textContent = plural(data.counts[CORRUPTED], "file is", "files are") +
-        " corrupted: the content is another one, size and time of modification are not.";
+        " corrupted: the content is not what it was, but size and time of modification are.";
     }
   }
 
@@ -187,10 +187,10 @@
   function showUnknownCard(card, steps) {
     const values = steps.map((step) => byNumber.get(step.newer).carried);
     const words = steps.map((step, i) => "generation " + step.newer + ": " + plural(values[i], "entry", "entries"));
-    const news = plural(data.counts[UNREADABLE], "entry", "entries") + " newly unreadable, " +
-      count(data.counts[UNKNOWN]) + " not looked at";
+    const news = [[UNREADABLE, " unreadable"], [UNKNOWN, " not looked at"]].filter((pair) => data.counts[pair[0]])
+      .map((pair) => count(data.counts[pair[0]]) + pair[1]).join(", ");
     addCard(card, data.unknown.entries, data.unknown.entries ? size(data.unknown.bytes) + " as last seen" : "",
-      spark(card, values, words), sum(data.counts, card.kinds) ? news : "nothing new");
+      spark(card, values, words), news ? "new: " + news : "nothing new");
   }
 
   function addCard(card, number, amount, chart, past) {
@@ -211,7 +211,7 @@
       const words = steps.map((step, i) =>
         "generation " + step.newer + ": " + plural(counts[i], "entry", "entries") + ", " + size(bytes[i]));
       let amount = sum(data.counts, card.kinds) ? size(sum(data.bytes, card.kinds)) : "";
-      if (card.look === "changed" && data.counts[MODIFIED]) amount += " (" + signed(data.bytes[MODIFIED] - data.before) + ")";
+      if (card.look === "changed" && data.bytes[MODIFIED]) amount += " (" + signed(data.bytes[MODIFIED] - data.before) + ")";
       addCard(card, sum(data.counts, card.kinds), amount, spark(card, values, words), steps.length < 2 ? "" :
         "last " + steps.length + ": " + (inAll ? count(inAll) + ", " + size(bytes.reduce((a, b) => a + b, 0)) : "none"));
     }
@@ -237,7 +237,7 @@
 
   /* ---- where: the map --------------------------------------------------------------- */
 
-  const bandKinds = [ADDED, MODIFIED, MOVED, UNKNOWN];
+  const bandKinds = [CORRUPTED, ADDED, MODIFIED, MOVED, UNKNOWN];
 
   /** Places as a tree, each with what changed in all of it. */
   function makePlaces() {
@@ -270,7 +270,6 @@
   }
   function shares(place) {
     const bytes = place.bytes.slice();
-    bytes[MODIFIED] += bytes[CORRUPTED];
     bytes[UNKNOWN] = 0;
     return { bytes: bytes, counts: place.counts.slice() };
   }
@@ -307,7 +306,7 @@
   }
 
   function wordsOfPlace(name, bytes, entries, changes) {
-    const parts = [[ADDED, "came"], [REMOVED, "went"], [MODIFIED, "changed"], [MOVED, "moved"], [UNKNOWN, "unknown"]]
+    const parts = [[ADDED, "came"], [REMOVED, "went"], [MODIFIED, "changed"], [MOVED, "moved"], [CORRUPTED, "corrupted"], [UNKNOWN, "unknown"]]
       .filter((pair) => changes.bytes[pair[0]]).map((pair) => size(changes.bytes[pair[0]]) + " " + pair[1]);
     return name + "\n" + size(bytes) + (entries ? ", " + plural(entries, "entry", "entries") : "") +
       (parts.length ? "\n" + parts.join(", ") : "\nnothing changed");
@@ -339,8 +338,9 @@
       group.append(draw("rect", { class: "band " + kinds[kind].look, x: x, y: bottom, width: width, height: part }));
     }
     group.append(draw("rect", { class: "outline", x: x, y: y, width: width, height: height }));
-    if (width > 42 && height > 17) group.append(...label(name, x, y + 13, width, ""));
-    if (width > 56 && height > 34) group.append(...label(size(bytes || went), x, y + 27, width, ""));
+    const labelLook = bottom - y < 14 ? "over" : "";
+    if (width > 42 && height > 17) group.append(...label(name, x, y + 13, width, labelLook));
+    if (width > 56 && height > 34) group.append(...label(size(bytes || went), x, y + 27, width, labelLook));
   }
 
   function drawPlace(parent, place, name, x, y, width, height) {
@@ -401,7 +401,8 @@
 
   function showMap() {
     $("map-legend").append("Area is size, filled is change:",
-      ...[["came", "came"], ["changed", "changed"], ["moved", "moved"], ["went", "went (hatched)"], ["unknown", "unknown"]].map((pair) =>
+      ...[["came", "came"], ["changed", "changed"], ["moved", "moved"], ["went", "went (hatched)"], ["unknown", "unknown"]]
+        .concat(data.counts[CORRUPTED] ? [["corrupted", "corrupted"]] : []).map((pair) =>
         make("span", {}, make("i", { class: "swatch " + pair[0] }), pair[1])));
     for (const swatch of $("map-legend").querySelectorAll(".swatch")) swatch.style.background = "var(--kind)";
     drawMap();
@@ -776,18 +777,21 @@
       .map((entry) => make("span", { class: "count " + kinds[entry[0]].look, title: kinds[entry[0]].word },
         make("span", { class: "hidden-words" }, kinds[entry[0]].word + " "), entry[1] + count(entry[2])));
   }
+  /** What can be folded: a folder alone cannot. */
+  const hasInside = (item) => items.end[item] > item + 1;
+
   function makeRow(index) {
-    const item = visible[index], row = items.row[item], isFolder = items.folder[item] >= 0;
+    const item = visible[index], row = items.row[item], isFolder = items.folder[item] >= 0, inside = hasInside(item);
     const kind = row >= 0 ? kinds[rowKind[row]] : null;
     const folded = foldState()[item] === 1, depth = items.depth[item];
     const line = make("div", {
       class: "row" + (isFolder ? " folder" : "") + (index === active ? " active" : ""), role: "treeitem", id: "row-" + index,
       "aria-level": depth + 1, "aria-setsize": items.siblings[item], "aria-posinset": items.place[item],
-      "aria-expanded": isFolder ? String(!folded) : undefined, "aria-selected": String(index === active),
+      "aria-expanded": inside ? String(!folded) : undefined, "aria-selected": String(index === active),
     });
     line.style.top = index * rowHeight + "px";
     line.style.paddingLeft = 6 + Math.min(depth, 14) * 16 + "px";
-    line.append(make("span", { class: "twist", "aria-hidden": "true" }, isFolder ? (folded ? "▸" : "▾") : ""));
+    line.append(make("span", { class: "twist", "aria-hidden": "true" }, inside ? (folded ? "▸" : "▾") : ""));
     line.append(kind ? make("span", { class: "letter " + kind.look, title: kind.word }, make("span", { "aria-hidden": "true" }, kind.letter),
       make("span", { class: "hidden-words" }, kind.word)) : make("span"));
     const path = row >= 0 ? pathOfRow(row) : folderPath[items.folder[item]];
@@ -795,10 +799,10 @@
     const note = row >= 0 ? noteOfRow(row) : "";
     const words = make("span", { class: "note", title: note });
     if (note) words.append(make("span", {}, note));
-    if (isFolder && items.end[item] > item + 1) words.append(...countsOfItem(item));
+    if (inside) words.append(...countsOfItem(item));
     line.append(words);
-    const net = isFolder ? netBefore[items.end[item]] - netBefore[item] : 0;
-    line.append(make("span", { class: "size" }, isFolder && items.end[item] > item + 1 ? (net ? signed(net) : "")
+    const net = inside ? netBefore[items.end[item]] - netBefore[item] : 0;
+    line.append(make("span", { class: "size" }, inside ? (net ? signed(net) : "")
       : rowType[row] === "f" || rowType[row] === "d" ? size(rowSize[row]) : ""));
     line.append(make("span", { class: "time" }, row >= 0 && !isFolder ? time(rowTime[row]) : ""));
     return line;
@@ -826,7 +830,7 @@
 
   function toggle(index, fold) {
     const item = visible[index];
-    if (item === undefined || items.folder[item] < 0) return;
+    if (item === undefined || !hasInside(item)) return;
     const folded = foldState();
     folded[item] = fold === undefined ? 1 - folded[item] : fold ? 1 : 0;
     unfoldAsSaid();
@@ -856,7 +860,7 @@
 
   function onKey(event) {
     if (event.ctrlKey || event.altKey || event.metaKey || !visible.length) return;
-    const item = visible[active], isFolder = items.folder[item] >= 0, isOpen = isFolder && !foldState()[item];
+    const item = visible[active], isFolder = hasInside(item), isOpen = isFolder && !foldState()[item];
     const page = Math.max(1, Math.floor(tree.clientHeight / rowHeight) - 1);
     const keys = {
       ArrowDown: () => goTo(active + 1),
