@@ -10,6 +10,7 @@
  *     path       canonical order; the path of a depth-first walk
  *     file       bounded reading; replacing a file or folder whole
  *     spool      bytes kept in memory, and in a temporary file beyond a bound
+ *     sort       records sorted, outside of memory beyond a bound
  *     text       UTF-8, quoting, base64, RFC 3339 times
  *   format/    the words that all parts share, and the stream
  *     entry      one file or folder with its metadata; comparing two
@@ -43,8 +44,10 @@
  *     verify     is all of it true?
  *     prune      generations taken out, and the space they had
  *   diff/      two cursors in, changes out
- *     merge      two sorted sequences side by side
- *     change_spool what it finds, until all is known;  diff: both together
+ *     merge      two sorted sequences side by side;  compare: two entries
+ *     change_spool what it finds, until all is known;  diff: all together
+ *     moves      what went and what came are one and the same;  fold: names as people read them
+ *     churn      changes that mean nothing, by rule
  *   tools/     this program
  *     main command operand delta hidden keep progress output summary update; one file a command
  *     output_…   a file for each format;  walk: through an operand or a part of it
