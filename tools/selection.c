@@ -15,11 +15,11 @@
 
 #include "base/path.h"
 #include "tools/keep.h"
+#include "tools/summary.h"
 
 #include <fnmatch.h>
 #include <inttypes.h>
 #include <string.h>
-#include <strings.h>
 
 enum option_key {
 	/* Apart from those of the commands themselves and of other children. */
@@ -99,43 +99,6 @@ bool fsmeta_selection_parse_kinds(uint32_t *out, const char *text)
 	return true;
 }
 
-/** What the letters behind a number multiply it by, 0 = they are no unit. */
-static uint64_t size_unit(const char *text)
-{
-	static const char letters[] = "KMGTPE";
-	const char *letter;
-	uint64_t base, unit = 1;
-
-	if (!*text || strcasecmp(text, "B") == 0)
-		return 1;
-	letter = strchr(letters, *text == 'k' ? 'K' : *text);
-	if (!letter)
-		return 0;
-	if (!text[1] || strcmp(text + 1, "iB") == 0)
-		base = 1024;
-	else if (strcmp(text + 1, "B") == 0)
-		base = 1000;
-	else
-		return 0;
-	for (; letter >= letters; letter--)
-		unit *= base;
-	return unit;
-}
-
-bool fsmeta_selection_parse_size(uint64_t *out, const char *text)
-{
-	uint64_t value = 0, unit;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	for (; *text >= '0' && *text <= '9'; text++)
-		if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
-			return false;
-	unit = size_unit(text);
-	return unit && !__builtin_mul_overflow(value, unit, out);
-}
-
 bool fsmeta_selection_parse_time(struct fsmeta_time *out, const char *text, struct fsmeta_time now)
 {
 	static const char midnight[] = "T00:00:00Z";
@@ -170,7 +133,7 @@ static uint64_t take_size(const char *text, const char *option, struct argp_stat
 {
 	uint64_t size = 0;
 
-	if (!fsmeta_selection_parse_size(&size, text))
+	if (!fsmeta_size_parse(&size, text))
 		argp_error(
 		    state, "%s: '%s' is no size, as 4096, 10M, 1GiB or 5kB are", option, text);
 	return size;

@@ -56,9 +56,6 @@ extern const struct argp fsmeta_selection_argp;
 /** Reads "added,moved"; false where a word is no kind of change. */
 bool fsmeta_selection_parse_kinds(uint32_t *out, const char *text);
 
-/** Reads "10M", "1GiB", "5kB", "4096"; false on anything else and beyond 2^64. */
-bool fsmeta_selection_parse_size(uint64_t *out, const char *text);
-
 /**
  * Reads a time as listings write it, a day ("2026-11-20", its beginning in UTC), or how long
  * before `now` ("7d", "48h", "8w", "6m", "2y"); false on anything else.

@@ -145,25 +145,38 @@ bool fsmeta_percent_parse(double *out, const char *text)
 	return *end == '\0';
 }
 
+/** What the letters behind a number multiply it by, 0 = they are no unit. */
+static uint64_t size_unit(const char *text)
+{
+	static const char letters[] = "kmgtpe";
+	const char *letter;
+	uint64_t base, unit = 1;
+
+	if (!*text || strcasecmp(text, "B") == 0)
+		return 1;
+	letter = strchr(letters, tolower((unsigned char)*text));
+	if (!letter)
+		return 0;
+	if (!text[1] || strcasecmp(text + 1, "iB") == 0)
+		base = 1024;
+	else if (strcasecmp(text + 1, "B") == 0)
+		base = 1000;
+	else
+		return 0;
+	for (; letter >= letters; letter--)
+		unit *= base;
+	return unit;
+}
+
 bool fsmeta_size_parse(uint64_t *out, const char *text)
 {
-	static const char units[] = "kmgt";
-	const char *unit;
-	uint64_t scale = 1;
+	uint64_t unit;
 	char *end;
 
 	errno = 0;
 	*out = strtoull(text, &end, 10);
 	if (*text < '0' || *text > '9' || errno)
 		return false;
-	if (*end) {
-		unit = strchr(units, tolower((unsigned char)*end));
-		if (!unit)
-			return false;
-		scale <<= 10 * (unit - units + 1);
-		end++;
-		if (strcasecmp(end, "ib") == 0)
-			end += 2;
-	}
-	return !*end && !__builtin_mul_overflow(*out, scale, out);
+	unit = size_unit(end);
+	return unit && !__builtin_mul_overflow(*out, unit, out);
 }

@@ -34,8 +34,8 @@ void fsmeta_print_unreadable(const struct fsmeta_batch_source *source);
 bool fsmeta_percent_parse(double *out, const char *text);
 
 /**
- * Reads a size in bytes: "4096", and with a unit of 1024: "20M", "20MiB", "1g" (k, m, g, t);
- * false on anything else.
+ * Reads a size in bytes: "4096", "20M" and "20MiB" (k, m, g, t, p, e: times 1024), "20MB" (times
+ * 1000), in either case; false on anything else and beyond 2^64.
  */
 bool fsmeta_size_parse(uint64_t *out, const char *text);
 

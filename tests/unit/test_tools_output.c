@@ -3,6 +3,8 @@
  */
 #include "tools/output.h"
 
+#include "base/path.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -544,6 +546,147 @@ static void raw_changes_have_a_letter_and_a_path(void **state)
 	ASSERT_CHANGE(FSMETA_OUTPUT_TEXT, FSMETA_OUTPUT_NULL, &change, "D\0a\nb\0");
 }
 
+/* ---- tables and trees ----------------------------------------------------- */
+
+#define CSV_HEAD                                                                               \
+	"id,type,path,path_b64,size,mtime,ctime,btime,mode,uid,gid,dev,inode,nlink,allocated," \
+	"rdev,target,target_b64,error,other_filesystem,changed_while_read,hash,unknown_since\r\n"
+
+static void csv_quotes_what_it_must(void **state)
+{
+	static const struct {
+		const char *name, *cells;
+	} pairs[] = {
+	    {"plain", "plain,"},
+	    {"a,b", "\"a,b\","},
+	    {"say \"no\"", "\"say \"\"no\"\"\","},
+	    {"\"", "\"\"\"\","},
+	    {"two\r\nlines", "\"two\r\nlines\","},
+	    {" edge", "\" edge\","},
+	    {"\xc3\xa4", "\xc3\xa4,"},
+	    {"\xff", "\xef\xbf\xbd,/w=="},
+	    {"\xff,\"", "\"\xef\xbf\xbd,\"\"\",/ywi"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		struct fsmeta_entry entry =
+		    make(pairs[i].name, FSMETA_TYPE_FILE, FSMETA_FIELD_SIZE);
+		struct fsmeta_error error = {0};
+		struct capture capture;
+		char wanted[1024];
+
+		entry.size = 5;
+		snprintf(wanted, sizeof(wanted), CSV_HEAD ",file,%s,5,,,,,,,,,,,,,,,,,,\r\n",
+		    pairs[i].cells);
+		capture_init(&capture, FSMETA_OUTPUT_CSV, 0, &plain);
+		assert_int_equal(fsmeta_output_entry(capture.output, &entry, &error), 0);
+		capture_finish(&capture);
+		assert_string_equal(capture.text, wanted);
+		free(capture.text);
+	}
+}
+
+static void csv_has_a_head_without_lines(void **state)
+{
+	struct capture capture;
+
+	(void)state;
+	capture_init(&capture, FSMETA_OUTPUT_CSV, 0, &plain);
+	capture_finish(&capture);
+	ASSERT_WRITTEN(&capture, CSV_HEAD);
+}
+
+/** Writes a tree; `paths` ends with NULL, folders have a slash behind them, "/" is the root. */
+static void write_tree(
+    struct capture *capture, enum fsmeta_output_format format, const char *const *paths)
+{
+	struct fsmeta_error error = {0};
+
+	capture_init(capture, format, 0, &plain);
+	for (; *paths; paths++) {
+		size_t length = strlen(*paths);
+		bool is_folder = (*paths)[length - 1] == '/';
+		struct fsmeta_entry entry =
+		    make(*paths, is_folder ? FSMETA_TYPE_FOLDER : FSMETA_TYPE_FILE, 0);
+
+		entry.path_length = length - is_folder;
+		entry.depth = fsmeta_path_depth(*paths, entry.path_length);
+		entry.name = *paths + fsmeta_path_name_offset(*paths, entry.path_length);
+		entry.name_length = entry.path_length - (size_t)(entry.name - *paths);
+		assert_int_equal(fsmeta_output_entry(capture->output, &entry, &error), 0);
+	}
+	capture_finish(capture);
+}
+
+/** Names that are patterns come last in their folders, with what is below them. */
+static void mtree_puts_patterns_off(void **state)
+{
+	static const char *const paths[] = {"/", "*/", "*/*", "*/a", "*/b/", "*/b/c", "*z", "?[x",
+	    "a", "b/", "b/[", "b/z", "c", NULL};
+	struct capture capture;
+
+	(void)state;
+	write_tree(&capture, FSMETA_OUTPUT_MTREE, paths);
+	ASSERT_WRITTEN(&capture,
+	    "#mtree\n. type=dir\n./a type=file\n./b type=dir\n./b/z type=file\n"
+	    "./b/\\133 type=file\n./c type=file\n./\\077\\133x type=file\n./\\052z type=file\n"
+	    "./\\052 type=dir\n./\\052/a type=file\n./\\052/b type=dir\n./\\052/b/c type=file\n"
+	    "./\\052/\\052 type=file\n");
+}
+
+static void mtree_escapes(void **state)
+{
+	struct fsmeta_entry entry =
+	    make("a b\\=#\n\xff", FSMETA_TYPE_SYMLINK, FSMETA_FIELD_MTIME | FSMETA_FIELD_TARGET);
+
+	(void)state;
+	entry.mtime = (struct fsmeta_time){-2, 500000000};
+	entry.target = "to \t";
+	entry.target_length = 4;
+	ASSERT_ENTRY(FSMETA_OUTPUT_MTREE, 0, &plain, &entry,
+	    "#mtree\n./a\\040b\\134\\075\\043\\012\\377 type=link time=-2.500000000 "
+	    "link=to\\040\\011\n");
+}
+
+/** Arrays are ended as deep as they were begun. */
+static void ncdu_nests(void **state)
+{
+	static const char *const paths[] = {
+	    "/", "a/", "a/b/", "a/b/c/", "d\"\\\n", "e/", "f/", NULL};
+	static const char wanted[] =
+	    "[{\"name\":\"/\"},\n[{\"name\":\"a\"},\n[{\"name\":\"b\"},\n[{\"name\":\"c\"}]]],\n"
+	    "{\"name\":\"d\\\"\\\\\\u000a\"},\n[{\"name\":\"e\"}],\n[{\"name\":\"f\"}]]]\n";
+	struct capture capture;
+	const char *tree;
+
+	(void)state;
+	write_tree(&capture, FSMETA_OUTPUT_NCDU, paths);
+	assert_memory_equal(capture.text, "[1,0,{\"progname\":\"fsmeta\"", 25);
+	tree = strchr(capture.text, '\n') + 1;
+	assert_string_equal(tree, wanted);
+	free(capture.text);
+}
+
+/** What is said besides is for text and JSON; raw paths stay paths. */
+static void raw_paths_have_no_remarks(void **state)
+{
+	struct fsmeta_entry entry = make("a", FSMETA_TYPE_FOLDER, 0);
+	struct fsmeta_change change = {.kind = FSMETA_CHANGE_UNKNOWN, .after = &entry};
+	struct fsmeta_error error = {0};
+	struct fsmeta_change_sink *sink;
+	struct capture capture;
+
+	(void)state;
+	capture_init(&capture, FSMETA_OUTPUT_TEXT, FSMETA_OUTPUT_NULL, &plain);
+	sink = fsmeta_output_change_sink(capture.output, &plain);
+	fsmeta_output_set_context(capture.output,
+	    &(struct fsmeta_output_context){.before = "before ", .after = " after", .json = "j"});
+	assert_int_equal(sink->change(sink, &change, &error), 0);
+	capture_finish(&capture);
+	ASSERT_WRITTEN(&capture, "?\0a\0");
+}
+
 /* ---- writing ------------------------------------------------------------ */
 
 static void formats_are_parsed(void **state)
@@ -658,6 +801,12 @@ int main(void)
 	    cmocka_unit_test(moves_show_where_from),
 	    cmocka_unit_test(unseen_places_say_what_is_there),
 	    cmocka_unit_test(raw_changes_have_a_letter_and_a_path),
+	    cmocka_unit_test(csv_quotes_what_it_must),
+	    cmocka_unit_test(csv_has_a_head_without_lines),
+	    cmocka_unit_test(mtree_puts_patterns_off),
+	    cmocka_unit_test(mtree_escapes),
+	    cmocka_unit_test(ncdu_nests),
+	    cmocka_unit_test(raw_paths_have_no_remarks),
 	    cmocka_unit_test(formats_are_parsed),
 	    cmocka_unit_test(a_closed_pipe_is_epipe),
 	    cmocka_unit_test(a_full_disk_is_reported),
