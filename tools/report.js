@@ -13,6 +13,7 @@
  *   tree                 largest places, each after the one it is in: {name, type, in, size, entries, unknown,
  *                        whole, counts, bytes}; what changed in a place that is in no place below it
  *   unknown              {entries, bytes, total, places: [path, since, reason]}
+ *   churn                [rule, count, seconds, rounded] of changes that mean nothing and are in no other number
  *   changes              pieces with a letter a change in `kind` and `type`; a value a change in `folder`, `name`, `size`,
  *                        `mtime`; [change, value] of those that have one in `oldSize`, `entries`, `oldMtime`, `from`, `note`; and
  *                        the `folders` that came up, [in, name], numbered through all pieces.  A folder that changed
@@ -233,6 +234,21 @@
       plural(unknown.entries, "entry", "entries") + ", " + size(unknown.bytes) + ", are kept as last seen, not taken for removed";
     tableWhenOpened($("unknown"), () => table(["Path", "Reason", "Since generation"],
       unknown.places.map((place) => [place[0], place[2], String(place[1])]), 2));
+  }
+
+  /** One sentence for each cause that made very many changes which mean nothing. */
+  function showChurn() {
+    const words = {
+      times: (seconds, rounded) => "all times are" + (seconds ? " " + count(Math.abs(seconds)) + " s " +
+        (seconds > 0 ? "later" : "earlier") : "") + (rounded ? (seconds ? " and" : "") + " rounded to two seconds" : ""),
+      numbers: () => "inode or device numbers are others",
+      owners: () => "owners or groups are others, one for one",
+      names: () => "names are written in another way, letter for letter the same",
+    };
+    for (const [rule, changed, seconds, rounded] of data.churn)
+      $("churn").append(make("li", {}, plural(changed, "entry differs", "entries differ") + " by one cause that means nothing, and " +
+        (changed === 1 ? "is" : "are") + " not counted as changed: " + (words[rule] ? words[rule](seconds, rounded) : rule) + "."));
+    $("churn").hidden = !data.churn.length;
   }
 
   /* ---- where: the map --------------------------------------------------------------- */
@@ -929,6 +945,7 @@
   showHeader();
   showCards();
   showUnknown();
+  showChurn();
   showMap();
   showGrowth();
   showKinds();

@@ -7,10 +7,12 @@
  *     the tree at `newer`       all of it, for the sums of its folders: this is what takes long
  *
  * What changed is counted from changes of the reported notion, as `diff` tells them: the database's
- * own counts are of the stored notion, in which a new ctime is a change, and know no bytes.
+ * own counts are of the stored notion, in which a new ctime is a change, and know no bytes.  What
+ * means nothing (diff/churn.h) is counted apart, and is no change here.
  */
 #include "tools/report_gather.h"
 
+#include "tools/churn.h"
 #include "tools/command.h"
 
 #include <string.h>
@@ -149,16 +151,34 @@ static int compare(struct fsmeta_diff **diff, struct fsmeta_cursor *cursors[2],
 	return status ? status : fsmeta_diff_run(diff, cursors[0], cursors[1], &options, error);
 }
 
+/** Hands all changes but churn to the counter, and says what churn there was. */
+static int count_changes(struct counter *counter, struct fsmeta_diff *diff,
+    struct fsmeta_cursor *const cursors[2], struct fsmeta_churn_finding *churn,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_churn_filter filter;
+	int status = fsmeta_churn_filter_init(
+	    &filter, diff, cursors[0]->source, cursors[1]->source, true, &counter->sink, error);
+
+	if (!status)
+		status = fsmeta_diff_replay(diff, &filter.sink, error);
+	for (int rule = 0; filter.churn && rule < FSMETA_CHURN_RULES; rule++)
+		churn[rule] = *fsmeta_churn_finding(filter.churn, (enum fsmeta_churn_rule)rule);
+	fsmeta_churn_filter_release(&filter);
+	return status;
+}
+
 static int gather_step(
     struct fsmeta_report_step *step, struct fsmeta_db *db, struct fsmeta_error *error)
 {
 	struct counter counter = {.sink = {take_change}, .sums = &step->sums};
+	struct fsmeta_churn_finding churn[FSMETA_CHURN_RULES];
 	struct fsmeta_cursor *cursors[2] = {NULL, NULL};
 	struct fsmeta_diff *diff = NULL;
 	int status = compare(&diff, cursors, db, step->older, step->newer, error);
 
 	if (!status)
-		status = fsmeta_diff_replay(diff, &counter.sink, error);
+		status = count_changes(&counter, diff, cursors, churn, error);
 	fsmeta_diff_free(diff);
 	fsmeta_cursor_close(cursors[0]);
 	fsmeta_cursor_close(cursors[1]);
@@ -231,7 +251,9 @@ static int gather_changes(
 	if (!report->older)
 		return 0;
 	status = compare(&report->diff, report->cursors, db, report->older, report->newer, error);
-	return status ? status : fsmeta_diff_replay(report->diff, &counter.sink, error);
+	return status
+		   ? status
+		   : count_changes(&counter, report->diff, report->cursors, report->churn, error);
 }
 
 int fsmeta_report_gather(struct fsmeta_report *report, struct fsmeta_db *db, const char *older,

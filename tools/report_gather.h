@@ -6,6 +6,7 @@
 #define FSMETA_TOOLS_REPORT_GATHER_H
 
 #include "db/db.h"
+#include "diff/churn.h"
 #include "diff/diff.h"
 #include "tools/progress.h"
 #include "tools/report_tree.h"
@@ -58,6 +59,8 @@ struct fsmeta_report {
 	struct fsmeta_report_step steps[FSMETA_REPORT_STEPS_MAX];
 	size_t step_count;
 	struct fsmeta_report_sums sums;
+	/** Changes that mean nothing, by rule; they are in no sum. */
+	struct fsmeta_churn_finding churn[FSMETA_CHURN_RULES];
 	/** The tree at `newer`, with what changed since `older`. */
 	struct fsmeta_report_tree *tree;
 	/** Where entries of `newer` come from, *owned*. */

@@ -21,6 +21,7 @@
 
 #include "base/file.h"
 #include "base/path.h"
+#include "tools/churn.h"
 #include "tools/command.h"
 
 #include <inttypes.h>
@@ -285,6 +286,27 @@ static int append_unknown(struct fsmeta_report_output *output, const struct fsme
 		failed |= fsmeta_buffer_append_byte(out, ']');
 	}
 	return failed | fsmeta_buffer_append_text(out, "]}");
+}
+
+/** [rule, count, seconds, rounded] of each rule that explains changes. */
+static int append_churn(struct fsmeta_buffer *out, const struct fsmeta_report *report)
+{
+	int failed = fsmeta_buffer_append_text(out, ",\n\"churn\":[");
+	bool is_first = true;
+
+	for (int rule = 0; rule < FSMETA_CHURN_RULES; rule++) {
+		const struct fsmeta_churn_finding *finding = &report->churn[rule];
+
+		if (!finding->count)
+			continue;
+		failed |= fsmeta_buffer_append_format(out, "%s[\"%s\",%" PRIu64 ",%.9f,%d]",
+		    is_first ? "" : ",", fsmeta_churn_rule_name((enum fsmeta_churn_rule)rule),
+		    finding->count,
+		    (double)finding->shift_seconds + finding->shift_nanoseconds / 1e9,
+		    finding->is_rounded);
+		is_first = false;
+	}
+	return failed | fsmeta_buffer_append_byte(out, ']');
 }
 
 /* ---- changes --------------------------------------------------------------------- */
@@ -581,6 +603,7 @@ static int take_change(
 static int write_changes(struct fsmeta_report_output *output, struct fsmeta_report *report,
     uint64_t limit, struct fsmeta_error *error)
 {
+	struct fsmeta_churn_filter filter;
 	struct change_writer writer;
 	int status;
 
@@ -590,9 +613,13 @@ static int write_changes(struct fsmeta_report_output *output, struct fsmeta_repo
 	writer.outer_only = report->sums.lines > limit;
 	writer.left = limit;
 	fsmeta_path_stack_init(&writer.path);
-	status = fsmeta_diff_replay(report->diff, &writer.sink, error);
+	status = fsmeta_churn_filter_init(&filter, report->diff, report->cursors[0]->source,
+	    report->cursors[1]->source, true, &writer.sink, error);
+	if (!status)
+		status = fsmeta_diff_replay(report->diff, &filter.sink, error);
 	if (!status)
 		status = write_piece(&writer, error);
+	fsmeta_churn_filter_release(&filter);
 	release_change_writer(&writer);
 	return status;
 }
@@ -613,6 +640,7 @@ int fsmeta_report_write_json(struct fsmeta_report_output *output, struct fsmeta_
 	failed |= append_steps(output, report);
 	failed |= append_tree(output, report);
 	failed |= append_unknown(output, report);
+	failed |= append_churn(out, report);
 	failed |= fsmeta_buffer_append_text(out, ",\n\"changes\":[");
 	if (failed)
 		return fsmeta_error_set_memory(error, action);

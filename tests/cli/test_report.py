@@ -315,6 +315,24 @@ def test_unknown_is_no_removal(fsmeta, scratch):
     os.chmod(os.path.join(shelf.tree, b"private"), 0o755)
 
 
+def test_churn_is_one_sentence(shelf):
+    for i in range(200):
+        shelf.put(b"cam%d/%d" % (i % 4, i), 10)
+    shelf.scan()
+    for i in range(200):
+        path = os.path.join(shelf.tree, b"cam%d/%d" % (i % 4, i))
+        time = os.stat(path).st_mtime_ns + 3600 * 10**9
+        os.utime(path, ns=(time, time))
+    shelf.put(b"cam1/1", 11)
+    shelf.scan()
+    data = shelf.report()
+    assert data["churn"] == [["times", 199, 3600, 0]]
+    assert [(row["kind"], row["path"]) for row in rows_of(data)] == [("modified", "cam1/1")]
+    assert data["counts"][KINDS.index("modified")] == 1 and data["lines"] == 1
+    assert data["steps"][0]["counts"] == data["counts"]
+    assert sum(node["counts"][KINDS.index("modified")] for node in data["tree"]) == 1
+
+
 def test_written_whole_or_not_at_all(shelf):
     shelf.put(b"a", 1)
     shelf.scan()
