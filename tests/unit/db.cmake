@@ -1,3 +1,4 @@
+fsmeta_unit_test(test_db_contents test_db_contents.c LINKS fsmeta_db PkgConfig::SQLITE)
 fsmeta_unit_test(test_db_guide test_db_guide.c LINKS fsmeta_db PkgConfig::SQLITE)
 fsmeta_unit_test(test_db_ord test_db_ord.c LINKS fsmeta_db)
 fsmeta_unit_test(test_db_history test_db_history.c LINKS fsmeta_test_model)
