@@ -27,10 +27,10 @@ enum {
 	/**
 	 * Between the two a batch is cut before an entry whose cut hash has none of
 	 * these bits: XXH3-64 of its name, seeded with its folder's cut hash; the
-	 * root's is 0.  One entry in 4096 is such a place, so that a batch has some
-	 * 6,000 entries, and where they are does not depend on what is around them.
+	 * root's is 0.  One entry in 1024 is such a place, so that a batch has some
+	 * 3,000 entries, and where they are does not depend on what is around them.
 	 */
-	FSMETA_BATCH_CUT_MASK = 4095,
+	FSMETA_BATCH_CUT_MASK = 1023,
 	/** Longest record that a reader accepts, in bytes. */
 	FSMETA_RECORD_MAX_BYTES = 256 << 20,
 };
