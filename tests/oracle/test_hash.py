@@ -3,6 +3,7 @@
     FSMETA_TEST_REHASH=N    scans in which everything must have been read again (default 20; 100 = full)
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -17,9 +18,12 @@ import time
 
 import pytest
 import xxhash
-from harness import SEED, SUPPORT, as_ordinary_user
+from harness import SEED, SUPPORT
 
 sys.path.insert(0, SUPPORT)
+
+import treegen  # noqa: E402
+
 REHASH_SCANS = int(os.environ.get("FSMETA_TEST_REHASH", "20"))
 
 
@@ -115,8 +119,6 @@ def test_agrees_with_others(fsmeta, tree, scratch, algorithm):
             continue
         path = os.fsencode(line["path"])
         if "path_b64" in line:
-            import base64
-
             path = base64.b64decode(line["path_b64"])
         with open(os.path.join(os.fsencode(tree), path), "rb") as file:
             content = file.read()
@@ -213,6 +215,50 @@ def test_known_hashes_stay(fsmeta, tree, database):
     fsmeta.run("check", database)
 
 
+def content_hashes(tree):
+    """Path to hash of every regular file, by reading all of them."""
+    found = {}
+    for folder, _, names in os.walk(os.fsencode(tree)):
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                with open(path, "rb") as file:
+                    content = file.read()
+                relative = os.path.relpath(path, os.fsencode(tree))
+                found[relative] = "xxh3:" + xxhash.xxh3_128(content).hexdigest()
+    return found
+
+
+def told_hashes(fsmeta, operand):
+    """The same by fsmeta."""
+    found = {}
+    for line in map(json.loads, fsmeta.run("ls", "--format=jsonl", operand).out.splitlines()):
+        if line["type"] == "file":
+            path = os.fsencode(line["path"])
+            if "path_b64" in line:
+                path = base64.b64decode(line["path_b64"])
+            found[path] = line.get("hash")
+    return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others could not read all files")
+def test_random_histories(fsmeta, tree, database):
+    """What is taken over from before is what reading everything anew gives."""
+    treegen.generate(tree, seed=SEED, entries=300, sparse=False)
+    known = 0
+    for step in range(4):
+        words = ("--rehash-oldest", "10%") if step % 2 else ("--threads", "1")
+        result = fsmeta.run(
+            "scan", tree, "--db", database, "--hash", "xxh3", "--accept-removed", *words
+        )
+        assert b"CORRUPTED" not in result.err
+        known += summary(result)[1]
+        assert told_hashes(fsmeta, database) == content_hashes(tree)
+        treegen.mutate(tree, seed=SEED * 100 + step, changes=40)
+    assert known > 100
+    fsmeta.run("check", database)
+
+
 def test_another_algorithm(fsmeta, tree, database):
     make_files(tree, 20)
     fsmeta.run("scan", tree, "--db", database, "--hash", "xxh3")
@@ -293,11 +339,22 @@ def test_removed_files_are_not_waited_for(fsmeta, tree, database):
     assert summary(fsmeta.run(*words, "--rehash-oldest", "50%"))[0] == 14
 
 
+def wait_for_records(database, count):
+    """Until a scan has written so many hashes to its journal."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if os.path.exists(database + "-hashes"):
+            if os.path.getsize(database + "-hashes") >= 64 * (count + 1):
+                return
+        time.sleep(0.01)
+    pytest.fail("nothing is written to the journal")
+
+
 def test_killed_and_resumed(fsmeta, tree, database):
     make_files(tree, 300, 10000)
     words = ("scan", tree, "--db", database, "--hash", "sha256")
     process = fsmeta.start(*words, "--max-hash-rate", "1M", stdout=-3, stderr=-3)
-    time.sleep(2.2)
+    wait_for_records(database, 50)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert os.path.exists(database + "-hashes") and not os.path.exists(database)
@@ -321,7 +378,7 @@ def test_stopped_and_resumed(fsmeta, tree, database):
     make_files(tree, 100, 10000)
     words = ("scan", tree, "--db", database, "--hash", "xxh3")
     process = fsmeta.start(*words, "--max-hash-rate", "500k", stdout=-3, stderr=-3)
-    time.sleep(1.5)
+    wait_for_records(database, 20)
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 143
@@ -360,9 +417,7 @@ def test_one_at_a_time(fsmeta, tree, database):
     make_files(tree, 20, 100000)
     words = ("scan", tree, "--db", database, "--hash", "xxh3")
     process = fsmeta.start(*words, "--max-hash-rate", "200k", stdout=-3, stderr=-3)
-    deadline = time.monotonic() + 20
-    while not os.path.exists(database + "-hashes") and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for_records(database, 0)
     try:
         assert b"another scan is hashing" in fsmeta.run(*words, code=3).err
     finally:
