@@ -50,6 +50,8 @@ enum breadth {
 struct level {
 	/** Of the name at this depth. */
 	enum breadth breadth;
+	/** The deepest level down to this one whose name is a pattern, 0 = none. */
+	uint32_t place;
 	/** Lines of this depth and below that are put off to the end of the folder above. */
 	struct fsmeta_buffer lines[BREADTHS];
 };
@@ -204,14 +206,9 @@ static int make_levels(struct manifest *manifest, uint32_t depth)
 static struct fsmeta_buffer *find_place(struct fsmeta_output *output, uint32_t depth)
 {
 	struct manifest *manifest = output->state;
+	struct level *level = &manifest->levels[manifest->levels[depth].place];
 
-	for (; depth > 0; depth--) {
-		struct level *level = &manifest->levels[depth];
-
-		if (level->breadth)
-			return &level->lines[level->breadth];
-	}
-	return &output->lines;
+	return level->breadth ? &level->lines[level->breadth] : &output->lines;
 }
 
 /** Hands the lines that were put off on to where their folder's line went. */
@@ -265,6 +262,7 @@ static int step(
     struct fsmeta_output *output, struct fsmeta_buffer **out, const struct fsmeta_entry *entry)
 {
 	struct manifest *manifest = output->state;
+	struct level *level;
 
 	if (make_levels(manifest, entry->depth))
 		return FSMETA_E_MEMORY;
@@ -272,8 +270,11 @@ static int step(
 		manifest->skipped_length = entry->path_length + (entry->path_length != 0);
 	else if (manifest->has_root && end_folders(output, entry->depth))
 		return FSMETA_E_MEMORY;
-	manifest->levels[entry->depth].breadth =
-	    manifest->has_root ? judge_name(entry) : NO_PATTERN;
+	level = &manifest->levels[entry->depth];
+	level->breadth = manifest->has_root ? judge_name(entry) : NO_PATTERN;
+	level->place = entry->depth;
+	if (!level->breadth)
+		level->place = entry->depth ? level[-1].place : 0;
 	manifest->has_root = true;
 	manifest->depth = entry->depth;
 	*out = find_place(output, entry->depth);
