@@ -8,6 +8,7 @@
 #include "tools/summary.h"
 #include "tools/update.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum option_key {
@@ -132,16 +133,33 @@ static int import_delta(const struct import_arguments *arguments, struct fsmeta_
 	return status;
 }
 
+/** What whoever scanned was told is told here as well. */
+static int judge(const struct import_arguments *arguments,
+    const struct fsmeta_db_generation *generation, uint64_t unreadable, uint64_t corrupted)
+{
+	if (corrupted)
+		fsmeta_note(arguments->db,
+		    "%" PRIu64 " %s CORRUPTED; fsmeta diff DB@%" PRIu64 " DB@%" PRIu64
+		    " tells which",
+		    corrupted, corrupted == 1 ? "file is" : "files are", generation->base,
+		    generation->number);
+	if (unreadable)
+		return FSMETA_EXIT_PARTIAL;
+	return corrupted ? FSMETA_EXIT_CHANGES : FSMETA_EXIT_OK;
+}
+
 static int import(const struct import_arguments *arguments, struct fsmeta_error *error)
 {
+	struct fsmeta_update_options update = arguments->update;
 	struct fsmeta_operand operand;
 	struct fsmeta_db_generation generation;
 	struct fsmeta_cursor *cursor = NULL;
 	struct fsmeta_delta *delta = NULL;
 	struct fsmeta_db *db = NULL;
-	uint64_t expected = 0;
+	uint64_t expected = 0, corrupted = 0;
 	int status;
 
+	update.corrupted = &corrupted;
 	status = fsmeta_operand_parse(&operand, arguments->stream, error);
 	if (status >= 0)
 		status = check_operand(&operand, error);
@@ -161,12 +179,12 @@ static int import(const struct import_arguments *arguments, struct fsmeta_error 
 		    &cursor, arguments->progress, "importing", expected, error);
 	}
 	if (status >= 0)
-		status = fsmeta_update_database(
-		    &generation, db, arguments->db, cursor, &arguments->update, error);
+		status =
+		    fsmeta_update_database(&generation, db, arguments->db, cursor, &update, error);
 	if (status >= 0) {
 		if (!arguments->quiet)
 			fsmeta_print_generation_summary(arguments->db, &generation);
-		status = cursor->source->unreadable.total ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
+		status = judge(arguments, &generation, cursor->source->unreadable.total, corrupted);
 		fsmeta_db_generation_release(&generation);
 	}
 	fsmeta_cursor_close(cursor);

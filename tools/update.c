@@ -167,6 +167,8 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 		status = commit(out, update, options, error);
 		update = NULL;
 	}
+	if (status >= 0 && options->corrupted)
+		*options->corrupted = fsmeta_diff_get_counts(diff)->kinds[FSMETA_CHANGE_CORRUPTED];
 	fsmeta_db_update_abort(update);
 	fsmeta_diff_free(diff);
 	fsmeta_cursor_close(before);

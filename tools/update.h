@@ -32,6 +32,11 @@ struct fsmeta_update_options {
 	double max_removed_percent;
 	size_t spool_bytes;
 	/**
+	 * Where not NULL: set on success to the number of files whose content hash is another
+	 * although size and mtime are not.
+	 */
+	uint64_t *corrupted;
+	/**
 	 * Called when everything has been read, accepted and, but for the first
 	 * generation, written (fsmeta_db_update_finish()), right before the database
 	 * commits: what is written in the same pass is made durable here, and its

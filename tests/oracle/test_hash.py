@@ -301,6 +301,19 @@ def test_corruption_is_loud(fsmeta, tree, database):
     fsmeta.run("check", database)
 
 
+def test_corruption_is_told_by_an_import(fsmeta, tree, database, scratch):
+    make_files(tree, 5)
+    streams = [os.path.join(scratch, name) for name in ("before", "after")]
+    fsmeta.run("scan", tree, "-o", streams[0], "--hash", "sha256", "--source-id", "x")
+    corrupt(os.path.join(tree, "cam3/00003.mp4"))
+    fsmeta.run("scan", tree, "-o", streams[1], "--hash", "sha256", "--source-id", "x")
+    fsmeta.run("import", database, streams[0])
+    result = fsmeta.run("import", "-q", database, streams[1], code=1)
+    assert b"1 file is CORRUPTED" in result.err
+    out = fsmeta.run("diff", database + "@1", database + "@2", code=1).out
+    assert out.startswith(b"!  cam3/00003.mp4")
+
+
 def test_oldest_are_read_again(fsmeta, tree, database):
     """In 100 % / N scans each, everything once; also where metadata changes meanwhile."""
     count = 97
