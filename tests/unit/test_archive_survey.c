@@ -1,0 +1,241 @@
+/*
+ * Recognising layouts from entries alone: what is claimed and measured, and what is not.
+ */
+#include "test_archive_scratch.h"
+
+#include "archive/archive.h"
+
+enum {
+	ENTRIES_MAX = 400,
+	STREAMS_MAX = 32,
+	SECOND = 1000000
+};
+
+struct tree {
+	struct fsmeta_entry entries[ENTRIES_MAX];
+	char paths[ENTRIES_MAX][64];
+	size_t count;
+};
+
+struct found {
+	struct fsmeta_archive_stream streams[STREAMS_MAX];
+	char paths[STREAMS_MAX][64];
+	size_t count;
+};
+
+/** Adds an entry; a path that ends in '/' is a folder.  `second` is its mtime. */
+static void add(struct tree *tree, const char *path, uint64_t size, int64_t second)
+{
+	size_t n = tree->count++, length = strlen(path);
+	bool folder = !length || path[length - 1] == '/';
+
+	snprintf(tree->paths[n], sizeof(tree->paths[n]), "%s", path);
+	tree->entries[n] = (struct fsmeta_entry){
+	    .path = tree->paths[n],
+	    .path_length = folder && length ? length - 1 : length,
+	    .type = folder ? FSMETA_TYPE_FOLDER : FSMETA_TYPE_FILE,
+	    .fields = FSMETA_FIELD_SIZE | FSMETA_FIELD_MTIME,
+	    .size = size,
+	    .mtime = {.seconds = second},
+	};
+}
+
+static int keep(
+    void *payload, const struct fsmeta_archive_stream *stream, struct fsmeta_error *error)
+{
+	struct found *found = payload;
+
+	(void)error;
+	found->streams[found->count] = *stream;
+	snprintf(found->paths[found->count++], 64, "%.*s", (int)stream->path_length, stream->path);
+	return 0;
+}
+
+static void survey(struct found *found, struct tree *tree)
+{
+	static struct fsmeta_batch_source source;
+	struct fsmeta_cursor *cursor;
+	struct fsmeta_error error = {0};
+
+	memset(found, 0, sizeof(*found));
+	assert_ok(
+	    fsmeta_cursor_from_array(&cursor, tree->entries, tree->count, &source, &error), &error);
+	assert_ok(fsmeta_archive_survey(cursor, keep, &error, found), &error);
+	fsmeta_cursor_close(cursor);
+}
+
+static const struct fsmeta_archive_stream *find(const struct found *found, const char *path)
+{
+	for (size_t i = 0; i < found->count; i++)
+		if (strcmp(found->paths[i], path) == 0)
+			return &found->streams[i];
+	fail_msg("%s was not claimed", path);
+	return NULL;
+}
+
+static void test_layouts(void **state)
+{
+	static struct tree tree;
+	static struct found found;
+	const struct fsmeta_archive_stream *stream;
+
+	(void)state;
+	add(&tree, "", 0, 0);
+	add(&tree, "cam1/", 0, 0);
+	/* Two files of 1000 s, a gap of 500 s, then one that overlaps it by 100 s; two tracks. */
+	add(&tree, "cam1/1700000000000_audio.rf1i", 10, 1700000990);
+	add(&tree, "cam1/1700000000000_audio.rf1p", 100, 1700000990);
+	add(&tree, "cam1/1700000000000_video.rf1i", 20, 1700001000);
+	add(&tree, "cam1/1700000000000_video.rf1p", 1000, 1700001000);
+	add(&tree, "cam1/1700001500000_video.rf1i", 20, 1700002500);
+	add(&tree, "cam1/1700001500000_video.rf1p", 1000, 1700002500);
+	add(&tree, "cam1/1700002400_video.rf1i", 20, 1700003000);
+	add(&tree, "cam1/1700002400_video.rf1p", 1000, 1700003000);
+	add(&tree, "cam1/1700009000000_video.rf1p", 7, 1700009000);
+	add(&tree, "cam2/", 0, 0);
+	/* Times lost in copying: each reaches the next, and of the last only the start is known. */
+	add(&tree, "cam2/1700000000000.h264", 500, 5);
+	add(&tree, "cam2/1700000000000.vidx", 50, 5);
+	add(&tree, "cam2/1700001000000.h265", 500, 5);
+	add(&tree, "cam2/1700001000000.vidx", 50, 5);
+	add(&tree, "frame_store/", 0, 0);
+	add(&tree, "frame_store/video_001/", 0, 0);
+	add(&tree, "frame_store/video_001/frame_000000.npy", 80, 5);
+	add(&tree, "frame_store/video_001/frame_000001.npy.zst", 8, 5);
+	add(&tree, "rec_a/", 0, 0);
+	add(&tree, "rec_a/data.bin", 1000, 100);
+	add(&tree, "rec_a/index.jsonl", 10, 100);
+	add(&tree, "rec_a/meta.json", 1, 101);
+	add(&tree, "rec_b/", 0, 0);
+	add(&tree, "rec_b/data.bin", 1000, 200);
+	add(&tree, "rec_b/index.bin", 5, 198);
+	add(&tree, "rec_b/index.jsonl", 10, 198);
+	add(&tree, "rec_b/meta.json", 1, 101);
+	survey(&found, &tree);
+	assert_int_equal(5, found.count);
+
+	stream = find(&found, "cam1");
+	assert_int_equal(FSMETA_LAYOUT_FSV, stream->layout);
+	assert_int_equal(3, stream->pieces);
+	assert_int_equal(110 + 3 * 1020 + 7, stream->bytes);
+	assert_int_equal(1, stream->orphans);
+	assert_int_equal(INT64_C(1700000000) * SECOND, stream->from_us);
+	assert_int_equal(INT64_C(1700003000) * SECOND, stream->to_us);
+	assert_int_equal(INT64_C(2500) * SECOND, stream->covered_us);
+	assert_int_equal(1, stream->gaps);
+	assert_int_equal(INT64_C(500) * SECOND, stream->longest_gap_us);
+	assert_int_equal(1, stream->overlaps);
+
+	stream = find(&found, "cam2");
+	assert_int_equal(FSMETA_LAYOUT_SEGMENTS, stream->layout);
+	assert_int_equal(2, stream->pieces);
+	assert_int_equal(1100, stream->bytes);
+	assert_int_equal(INT64_C(1000) * SECOND, stream->covered_us);
+	assert_int_equal(0, stream->gaps + stream->overlaps + stream->orphans);
+
+	stream = find(&found, "frame_store/video_001");
+	assert_int_equal(FSMETA_LAYOUT_FRAMES, stream->layout);
+	assert_int_equal(2, stream->pieces);
+	assert_int_equal(88, stream->bytes);
+
+	stream = find(&found, "rec_a");
+	assert_int_equal(FSMETA_LAYOUT_RECORDING, stream->layout);
+	assert_false(stream->is_unfinished);
+	stream = find(&found, "rec_b");
+	assert_int_equal(1016, stream->bytes);
+	assert_true(stream->is_unfinished);
+}
+
+/** Look like it and are not. */
+static void test_confusable(void **state)
+{
+	static struct tree tree;
+	static struct found found;
+
+	(void)state;
+	add(&tree, "", 0, 0);
+	add(&tree, "data.bin", 1, 0);
+	add(&tree, "index.jsonl", 1, 0);
+	add(&tree, "meta.json", 1, 0);
+	add(&tree, "photos/", 0, 0);
+	add(&tree, "photos/1700000000_holiday.jpg", 1, 0);
+	add(&tree, "photos/1700000001_holiday.jpg", 1, 0);
+	add(&tree, "photos/1700000002_holiday.rf1i", 1, 0);
+	add(&tree, "rec_x/", 0, 0);
+	add(&tree, "rec_x/data.bin", 1, 0);
+	add(&tree, "rec_x/meta.json", 1, 0);
+	add(&tree, "rec_y/", 0, 0);
+	add(&tree, "rec_y/data.bin/", 0, 0);
+	add(&tree, "rec_y/index.jsonl", 1, 0);
+	add(&tree, "rec_y/meta.json", 1, 0);
+	add(&tree, "stills/", 0, 0);
+	add(&tree, "stills/frame_000001.png", 1, 0);
+	add(&tree, "stills/frame_00000x.npy", 1, 0);
+	add(&tree, "stills/frame_0001.npy", 1, 0);
+	add(&tree, "tv/", 0, 0);
+	add(&tree, "tv/1.h264", 1, 0);
+	add(&tree, "tv/1.vidx", 1, 0);
+	add(&tree, "tv/1700000000000.h264", 1, 0);
+	add(&tree, "tv/1700000000001.vidx", 1, 0);
+	survey(&found, &tree);
+	assert_int_equal(0, found.count);
+}
+
+/** The root itself, and folders inside of streams. */
+static void test_nested(void **state)
+{
+	static struct tree tree;
+	static struct found found;
+
+	(void)state;
+	add(&tree, "", 0, 0);
+	add(&tree, "1700000000000.h264", 1, 0);
+	add(&tree, "1700000000000.vidx", 2, 0);
+	add(&tree, "1700000000000.x/", 0, 0);
+	add(&tree, "1700000000000.x/1700000000000_a.rf1i", 3, 0);
+	add(&tree, "1700000000000.x/1700000000000_a.rf1p", 4, 0);
+	add(&tree, "1700000001000.h264", 1, 0);
+	add(&tree, "1700000001000.vidx", 2, 0);
+	survey(&found, &tree);
+	assert_int_equal(2, found.count);
+	assert_int_equal(7, find(&found, "1700000000000.x")->bytes);
+	assert_int_equal(2, find(&found, "")->pieces);
+	assert_int_equal(6, find(&found, "")->bytes);
+}
+
+static int refuse(
+    void *payload, const struct fsmeta_archive_stream *stream, struct fsmeta_error *error)
+{
+	(void)payload;
+	(void)stream;
+	return fsmeta_error_set(error, FSMETA_E_STOPPED, NULL, "visiting", "enough");
+}
+
+static void test_stop(void **state)
+{
+	static struct tree tree;
+	static struct fsmeta_batch_source source;
+	struct fsmeta_cursor *cursor;
+	struct fsmeta_error error = {0};
+
+	(void)state;
+	add(&tree, "", 0, 0);
+	add(&tree, "1700000000000.h264", 1, 0);
+	add(&tree, "1700000000000.vidx", 2, 0);
+	assert_ok(
+	    fsmeta_cursor_from_array(&cursor, tree.entries, tree.count, &source, &error), &error);
+	assert_code(FSMETA_E_STOPPED, fsmeta_archive_survey(cursor, refuse, &error, NULL), &error);
+	fsmeta_cursor_close(cursor);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_layouts),
+	    cmocka_unit_test(test_confusable),
+	    cmocka_unit_test(test_nested),
+	    cmocka_unit_test(test_stop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
