@@ -38,6 +38,7 @@ struct diff_arguments {
 	/** A summary instead of the changes; by folders how deep. */
 	bool stat;
 	uint32_t stat_depth;
+	bool has_stat_depth;
 	struct fsmeta_selection selection;
 	enum fsmeta_progress_when progress;
 	bool accept_empty;
@@ -106,6 +107,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		return 0;
 	case OPTION_DEPTH:
 		fsmeta_walk_take_depth(&depth, text, state);
+		arguments->has_stat_depth = true;
 		arguments->stat_depth = depth.depth;
 		return 0;
 	case OPTION_COLOUR:
@@ -148,6 +150,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		if (arguments->stat && (arguments->format == FSMETA_OUTPUT_CSV ||
 					   arguments->output_flags & FSMETA_OUTPUT_NULL))
 			argp_error(state, "--stat is written as text or jsonl");
+		if (arguments->has_stat_depth && !arguments->stat)
+			argp_error(state, "--depth is for --stat");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

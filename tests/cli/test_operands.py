@@ -130,6 +130,7 @@ WRONG_USAGE = {
     "diff-kind": ("diff", "--kind=added,gone", ".", "."),
     "diff-color": ("diff", "--color=sometimes", ".", "."),
     "diff-stat-csv": ("diff", "--stat", "--format=csv", ".", "."),
+    "diff-depth": ("diff", "--depth=1", ".", "."),
     "find-nothing": ("find",),
     "find-larger": ("find", "--larger=10X", "."),
     "find-newer": ("find", "--newer=yesterday", "."),
