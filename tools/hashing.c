@@ -19,6 +19,7 @@
  * read an entry goes through without being copied.  Once there is, entries are copied into
  * a ring of slots, each with its own reused buffer, until the ring is full or holds too
  * many bytes; the threads work on the whole ring, and next() waits for its first slot alone.
+ * When no slot waits for a thread any more the ring runs empty, and entries go through again.
  *
  * Why again when the hash is known?  Because a disk forgets silently.  If what is read then is
  * other than what was known, while size and mtime are not, the content is corrupted: the
@@ -107,6 +108,8 @@ struct fsmeta_hashing {
 	struct slot *slots;
 	size_t first;
 	size_t count;
+	/** How many of them wait for a thread. */
+	size_t jobs;
 	/** The first slot has been handed out. */
 	bool is_first_out;
 	size_t slot_bytes;
@@ -272,6 +275,7 @@ static int settle(struct fsmeta_hashing *hashing, struct slot *slot, struct fsme
 	struct fsmeta_hash_job *job = &slot->job;
 
 	slot->has_job = false;
+	hashing->jobs--;
 	fsmeta_hasher_wait(hashing->hasher, job);
 	switch (job->outcome) {
 	case FSMETA_CONTENT_HASHED:
@@ -418,6 +422,7 @@ static int put_slot(struct fsmeta_hashing *hashing, const struct fsmeta_entry *l
 	code = apply(hashing, &slot->entry, judgement, error);
 	if (code || !slot->has_job)
 		return code;
+	hashing->jobs++;
 	slot->job = (struct fsmeta_hash_job){
 	    .entry = &slot->entry, .from_disk = judgement->from_disk, .payload = slot};
 	fsmeta_hasher_submit(hashing->hasher, &slot->job);
@@ -465,10 +470,10 @@ static int take_live(struct fsmeta_hashing *hashing, const struct fsmeta_entry *
 	return code < 0 ? code : 1;
 }
 
-/** Takes entries ahead, so that the threads have something to do. */
+/** Takes entries ahead while threads read, so that they have something to do. */
 static int fill(struct fsmeta_hashing *hashing, struct fsmeta_error *error)
 {
-	while (hashing->count < SLOTS && hashing->slot_bytes < SLOT_BYTES_MAX) {
+	while (hashing->jobs && hashing->count < SLOTS && hashing->slot_bytes < SLOT_BYTES_MAX) {
 		const struct fsmeta_entry *live;
 		struct judgement judgement;
 		int code = take_live(hashing, &live, &judgement, error);
