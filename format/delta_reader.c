@@ -452,10 +452,9 @@ static const char *read_kind(struct fsmeta_delta *delta, const Fsmeta__V1__Chang
 		change->old_path =
 		    message->old_path.len ? (const char *)message->old_path.data : "";
 		change->old_path_length = message->old_path.len;
+		/* The same path, too, where the folder above is another one. */
 		if (!change->old_path_length ||
-		    !fsmeta_path_is_valid(change->old_path, change->old_path_length) ||
-		    (change->old_path_length == entry->path_length &&
-			memcmp(change->old_path, entry->path, entry->path_length) == 0))
+		    !fsmeta_path_is_valid(change->old_path, change->old_path_length))
 			return "the older path of a move is not valid";
 		break;
 	default:
