@@ -3,19 +3,8 @@
  *
  * Hashes come in the order of paths, which is none at all, and have to be written in
  * order of their value; all of them do not fit into the memory that we allow.  So
- * they are sorted outside of it:
- *
- *     add     [ records in memory ] ── full ──► sorted ──► run 0 │ run 1 │ … in a spool
- *
- *     write   run 0 ┐
- *             run 1 ├─ heap: the run whose next record is least ──► pages ──► file
- *             …     ┘
- *
- * Both steps use the same two blocks of memory: as records and their double while
- * they are sorted, then divided among the runs as their read-ahead.
- *
- * Sorting is by radix, a byte at a time from the lowest.  It keeps the order of equal
- * ones, so positions need no pass of their own: records come in ascending position.
+ * they are sorted outside of it (base/sort.h), which keeps the order of equal ones:
+ * positions need no pass of their own, because they come in ascending order.
  *
  * Reading asks page after page by bisection.  Each page has a checksum that counts in
  * its number, so that what is damaged or moved is noticed where it is read, without
@@ -24,7 +13,7 @@
 #include "format/path_index.h"
 
 #include "base/file.h"
-#include "base/spool.h"
+#include "base/sort.h"
 #include "format/cityhash.h"
 #include "format/stream_record.h"
 
@@ -49,44 +38,22 @@ enum {
 	POSITION_BYTES = 5,
 	POSITIONS_OFFSET = PAGE_RECORDS * HASH_BYTES,
 	UNUSED_OFFSET = POSITIONS_OFFSET + PAGE_RECORDS * POSITION_BYTES,
-	DEFAULT_MEMORY_BYTES = 16 << 20,
-	/** Pages that are written, or verified, at once. */
+	/** Pages that are written at once. */
 	CHUNK_PAGES = 64,
-	/** The least read-ahead of a run, in records. */
-	RUN_RECORDS_MIN = 16,
 };
 
 static const unsigned char magic[8] = {'F', 's', 'P', 'a', 't', 'h', 's', '\n'};
 static const char building[] = "writing paths.idx";
 static const char reading[] = "reading paths.idx";
 
+/** The hash is its key. */
 struct record {
 	uint64_t hash;
 	uint64_t position;
 };
 
-/** A sorted run in the spool, and the part of it that is in memory. */
-struct run {
-	/** Next record to be read from the spool, and how many are left there. */
-	uint64_t offset;
-	uint64_t left;
-	struct record *records;
-	size_t at;
-	size_t count;
-};
-
 struct fsmeta_path_index_builder {
-	/** Two blocks of `capacity` records in one allocation. */
-	struct record *records;
-	size_t capacity;
-	size_t count;
-	uint64_t total;
-	struct fsmeta_spool *spool;
-	struct run *runs;
-	size_t run_count;
-	size_t run_capacity;
-	/** Runs that are not used up: a heap, the least record on top. */
-	size_t heap_count;
+	struct fsmeta_sort *sort;
 };
 
 /** Pages on their way to the file. */
@@ -158,165 +125,39 @@ struct fsmeta_digest fsmeta_path_index_term(const char *path, size_t length, uin
 	return record_term((struct record){fsmeta_cityhash64(path, length), position});
 }
 
-/* ---- sorting ---------------------------------------------------------- */
+/* ---- building --------------------------------------------------------- */
 
-/** One pass: into `to`, by byte `byte` of the hash; false where all have the same one. */
-static bool sort_by_byte(struct record *to, const struct record *from, size_t count, unsigned byte)
+int fsmeta_path_index_builder_new(
+    struct fsmeta_path_index_builder **out, size_t memory_bytes, struct fsmeta_error *error)
 {
-	size_t places[256] = {0};
-	size_t sum = 0;
+	struct fsmeta_path_index_builder *builder = calloc(1, sizeof(*builder));
+	int code = builder
+		       ? fsmeta_sort_new(&builder->sort, sizeof(struct record), memory_bytes, error)
+		       : fsmeta_error_set_memory(error, building);
 
-	for (size_t i = 0; i < count; i++)
-		places[from[i].hash >> (8 * byte) & 255]++;
-	for (size_t value = 0; value < 256; value++) {
-		size_t here = places[value];
-
-		if (here == count)
-			return false;
-		places[value] = sum;
-		sum += here;
+	*out = builder;
+	if (code) {
+		fsmeta_path_index_builder_free(builder);
+		*out = NULL;
 	}
-	for (size_t i = 0; i < count; i++)
-		to[places[from[i].hash >> (8 * byte) & 255]++] = from[i];
-	return true;
+	return code;
 }
 
-/** Sorts the records in memory; they are then in the first block again. */
-static void sort_records(struct fsmeta_path_index_builder *builder)
+void fsmeta_path_index_builder_free(struct fsmeta_path_index_builder *builder)
 {
-	struct record *from = builder->records;
-	struct record *to = builder->records + builder->capacity;
-
-	for (unsigned byte = 0; byte < HASH_BYTES; byte++) {
-		if (sort_by_byte(to, from, builder->count, byte)) {
-			struct record *swap = from;
-
-			from = to;
-			to = swap;
-		}
-	}
-	if (from != builder->records)
-		memcpy(builder->records, from, builder->count * sizeof(*from));
-}
-
-/** Moves the records in memory into the spool, as a sorted run. */
-static int spill(struct fsmeta_path_index_builder *builder, struct fsmeta_error *error)
-{
-	struct run *run;
-	int code = 0;
-
-	if (builder->run_count == builder->run_capacity) {
-		size_t capacity = builder->run_capacity ? builder->run_capacity * 2 : 16;
-		struct run *runs = reallocarray(builder->runs, capacity, sizeof(*runs));
-
-		if (!runs)
-			return fsmeta_error_set_memory(error, building);
-		builder->runs = runs;
-		builder->run_capacity = capacity;
-	}
-	if (!builder->spool)
-		code = fsmeta_spool_new(&builder->spool, 1, NULL, error);
-	if (code)
-		return code;
-	sort_records(builder);
-	run = &builder->runs[builder->run_count];
-	*run = (struct run){.left = builder->count};
-	code = fsmeta_spool_append(builder->spool, builder->records,
-	    builder->count * sizeof(*builder->records), &run->offset, error);
-	if (code)
-		return code;
-	builder->run_count++;
-	builder->count = 0;
-	return 0;
+	if (!builder)
+		return;
+	fsmeta_sort_free(builder->sort);
+	free(builder);
 }
 
 int fsmeta_path_index_builder_add(struct fsmeta_path_index_builder *builder, const char *path,
     size_t length, struct fsmeta_error *error)
 {
-	if (builder->count == builder->capacity) {
-		int code = spill(builder, error);
+	const struct record record = {
+	    fsmeta_cityhash64(path, length), fsmeta_sort_count(builder->sort) + 1};
 
-		if (code)
-			return code;
-	}
-	builder->records[builder->count++] =
-	    (struct record){fsmeta_cityhash64(path, length), ++builder->total};
-	return 0;
-}
-
-/* ---- merging ---------------------------------------------------------- */
-
-/** Makes the run's next record available; *any is false at its end. */
-static int refill(struct fsmeta_path_index_builder *builder, struct run *run, size_t capacity,
-    bool *any, struct fsmeta_error *error)
-{
-	size_t count = run->left < capacity ? (size_t)run->left : capacity;
-	size_t bytes = count * sizeof(*run->records);
-	int code;
-
-	*any = true;
-	if (run->at < run->count)
-		return 0;
-	*any = count > 0;
-	if (!count)
-		return 0;
-	code = fsmeta_spool_read(builder->spool, run->offset, run->records, bytes, error);
-	run->offset += bytes;
-	run->left -= count;
-	run->at = 0;
-	run->count = count;
-	return code;
-}
-
-/** Runs with equal hashes: the earlier one has the smaller position. */
-static bool run_is_less(const struct run *a, const struct run *b)
-{
-	const struct record *x = &a->records[a->at], *y = &b->records[b->at];
-
-	return x->hash != y->hash ? x->hash < y->hash : x->position < y->position;
-}
-
-static void sink_run(struct run *heap, size_t count, size_t at)
-{
-	for (;;) {
-		size_t least = at, child = 2 * at + 1;
-		struct run swap;
-
-		if (child < count && run_is_less(&heap[child], &heap[least]))
-			least = child;
-		if (child + 1 < count && run_is_less(&heap[child + 1], &heap[least]))
-			least = child + 1;
-		if (least == at)
-			return;
-		swap = heap[at];
-		heap[at] = heap[least];
-		heap[least] = swap;
-		at = least;
-	}
-}
-
-/** Divides the memory among the runs and makes them a heap. */
-static int begin_merge(
-    struct fsmeta_path_index_builder *builder, size_t *read_ahead, struct fsmeta_error *error)
-{
-	bool any;
-
-	*read_ahead = 2 * builder->capacity / builder->run_count;
-	if (*read_ahead < RUN_RECORDS_MIN)
-		return fsmeta_error_set(
-		    error, FSMETA_E_LIMIT, NULL, building, "there are too many entries");
-	for (size_t i = 0; i < builder->run_count; i++) {
-		int code;
-
-		builder->runs[i].records = builder->records + i * *read_ahead;
-		code = refill(builder, &builder->runs[i], *read_ahead, &any, error);
-		if (code)
-			return code;
-	}
-	builder->heap_count = builder->run_count;
-	for (size_t i = builder->heap_count / 2; i-- > 0;)
-		sink_run(builder->runs, builder->heap_count, i);
-	return 0;
+	return fsmeta_sort_add(builder->sort, &record, error);
 }
 
 /* ---- pages ------------------------------------------------------------ */
@@ -342,14 +183,15 @@ static int end_page(struct page_output *output, struct fsmeta_error *error)
 	return output->complete == CHUNK_PAGES ? flush_pages(output, error) : 0;
 }
 
-static int put_record(struct page_output *output, struct record record, struct fsmeta_error *error)
+static int put_record(
+    struct page_output *output, const struct record *record, struct fsmeta_error *error)
 {
 	unsigned char *page = output->pages + output->complete * PAGE_BYTES;
 
 	if (!output->records)
 		memset(page, 0, PAGE_BYTES);
-	store_number(page + output->records * HASH_BYTES, record.hash, HASH_BYTES);
-	store_number(page + POSITIONS_OFFSET + output->records * POSITION_BYTES, record.position,
+	store_number(page + output->records * HASH_BYTES, record->hash, HASH_BYTES);
+	store_number(page + POSITIONS_OFFSET + output->records * POSITION_BYTES, record->position,
 	    POSITION_BYTES);
 	output->records++;
 	return output->records == PAGE_RECORDS ? end_page(output, error) : 0;
@@ -358,31 +200,11 @@ static int put_record(struct page_output *output, struct record record, struct f
 static int put_all(struct fsmeta_path_index_builder *builder, struct page_output *output,
     struct fsmeta_error *error)
 {
-	struct run *heap = builder->runs;
-	size_t read_ahead;
-	int code = 0;
+	const void *record;
+	int code = fsmeta_sort_finish(builder->sort, error);
 
-	if (!builder->run_count) {
-		sort_records(builder);
-		for (size_t i = 0; i < builder->count && !code; i++)
-			code = put_record(output, builder->records[i], error);
-		return code;
-	}
-	if (builder->count)
-		code = spill(builder, error);
-	heap = builder->runs;
-	if (!code)
-		code = begin_merge(builder, &read_ahead, error);
-	while (!code && builder->heap_count) {
-		bool any;
-
-		code = put_record(output, heap[0].records[heap[0].at++], error);
-		if (!code)
-			code = refill(builder, &heap[0], read_ahead, &any, error);
-		if (!code && !any)
-			heap[0] = heap[--builder->heap_count];
-		sink_run(heap, builder->heap_count, 0);
-	}
+	while (!code && (code = fsmeta_sort_next(builder->sort, &record, error)) > 0)
+		code = put_record(output, record, error);
 	return code;
 }
 
@@ -401,16 +223,17 @@ int fsmeta_path_index_builder_write(struct fsmeta_path_index_builder *builder, i
     const char *label, struct fsmeta_digest records_digest, struct fsmeta_error *error)
 {
 	struct page_output output = {.fd = fd, .label = label};
+	uint64_t entries = fsmeta_sort_count(builder->sort);
 	unsigned char header[HEADER_BYTES];
 	int code;
 
-	if (builder->total >> (8 * POSITION_BYTES))
+	if (entries >> (8 * POSITION_BYTES))
 		return fsmeta_error_set(
 		    error, FSMETA_E_LIMIT, label, building, "there are too many entries");
 	output.pages = malloc((size_t)CHUNK_PAGES * PAGE_BYTES);
 	if (!output.pages)
 		return fsmeta_error_set_memory(error, building);
-	make_header(header, builder->total, records_digest);
+	make_header(header, entries, records_digest);
 	code = fsmeta_write_all(fd, header, sizeof(header), label, error);
 	if (!code)
 		code = put_all(builder, &output, error);
@@ -420,37 +243,6 @@ int fsmeta_path_index_builder_write(struct fsmeta_path_index_builder *builder, i
 		code = flush_pages(&output, error);
 	free(output.pages);
 	return code;
-}
-
-int fsmeta_path_index_builder_new(
-    struct fsmeta_path_index_builder **out, size_t memory_bytes, struct fsmeta_error *error)
-{
-	struct fsmeta_path_index_builder *builder = calloc(1, sizeof(*builder));
-
-	*out = builder;
-	if (!builder)
-		return fsmeta_error_set_memory(error, building);
-	if (!memory_bytes)
-		memory_bytes = DEFAULT_MEMORY_BYTES;
-	builder->capacity = memory_bytes / sizeof(*builder->records) / 2;
-	if (builder->capacity < RUN_RECORDS_MIN)
-		builder->capacity = RUN_RECORDS_MIN;
-	builder->records = reallocarray(NULL, 2 * builder->capacity, sizeof(*builder->records));
-	if (builder->records)
-		return 0;
-	fsmeta_path_index_builder_free(builder);
-	*out = NULL;
-	return fsmeta_error_set_memory(error, building);
-}
-
-void fsmeta_path_index_builder_free(struct fsmeta_path_index_builder *builder)
-{
-	if (!builder)
-		return;
-	fsmeta_spool_free(builder->spool);
-	free(builder->runs);
-	free(builder->records);
-	free(builder);
 }
 
 /* ---- reading ---------------------------------------------------------- */
