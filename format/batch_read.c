@@ -595,7 +595,7 @@ static int take_types(struct fsmeta_batch_reader *reader, struct fsmeta_error *e
 static void take_planes(
     uint64_t values[BLOCK], const struct fsmeta_batch_reader *reader, const struct planes *planes)
 {
-	const unsigned char *at = planes->bytes + (planes->count ? reader->block_begin : 0);
+	const unsigned char *at = planes->count ? planes->bytes + reader->block_begin : NULL;
 	uint32_t count = block_count(reader);
 
 	memset(values, 0, count * sizeof(*values));
