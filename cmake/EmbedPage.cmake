@@ -2,7 +2,8 @@
 #
 #     -D HTML=… -D CSS=… -D JS=…   what goes in
 #     -D OUTPUT=report_page.c      what comes out
-#     -D PREFIX=name               name_before, name_after: the page in front of @DATA@ and behind it
+#     -D PREFIX=name               name_before, name_middle, name_after: what stands in front of @SUMMARY@,
+#                                  between that and @DATA@, and behind
 #
 # The policy of the page allows one style and one script, by hash.  The hash is over what
 # stands between the tags, so both files are put in exactly as they are.
@@ -60,12 +61,24 @@ string(REPLACE "@JS_HASH@" "${js_hash}" page "${page}")
 string(REPLACE "@CSS@" "${css}" page "${page}")
 string(REPLACE "@JS@" "${js}" page "${page}")
 
-string(FIND "${page}" "@DATA@" at)
-string(LENGTH "${page}" length)
-math(EXPR behind "${at} + 6")
-string(SUBSTRING "${page}" 0 ${at} before)
-string(SUBSTRING "${page}" ${behind} -1 after)
+# Cuts `page` at a mark: what is in front goes to a variable, what is behind stays.
+function(cut_page out mark)
+  string(FIND "${page}" "${mark}" at)
+  string(LENGTH "${mark}" length)
+  if(at LESS 0)
+    message(FATAL_ERROR "${HTML} has no ${mark}")
+  endif()
+  math(EXPR behind "${at} + ${length}")
+  string(SUBSTRING "${page}" 0 ${at} front)
+  string(SUBSTRING "${page}" ${behind} -1 rest)
+  set(${out} "${front}" PARENT_SCOPE)
+  set(page "${rest}" PARENT_SCOPE)
+endfunction()
+
+cut_page(before "@SUMMARY@")
+cut_page(middle "@DATA@")
 set(code "/* Made by cmake/EmbedPage.cmake. */\n#include \"tools/report_page.h\"\n\n")
 append_array(${PREFIX}_before "${before}")
-append_array(${PREFIX}_after "${after}")
+append_array(${PREFIX}_middle "${middle}")
+append_array(${PREFIX}_after "${page}")
 file(WRITE "${OUTPUT}" "${code}")

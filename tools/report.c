@@ -132,14 +132,58 @@ static const struct argp argp = {options, parse_option, "DB [A..B] -o FILE",
     "folded and searched.",
     NULL, NULL, NULL};
 
+static int append_sum(struct fsmeta_buffer *out, const char *before,
+    const struct fsmeta_report_sums *sums, enum fsmeta_change_kind kind)
+{
+	int failed = fsmeta_buffer_append_text(out, before);
+
+	failed |= fsmeta_text_append_count(out, sums->counts[kind]);
+	failed |= fsmeta_buffer_append_format(out, " %s (", fsmeta_change_kind_name(kind));
+	failed |= fsmeta_text_append_size(out, sums->bytes[kind]);
+	return failed | fsmeta_buffer_append_byte(out, ')');
+}
+
+/** What there is to say where no script runs, as in many a mail program.  Numbers only, no names.
+ */
+static int append_words(struct fsmeta_buffer *out, const struct fsmeta_report *report)
+{
+	const struct fsmeta_totals *totals = &report->generation.source.totals;
+	const struct fsmeta_report_sums *sums = &report->sums;
+	int failed = fsmeta_buffer_append_format(
+	    out, "Generation %llu holds ", (unsigned long long)report->newer);
+
+	failed |= fsmeta_text_append_size(out, totals->bytes);
+	failed |= fsmeta_buffer_append_text(out, " in ");
+	failed |= fsmeta_text_append_count(out, totals->files);
+	failed |= fsmeta_buffer_append_text(out, totals->files == 1 ? " file." : " files.");
+	if (report->older) {
+		failed |= fsmeta_buffer_append_format(
+		    out, " Since generation %llu: ", (unsigned long long)report->older);
+		failed |= append_sum(out, "", sums, FSMETA_CHANGE_ADDED);
+		failed |= append_sum(out, ", ", sums, FSMETA_CHANGE_REMOVED);
+		failed |= append_sum(out, ", ", sums, FSMETA_CHANGE_MODIFIED);
+		failed |= append_sum(out, ", ", sums, FSMETA_CHANGE_MOVED);
+		failed |= append_sum(out, ", ", sums, FSMETA_CHANGE_CORRUPTED);
+		failed |= append_sum(out, ", ", sums, FSMETA_CHANGE_UNREADABLE);
+		failed |= append_sum(out, ", ", sums, FSMETA_CHANGE_UNKNOWN);
+		failed |= fsmeta_buffer_append_byte(out, '.');
+	}
+	return failed;
+}
+
 static int write_page(struct fsmeta_report_output *output, struct fsmeta_report *report,
     uint64_t limit, struct fsmeta_error *error)
 {
-	int status = fsmeta_write_all(output->fd, fsmeta_report_page_before,
-	    fsmeta_report_page_before_bytes, output->path, error);
+	struct fsmeta_buffer *out = &output->text;
+	int failed =
+	    fsmeta_buffer_append(out, fsmeta_report_page_before, fsmeta_report_page_before_bytes);
+	int status;
 
-	if (!status)
-		status = fsmeta_report_write_json(output, report, limit, error);
+	failed |= append_words(out, report);
+	failed |=
+	    fsmeta_buffer_append(out, fsmeta_report_page_middle, fsmeta_report_page_middle_bytes);
+	status = failed ? fsmeta_error_set_memory(error, "writing the report")
+			: fsmeta_report_write_json(output, report, limit, error);
 	return status ? status
 		      : fsmeta_write_all(output->fd, fsmeta_report_page_after,
 			    fsmeta_report_page_after_bytes, output->path, error);

@@ -8,9 +8,12 @@
 
 #include <stddef.h>
 
-/** What stands in front of the data, and behind it. */
+/** What stands in front of the words for those who run no script, from there to the data, and
+ * behind. */
 extern const unsigned char fsmeta_report_page_before[];
 extern const size_t fsmeta_report_page_before_bytes;
+extern const unsigned char fsmeta_report_page_middle[];
+extern const size_t fsmeta_report_page_middle_bytes;
 extern const unsigned char fsmeta_report_page_after[];
 extern const size_t fsmeta_report_page_after_bytes;
 

@@ -225,6 +225,8 @@ def test_hostile_names(shelf):
     shelf.scan()
     page = shelf.page()
     check_rows(data_of(page), shelf.changes(1, 2))
+    added = data_of(page)["counts"][KINDS.index("added")]
+    assert b"Since generation 1: %d added (170 B), 0 removed (0 B)" % added in page
     assert page.count(b"<script") == 2 and page.count(b"</script>") == 2
     assert b"onerror" not in re.sub(rb'id="data">.*?</script>', b"", page, flags=re.S)
 
@@ -248,6 +250,7 @@ def test_first_generation(shelf):
     shelf.scan()
     data = shelf.report()
     assert (data["older"], data["newer"], data["lines"], data["changes"], data["steps"]) == (0, 1, 0, [], [])
+    assert b"Generation 1 holds 7 B in 1 file. This page" in shelf.page()
     assert data["tree"][0]["size"] == 7
 
 
