@@ -107,7 +107,8 @@ struct fsmeta_scan_options {
 	/** Most entries a second, 0 = any number; nothing is then read ahead. */
 	uint32_t max_rate;
 	/**
-	 * Makes the scan a quick one; NULL = complete.  *Borrowed* until close.  It has to be
+	 * Makes the scan a quick one; NULL = complete.  *Borrowed* until next() has returned 0,
+	 * or close.  It has to be
 	 * of this source, with the same excludes, file systems and field mask, and neither
 	 * side may have sub-trees.
 	 */

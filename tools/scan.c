@@ -473,6 +473,9 @@ static int before_commit(void *payload, struct fsmeta_db_update *update, struct 
 	struct scan_state *state = payload;
 	int status = fsmeta_hashing_note_contents(state->hashing, update, error);
 
+	/* Its snapshot would keep a database without a write-ahead log from being committed. */
+	fsmeta_guide_close(state->guide);
+	state->guide = NULL;
 	if (status >= 0 && state->arguments->delta)
 		status = prepare_delta(state, update, error);
 	return status < 0 ? status : commit_stream(state, error);

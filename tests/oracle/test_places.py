@@ -195,6 +195,19 @@ def test_the_library_plays_it(without_shared_memory, scratch):
     assert process.stdout.strip() != b"wal" or process.returncode, process
 
 
+def test_quick_without_shared_memory(without_shared_memory, scratch):
+    """Without a log who reads keeps others from committing: the guide has to be gone by then."""
+    tree, database = os.path.join(scratch, "tree"), os.path.join(scratch, "x.db")
+    os.mkdir(tree)
+    without_shared_memory.run("scan", tree, "--db", database)
+    without_shared_memory.run("scan", tree, "--db", database, "--quick")
+    with open(os.path.join(tree, "new"), "wb"):
+        pass
+    without_shared_memory.run("scan", tree, "--db", database, "--quick")
+    without_shared_memory.run("check", database)
+    assert b'"quick":true' in without_shared_memory.run("log", "--format=jsonl", database).out
+
+
 def test_on_a_file_system_without_shared_memory(fsmeta, without_shared_memory, scratch):
     """Made, written, read and pruned there, and the same as anywhere else."""
     tree, there, here = (os.path.join(scratch, name) for name in ("tree", "there.db", "here.db"))
