@@ -39,6 +39,7 @@ struct fsmeta_command {
 
 int fsmeta_command_scan(int argc, char **argv);
 int fsmeta_command_init(int argc, char **argv);
+int fsmeta_command_archive(int argc, char **argv);
 int fsmeta_command_import(int argc, char **argv);
 int fsmeta_command_export(int argc, char **argv);
 int fsmeta_command_diff(int argc, char **argv);

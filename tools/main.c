@@ -43,6 +43,14 @@
  *     contents   when the content of a file was read last
  *     verify     is all of it true?
  *     prune      generations taken out, and the space they had
+ *   archive/   the layouts of video archives, read and written
+ *     archive    which layouts a tree holds, judged from entries alone (survey)
+ *     track      an index of 64-bit words beside a file of packets;  annexb: what is in a packet
+ *     segments   continuous recording;  segment_catalog: its records in SQLite
+ *     fsv        streams within a budget, written behind one's back;  fsv_container, fsv_rf1
+ *     recordings payload first, index later;  recording_read, recording_lines
+ *     frame_store frames that live as long as a task needs them;  npy: their headers
+ *     names, sqlite_file: what these share
  *   diff/      two cursors in, changes out
  *     merge      two sorted sequences side by side;  compare: two entries
  *     change_spool what it finds, until all is known;  diff: all together
@@ -75,6 +83,8 @@ static const struct fsmeta_command commands[] = {
     {"lookup", "print single entries of a stream without reading it all", fsmeta_command_lookup},
     {"check", "verify a stream or a database", fsmeta_command_check},
     {"prune", "remove generations from a database that are not to be kept", fsmeta_command_prune},
+    {"archive", "tell what video archives a tree, a stream or a generation holds",
+	fsmeta_command_archive},
     {"init", "give a folder an identity that it carries with it", fsmeta_command_init},
 };
 

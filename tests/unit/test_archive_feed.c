@@ -4,8 +4,11 @@
  *
  *     test_archive_feed segments-write ROOT STREAM CODEC FPS TARGET_S FILE
  *     test_archive_feed segments-read ROOT STREAM FROM_US TO_US       writes the packets to stdout
+ *     test_archive_feed frames-copy ROOT REF VIDEO N                  loads a frame, saves it as
+ * another
  */
 #include "archive/annexb.h"
+#include "archive/frame_store.h"
 #include "archive/segments.h"
 #include "base/file.h"
 
@@ -75,6 +78,24 @@ static int read_segments(char **words, struct fsmeta_error *error)
 	return code;
 }
 
+static int copy_frame(char **words, struct fsmeta_error *error)
+{
+	struct fsmeta_frame_store *store;
+	struct fsmeta_frame frame;
+	int code = fsmeta_frame_store_open(&store, words[0], NULL, error);
+
+	if (code)
+		return code;
+	code = fsmeta_frame_store_map(store, words[1], &frame, error);
+	if (!code) {
+		code = fsmeta_frame_store_save(store, words[2], (uint64_t)atoll(words[3]),
+		    &frame.array, frame.data, frame.array.data_bytes, NULL, error);
+		fsmeta_frame_release(&frame);
+	}
+	fsmeta_frame_store_close(store);
+	return code;
+}
+
 int main(int argc, char **argv)
 {
 	struct fsmeta_error error = {0};
@@ -84,5 +105,7 @@ int main(int argc, char **argv)
 		code = write_segments(argv + 2, &error);
 	else if (argc == 6 && strcmp(argv[1], "segments-read") == 0)
 		code = read_segments(argv + 2, &error);
+	else if (argc == 6 && strcmp(argv[1], "frames-copy") == 0)
+		code = copy_frame(argv + 2, &error);
 	return code ? fail(&error) : 0;
 }
