@@ -554,7 +554,6 @@ int fsmeta_moves_close_folder(struct fsmeta_moves *moves, struct fsmeta_moves_fo
 		/* A folder is known by itself and what is in it, one bound to the other. */
 		struct fsmeta_digest both = folder->term;
 
-		fsmeta_digest_add(&parent->content, folder->term);
 		both.low = stir(both.low ^ stir(folder->content.low));
 		both.high = stir(both.high ^ stir(folder->content.high));
 		fsmeta_digest_add(&parent->content, both);

@@ -112,3 +112,42 @@ def test_a_root_that_is_empty(fsmeta, tree, scratch):
     assert kept(database) is None
     into(fsmeta, "scan", tree, database, scratch, "--accept-empty", "--accept-removed")
     assert newest(fsmeta, database) == 2
+
+
+@pytest.mark.parametrize("way", ["scan", "import"])
+def test_what_moved_is_not_gone(fsmeta, tree, scratch, way):
+    database = os.path.join(scratch, "a.db")
+    os.mkdir(os.path.join(scratch, "root"))
+    os.rename(tree, os.path.join(scratch, "root", "cam1"))
+    root = os.path.join(scratch, "root")
+    into(fsmeta, way, root, database, scratch)
+    os.rename(os.path.join(root, "cam1"), os.path.join(root, "cam2"))
+    result = into(fsmeta, way, root, database, scratch, "--no-moves", refused=True)
+    assert b"1201 of 1202 entries are gone" in result.err
+    into(fsmeta, way, root, database, scratch)
+    assert fsmeta.run("diff", f"{database}@1", database, code=1).out == (
+        b"R  cam2/  (from cam1/, 1,200 entries, 0 B)\n"
+    )
+
+
+def test_churn_is_one_line(fsmeta, tree, scratch):
+    older, newer = (os.path.join(scratch, name) for name in ("older", "newer"))
+    fsmeta.run("scan", tree, "-o", older)
+    for name in os.listdir(tree):
+        path = os.path.join(tree, name)
+        time = os.stat(path).st_mtime_ns
+        os.utime(path, ns=(time, time - 3600 * 10**9))
+    with open(os.path.join(tree, "00007"), "wb") as file:
+        file.write(b"written")
+    fsmeta.run("scan", tree, "-o", newer)
+    told = fsmeta.run("diff", older, newer, code=1).out.splitlines()
+    assert [line[:8] for line in told] == [b"M  00007", b"~  1,199"], told
+    assert told[1].endswith(b"all times are shifted by -3600 s  (--all shows them)")
+    lines = fsmeta.run("diff", "--format=jsonl", older, newer, code=1).out.splitlines()
+    assert len(lines) == ENTRIES + 1
+    assert lines[-1] == (
+        b'{"kind":"churn","rule":"times","count":1199,"shift":"-3600","rounded":false}'
+    )
+    assert len(fsmeta.run("diff", "--all", older, newer, code=1).out.splitlines()) == ENTRIES
+    # What is one thing is a change all the same.
+    fsmeta.run("diff", older, older)
