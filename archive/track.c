@@ -36,10 +36,12 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum {
@@ -204,10 +206,18 @@ static int write_beginning(struct fsmeta_track_writer *writer, struct fsmeta_err
 	unsigned char header[FSMETA_TRACK_HEADER_BYTES];
 
 	put_header(header, &writer->format, 0);
-	fallocate(writer->index_fd, FALLOC_FL_KEEP_SIZE, 0,
-	    writer->reserve_bytes ? INDEX_MAX_BYTES : FSMETA_TRACK_HEADER_BYTES);
+	if (writer->reserve_bytes)
+		(void)!fallocate(writer->index_fd, FALLOC_FL_KEEP_SIZE, 0, INDEX_MAX_BYTES);
 	reserve(writer, 0);
 	return write_at(writer->index_fd, header, sizeof(header), 0, writer->index_path, error);
+}
+
+/** Where there is nothing to be torn into fragments, and laying out costs as much as writing. */
+static bool is_in_memory(int fd)
+{
+	struct statfs status;
+
+	return fstatfs(fd, &status) == 0 && status.f_type == TMPFS_MAGIC;
 }
 
 int fsmeta_track_create(struct fsmeta_track_writer **out, const char *index_path,
@@ -240,6 +250,8 @@ int fsmeta_track_create(struct fsmeta_track_writer **out, const char *index_path
 	}
 	if (!code && flock(writer->index_fd, LOCK_EX | LOCK_NB) < 0)
 		code = fsmeta_error_set_errno(error, errno, index_path, "locking");
+	if (!code && is_in_memory(writer->packets_fd))
+		writer->reserve_bytes = 0;
 	if (!code)
 		code = write_beginning(writer, error);
 	if (code && writer->index_fd >= 0) {
