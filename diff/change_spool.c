@@ -580,7 +580,11 @@ int fsmeta_change_reader_new(struct fsmeta_change_reader **out, struct fsmeta_ch
     size_t ahead_bytes, struct fsmeta_error *error)
 {
 	struct fsmeta_change_reader *reader = calloc(1, sizeof(*reader));
+	uint64_t size = fsmeta_spool_size(spool->spool);
 
+	/* Most spools are small. */
+	if (ahead_bytes > size)
+		ahead_bytes = size ? (size_t)size : 1;
 	*out = reader;
 	if (reader)
 		reader->block = malloc(ahead_bytes);
