@@ -106,6 +106,8 @@ struct fsmeta_ahead {
 	struct thread walker;
 	/** Room for options.threads - 1. */
 	struct thread *threads;
+	/** Tasks that the walker has begun. */
+	uint64_t walker_tasks;
 
 	pthread_mutex_t lock;
 	/** Something may be begun. */
@@ -791,7 +793,8 @@ static int64_t now_ns(void)
 static bool may_start(const struct fsmeta_ahead *ahead)
 {
 	return ahead->thread_count + 1 < ahead->options.threads && ahead->idle == 0 &&
-	       !ahead->quit && (!ahead->options.pause_ns || now_ns() >= ahead->next_start_ns);
+	       !ahead->quit && ahead->walker_tasks > ahead->options.tasks_alone &&
+	       (!ahead->options.pause_ns || now_ns() >= ahead->next_start_ns);
 }
 
 /** Starts a thread where there is something that nobody is at. */
@@ -893,6 +896,7 @@ static int run_alone(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *fol
 	struct task task;
 	int code = begin(ahead, &task, folder);
 
+	ahead->walker_tasks++;
 	ask_for_help(ahead);
 	return code ? code : run(&ahead->walker, &task);
 }

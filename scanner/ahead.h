@@ -149,6 +149,8 @@ struct fsmeta_ahead_options {
 	bool cross_filesystems;
 	/** 1 to FSMETA_AHEAD_THREADS_MAX, the walker included. */
 	unsigned threads;
+	/** Tasks that the walker does before it starts a thread. */
+	unsigned tasks_alone;
 	/** The walker is alone for so long, and then from one thread to the next; 0 = no time. */
 	int64_t pause_ns;
 	/** *Borrowed* until new returns; hidden and stop are what counts. */

@@ -68,7 +68,8 @@
 #include <unistd.h>
 
 enum {
-	/** How long it takes until a thread is started that nobody asked for: small trees need none. */
+	/** What is done, and how long, before a thread is started that nobody asked for. */
+	TASKS_ALONE = 8,
 	PAUSE_NS = 2000000,
 	/** More than processors: most of them wait for the disk, if it is asked. */
 	THREADS_DEFAULT = 16,
@@ -834,6 +835,7 @@ static int prepare_queue(
 	    .field_mask = scan->source.field_mask,
 	    .cross_filesystems = options->cross_filesystems,
 	    .threads = count_threads(options),
+	    .tasks_alone = options->threads ? 0 : TASKS_ALONE,
 	    .pause_ns = options->threads ? 0 : PAUSE_NS,
 	    .scan = options,
 	    .scope = &scan->scope,
