@@ -22,8 +22,8 @@ struct fsmeta_hidden {
 
 /**
  * Hides the database or stream at `path`, the temporary names it is made under,
- * and the companions of a database (SQLite's, and the journal of hashes).  It need not exist; neither need the
- * folder it is in.  0 or FSMETA_E_MEMORY.
+ * and the companions of a database (SQLite's, and the journal of hashes).  It need not exist;
+ * neither need the folder it is in.  0 or FSMETA_E_MEMORY.
  */
 int fsmeta_hide_output(
     struct fsmeta_hidden *hidden, const char *path, bool is_database, struct fsmeta_error *error);
