@@ -181,7 +181,7 @@ static struct fsmeta_scan_measures settle(struct fsmeta_cursor *cursor)
 static const struct fsmeta_scan_options alone = {.threads = 1};
 
 /** The tree gives the same with one thread and with as many as the tests run with. */
-static void assert_thread_count_is_invisible(struct tree *tree)
+static void assert_thread_count_is_invisible(const struct tree *tree)
 {
 	unsigned descriptors = open_descriptors();
 	struct seen expected = scan_all(tree->path, &alone), seen = {0};
@@ -203,6 +203,66 @@ static void assert_thread_count_is_invisible(struct tree *tree)
 	seen_release(&seen);
 }
 
+/* ---- large trees, which take their time to be made ------------------------------ */
+
+enum large {
+	/** One folder of 40,000 files. */
+	LARGE_FOLDER,
+	/** 300 folders of 300 files. */
+	LARGE_WIDE,
+	/** 6 folders of 16,000 files with long names. */
+	LARGE_LISTINGS,
+	LARGE_COUNT,
+};
+
+enum {
+	LISTINGS_FOLDERS = 6,
+	LISTINGS_FILES = 16000,
+};
+
+/** Kept from one number of threads to the next. */
+static struct kept {
+	struct tree tree;
+	bool is_made;
+} kept_trees[LARGE_COUNT];
+
+static void make_listings(const struct tree *tree)
+{
+	for (unsigned i = 0; i < LISTINGS_FOLDERS; i++) {
+		char name[16];
+		int fd;
+
+		snprintf(name, sizeof(name), "f%u", i);
+		fd = enter_new(tree->fd, name);
+		fill(fd, LISTINGS_FILES, 240);
+		close(fd);
+	}
+}
+
+static const struct tree *large_tree(enum large which)
+{
+	struct kept *kept = &kept_trees[which];
+
+	if (kept->is_made)
+		return &kept->tree;
+	kept->tree = tree_new_in_memory();
+	kept->is_made = true;
+	if (which == LARGE_FOLDER)
+		fill(kept->tree.fd, 40000, 20);
+	else if (which == LARGE_WIDE)
+		make_wide(&kept->tree, 300, 300);
+	else
+		make_listings(&kept->tree);
+	return &kept->tree;
+}
+
+static void free_large_trees(void)
+{
+	for (int i = 0; i < LARGE_COUNT; i++)
+		if (kept_trees[i].is_made)
+			tree_free(&kept_trees[i].tree);
+}
+
 /* ---- shapes ------------------------------------------------------------------- */
 
 static void many_small_folders(void **state)
@@ -217,12 +277,8 @@ static void many_small_folders(void **state)
 
 static void one_large_folder(void **state)
 {
-	struct tree tree = tree_new_in_memory();
-
 	(void)state;
-	fill(tree.fd, 40000, 20);
-	assert_thread_count_is_invisible(&tree);
-	tree_free(&tree);
+	assert_thread_count_is_invisible(large_tree(LARGE_FOLDER));
 }
 
 static void folders_of_many_sizes(void **state)
@@ -299,16 +355,15 @@ static void with_a_scope(void **state)
 /** Who reads slowly is waited for, with no more in hand than there may be. */
 static void a_slow_reader(void **state)
 {
-	struct tree tree = tree_new_in_memory();
+	const struct tree *tree = large_tree(LARGE_WIDE);
 	struct fsmeta_cursor *cursor;
 	const struct fsmeta_entry *entry;
 	struct fsmeta_scan_measures measures;
 	struct seen expected, seen = {0};
 
 	(void)state;
-	make_wide(&tree, 300, 300);
-	expected = scan_all(tree.path, &alone);
-	cursor = open_scan(tree.path, NULL);
+	expected = scan_all(tree->path, &alone);
+	cursor = open_scan(tree->path, NULL);
 	while (fsmeta_cursor_next(cursor, &entry, NULL) == 1) {
 		seen_add(&seen, entry);
 		if (seen.count % 997 != 5)
@@ -326,33 +381,19 @@ static void a_slow_reader(void **state)
 	fsmeta_cursor_close(cursor);
 	seen_release(&expected);
 	seen_release(&seen);
-	tree_free(&tree);
 }
 
 /** Listings of large folders are bounded too, and gone on with where they were. */
 static void large_listings_ahead(void **state)
 {
-	enum {
-		FOLDERS = 6,
-		FILES = 16000,
-	};
-	struct tree tree = tree_new_in_memory();
+	const struct tree *tree = large_tree(LARGE_LISTINGS);
 	struct fsmeta_cursor *cursor;
 	struct fsmeta_scan_measures measures;
 	struct seen expected, seen = {0};
 
 	(void)state;
-	for (unsigned i = 0; i < FOLDERS; i++) {
-		char name[16];
-		int fd;
-
-		snprintf(name, sizeof(name), "f%u", i);
-		fd = enter_new(tree.fd, name);
-		fill(fd, FILES, 240);
-		close(fd);
-	}
-	expected = scan_all(tree.path, &alone);
-	cursor = open_scan(tree.path, NULL);
+	expected = scan_all(tree->path, &alone);
+	cursor = open_scan(tree->path, NULL);
 	for (unsigned i = 0; i < 2; i++) {
 		const struct fsmeta_entry *entry;
 
@@ -364,13 +405,12 @@ static void large_listings_ahead(void **state)
 	assert_int_equal(seen_rest(&seen, cursor), 0);
 	fsmeta_scan_measure(cursor, &measures);
 	assert_bounds(&measures);
-	if (test_threads > FOLDERS)
+	if (test_threads > LISTINGS_FOLDERS)
 		assert_true(measures.suspended > 0);
 	assert_same(&expected, &seen);
 	fsmeta_cursor_close(cursor);
 	seen_release(&expected);
 	seen_release(&seen);
-	tree_free(&tree);
 }
 
 /* ---- leaving ------------------------------------------------------------------- */
@@ -578,5 +618,8 @@ int main(void)
 	    cmocka_unit_test(a_small_tree_needs_no_thread),
 	};
 
-	return RUN_WITH_THREADS(tests);
+	int failed = RUN_WITH_THREADS(tests);
+
+	free_large_trees();
+	return failed;
 }
