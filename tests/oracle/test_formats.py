@@ -158,6 +158,12 @@ def disk_usage(entries):
     return total
 
 
+def below_root(entries):
+    """By the path below the root, whatever that is called."""
+    root = len(entries[0][0].rstrip(b"/"))
+    return {path[root:]: entry for path, entry in entries}
+
+
 def test_ncdu(fsmeta, tree, scratch):
     """ncdu reads ours and writes it again: the same entries, and in sum what du says."""
     need("ncdu")
@@ -166,7 +172,8 @@ def test_ncdu(fsmeta, tree, scratch):
     for operand in all_operands(fsmeta, tree, scratch):
         fsmeta.run("export", operand, "--format=ncdu", "-o", file)
         ours = parse_ncdu(read_bytes(file))
-        assert ours[0][0] == os.path.realpath(tree).encode()
+        # In a chroot that is no mount point nobody knows where the tree lies.
+        assert ours[0][0] in (os.path.realpath(tree).encode(), b"/")
         theirs = parse_ncdu(run("ncdu", "-0", "-f", file, "-o", "-").stdout)
         assert {path for path, _ in ours} == {path for path, _ in theirs}
         assert disk_usage(ours) == disk_usage(theirs) == expected
@@ -180,8 +187,8 @@ def test_ncdu_of_its_own_scan(fsmeta, tree, scratch):
     need("ncdu")
     file = os.path.join(scratch, "theirs")
     run("ncdu", "-0", "-x", "-o", file, tree)
-    theirs = {path: entry for path, entry in parse_ncdu(read_bytes(file))}
-    ours = {path: entry for path, entry in parse_ncdu(fsmeta.run("ls", "--format=ncdu", tree).out)}
+    theirs = below_root(parse_ncdu(read_bytes(file)))
+    ours = below_root(parse_ncdu(fsmeta.run("ls", "--format=ncdu", tree).out))
     assert set(ours) == set(theirs)
     for path, entry in theirs.items():
         for key in ("asize", "dsize", "notreg", "hlnkc", "nlink"):
@@ -203,8 +210,8 @@ def test_ncdu_unreadable(fsmeta, scratch):
             os.chown(folder, 65534, 65534)
     os.chmod(os.path.join(tree, "locked"), 0)
     user = fsmeta.as_ordinary_user()
-    entries = dict(parse_ncdu(user.run("ls", "--format=ncdu", tree, code=2).out))
-    assert entries[os.path.join(os.path.realpath(tree), "locked").encode()]["read_error"] is True
+    entries = below_root(parse_ncdu(user.run("ls", "--format=ncdu", tree, code=2).out))
+    assert entries[b"/locked"]["read_error"] is True
     assert b"locked type=dir" in user.run("ls", "--format=mtree", tree, code=2).out
     assert b" ignore\n" in user.run("ls", "--format=mtree", tree, code=2).out
     os.chmod(os.path.join(tree, "locked"), 0o755)
