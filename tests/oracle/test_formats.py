@@ -161,7 +161,7 @@ def disk_usage(entries):
 def below_root(entries):
     """By the path below the root, whatever that is called."""
     root = len(entries[0][0].rstrip(b"/"))
-    return {path[root:]: entry for path, entry in entries}
+    return {path[root:] or b"/": entry for path, entry in entries}
 
 
 def test_ncdu(fsmeta, tree, scratch):
