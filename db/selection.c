@@ -29,8 +29,8 @@
  *     schema 1                       there is no table `change`
  *     other field masks              a stored field may be seen by one side alone
  *     a root that is no folder       it could only be found by reading all files
- *     more unreadable entries than   a file whose metadata could not be read stands in
- *     folders that are so            no table
+ *     unreadable entries             a file whose metadata could not be read stands in
+ *                                    no table, and the totals do not tell it from a folder
  *     too many places                looking one up costs as much as reading READ_SHARE
  *                                    entries in order, and memory has a bound
  */
@@ -84,8 +84,6 @@ struct tree {
 	/** Index + 1; 0 = free.  At least half of them are. */
 	uint32_t *slots;
 	uint32_t slot_count;
-	/** Folders that are unreadable by table `unknown`. */
-	uint64_t unreadable;
 };
 
 /* ---- the tree of folders ------------------------------------------------- */
@@ -319,9 +317,7 @@ static int add_unknown(struct tree trees[2], bool *known, struct fsmeta_error *e
 	const struct fsmeta_connection *connection = trees[0].connection;
 	sqlite3_stmt *statement = NULL;
 	int code = fsmeta_connection_prepare(&statement, connection,
-	    "SELECT u.root, f.id IS NOT NULL, NOT whole AND reason = 'unreadable',"
-	    " u.since <= ?1 AND ifnull(until > ?1, 1), u.since <= ?2 AND ifnull(until > ?2, 1)"
-	    " FROM unknown u LEFT JOIN folder f ON f.id = u.root"
+	    "SELECT u.root, f.id IS NOT NULL FROM unknown u LEFT JOIN folder f ON f.id = u.root"
 	    " WHERE (u.since <= ?1 AND ifnull(until > ?1, 1))"
 	    " OR (u.since <= ?2 AND ifnull(until > ?2, 1))",
 	    error);
@@ -343,8 +339,6 @@ static int add_unknown(struct tree trees[2], bool *known, struct fsmeta_error *e
 			if (code || index == NONE)
 				continue;
 			trees[side].nodes[index].whole = true;
-			trees[side].unreadable += sqlite3_column_int(statement, 2) &&
-						  sqlite3_column_int(statement, 3 + side);
 		}
 	}
 	sqlite3_finalize(statement);
@@ -469,7 +463,7 @@ int fsmeta_difference_init(struct fsmeta_difference *out,
 	for (int side = 0; side < 2 && known && !code; side++)
 		code = climb_other(&trees[side], &trees[1 - side], error);
 	for (int side = 0; side < 2 && known && !code; side++) {
-		known = trees[side].unreadable == generations[side]->source.totals.unreadable;
+		known = generations[side]->source.totals.unreadable == 0;
 		code = select_folders(&out->sides[side], out, &trees[side], error);
 	}
 	tree_release(&trees[0]);
