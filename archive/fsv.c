@@ -136,6 +136,8 @@ struct fsmeta_fsv {
 	struct fsmeta_fsv_options options;
 	const struct fsmeta_container_operations *container;
 	pthread_mutex_t lock;
+	/** One at a time takes files away, or each would take one for the same bytes. */
+	pthread_mutex_t rollover_lock;
 	pthread_cond_t wake;
 	bool is_woken;
 	bool stop;
@@ -837,12 +839,13 @@ static bool is_above(struct fsmeta_fsv *fsv, uint64_t percent)
 
 int fsmeta_fsv_roll_over(struct fsmeta_fsv *fsv, uint64_t *files, struct fsmeta_error *error)
 {
+	bool is_full;
 	int code = 0;
 
 	*files = 0;
-	if (!is_above(fsv, 99))
-		return 0;
-	while (!code && is_above(fsv, 98)) {
+	pthread_mutex_lock(&fsv->rollover_lock);
+	is_full = is_above(fsv, 99);
+	while (!code && is_full && is_above(fsv, 98)) {
 		struct stream *stream = find_oldest(fsv);
 
 		if (!stream)
@@ -857,6 +860,7 @@ int fsmeta_fsv_roll_over(struct fsmeta_fsv *fsv, uint64_t *files, struct fsmeta_
 	pthread_mutex_lock(&fsv->lock);
 	fsv->rolled_over += *files;
 	pthread_mutex_unlock(&fsv->lock);
+	pthread_mutex_unlock(&fsv->rollover_lock);
 	return code;
 }
 
@@ -977,6 +981,7 @@ static int new_archive(struct fsmeta_fsv **out, const char *root,
 	}
 	set_options(fsv, options);
 	pthread_mutex_init(&fsv->lock, NULL);
+	pthread_mutex_init(&fsv->rollover_lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&fsv->wake, &attributes);
@@ -1056,6 +1061,7 @@ int fsmeta_fsv_close(struct fsmeta_fsv *fsv, struct fsmeta_error *error)
 	}
 	free(fsv->streams);
 	pthread_cond_destroy(&fsv->wake);
+	pthread_mutex_destroy(&fsv->rollover_lock);
 	pthread_mutex_destroy(&fsv->lock);
 	free(fsv->root);
 	free(fsv);
