@@ -22,7 +22,7 @@
 enum {
 	GENERATIONS = 20,
 	/** bench/soak runs a thousand. */
-	SEEDS = 6,
+	SEEDS = 25,
 };
 
 static struct fsmeta_error error;

@@ -443,7 +443,7 @@ static void skipping_at_random(void **state)
 	struct tree tree = make_random(12000);
 
 	(void)state;
-	for (uint64_t seed = 1; seed <= 12; seed++) {
+	for (uint64_t seed = 1; seed <= 30; seed++) {
 		struct seen expected = scan_with_skips(tree.path, &alone, seed);
 		struct seen seen = scan_with_skips(tree.path, NULL, seed);
 
