@@ -16,4 +16,4 @@ fsmeta_unit_test(test_format_stream_thread test_format_stream_thread.c LINKS fsm
 foreach(module exclude scope)
   fsmeta_unit_test(test_format_${module} test_format_${module}.c LINKS fsmeta_format)
 endforeach()
-fsmeta_unit_test(test_format_delta test_format_delta.c LINKS fsmeta_format)
+fsmeta_unit_test(test_format_delta test_format_delta.c LINKS fsmeta_format PkgConfig::ZSTD)
