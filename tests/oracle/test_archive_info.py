@@ -84,5 +84,5 @@ def test_nothing_and_nonsense(tmp_path):
     fsmeta("archive", "info", code=64)
     fsmeta("archive", "info", "--format=csv", tmp_path, code=64)
     fsmeta("archive", "info", tmp_path / "missing", code=3)
-    assert b"archive info" in fsmeta("archive", "--help")[0]
+    assert b"\n  info  " in fsmeta("archive", "--help")[0]
     assert b"OPERAND" in fsmeta("archive", "info", "--help")[0]
