@@ -18,6 +18,11 @@
  *
  * What lies in a removed folder has no until of its own and needs no exception, but
  * where a folder above was moved in the same generation, and took it along so far.
+ *
+ * The other way round, a row of `change` is founded on a since or until that has its
+ * label.  It loses them where pruning takes out the row that says so: a file that came
+ * and went between two kept generations is told by neither.  That other generations
+ * had something at the same place is no reason to keep it.
  */
 #include "db/changes.h"
 
@@ -70,9 +75,30 @@
 	    "q.since >= p.until AND " LABEL("q.since") " = " LABEL("p.until"))                     \
 	" AND NOT " GONE_WITH_PARENT
 
+/* What has the label of row c: it is later than the kept generation before. */
+#define HAS_LABEL(generation)                                                   \
+	"(" generation " <= c.generation AND " generation " >"                  \
+	" (SELECT max(number) FROM generation WHERE pruned = 0 AND number < c.generation))"
+
+#define UNFOUNDED                                                                              \
+	"change AS c WHERE NOT CASE c.name WHEN x'' THEN"                                          \
+	" EXISTS (SELECT 1 FROM folder WHERE id = c.folder AND " HAS_LABEL("since") ")"            \
+	" OR EXISTS (SELECT 1 FROM folder_past WHERE id = c.folder"                                \
+	"  AND (" HAS_LABEL("since") " OR " HAS_LABEL("until") "))"                                \
+	" OR EXISTS (SELECT 1 FROM folder_position WHERE folder = c.folder"                        \
+	"  AND (" HAS_LABEL("since") " OR " HAS_LABEL("until") "))"                                \
+	" ELSE EXISTS (SELECT 1 FROM file WHERE parent = c.folder AND name = c.name"               \
+	"  AND " HAS_LABEL("since") ")"                                                            \
+	" OR EXISTS (SELECT 1 FROM file_past WHERE parent = c.folder AND name = c.name"            \
+	"  AND (" HAS_LABEL("since") " OR " HAS_LABEL("until") ")) END"
+
 const char fsmeta_changes_fill[] = "INSERT OR IGNORE INTO change " IMPLIED;
 
 const char fsmeta_changes_missing[] =
 	"SELECT folder FROM (" IMPLIED ") i WHERE NOT EXISTS (SELECT 1 FROM change c"
 	" WHERE c.generation = i.generation AND c.folder = i.folder AND c.name = i.name) LIMIT 1";
+
+const char fsmeta_changes_unfounded[] = "SELECT c.folder FROM " UNFOUNDED " LIMIT 1";
+
+const char fsmeta_changes_drop_unfounded[] = "DELETE FROM " UNFOUNDED " AND c.generation = ?1";
 /* clang-format on */

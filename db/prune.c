@@ -35,8 +35,8 @@
  *
  * Table `change` answers what differs between two kept generations, and rows of
  * what lies between them belong to the second: they are relabelled to the next kept
- * generation.  Those of things that are in no generation any more go, and so do
- * those up to the oldest kept generation, which nobody can ask about.
+ * generation.  Those whose reason went with a row of the past go, and so do those up
+ * to the oldest kept generation, which nobody can ask about.
  *
  * `unknown` is left alone but for entries that are gone, and rows of generations stay
  * with their scopes: both tell since when a kept generation carries something.  Ids
@@ -52,6 +52,7 @@
  */
 #include "db/prune.h"
 
+#include "db/changes.h"
 #include "db/internal.h"
 #include "db/migrate.h"
 
@@ -442,8 +443,8 @@ enum change_statement {
 	CHANGE_RELABEL,
 	/** ... and goes, as do those that go in any case. */
 	CHANGE_DROP,
-	/** Of generation ?1, where the entry is in no generation any more. */
-	CHANGE_DROP_DEAD,
+	/** Of generation ?1, where the rows are gone that said so. */
+	CHANGE_DROP_UNFOUNDED,
 	/** Up to generation ?1. */
 	CHANGE_DROP_OLD,
 	CHANGE_COUNT
@@ -479,7 +480,7 @@ static int relabel(struct prune *prune, sqlite3_stmt *const statements[CHANGE_CO
 			code = run_change(prune, statements[CHANGE_DROP], number, error);
 		++*index;
 	}
-	return code ? code : run_change(prune, statements[CHANGE_DROP_DEAD], heir, error);
+	return code ? code : run_change(prune, statements[CHANGE_DROP_UNFOUNDED], heir, error);
 }
 
 static int compare_numbers(const void *left, const void *right)
@@ -496,12 +497,7 @@ static int settle_changes(struct prune *prune, struct fsmeta_error *error)
 	static const char *const texts[CHANGE_COUNT] = {
 	    [CHANGE_RELABEL] = "UPDATE OR IGNORE change SET generation = ?2 WHERE generation = ?1",
 	    [CHANGE_DROP] = "DELETE FROM change WHERE generation = ?1",
-	    [CHANGE_DROP_DEAD] =
-		"DELETE FROM change AS c WHERE generation = ?1 AND NOT CASE name WHEN x''"
-		" THEN EXISTS (SELECT 1 FROM folder WHERE id = c.folder)"
-		" ELSE EXISTS (SELECT 1 FROM file WHERE parent = c.folder AND name = c.name)"
-		"  OR EXISTS (SELECT 1 FROM file_past WHERE parent = c.folder AND name = c.name)"
-		" END",
+	    [CHANGE_DROP_UNFOUNDED] = fsmeta_changes_drop_unfounded,
 	    [CHANGE_DROP_OLD] = "DELETE FROM change WHERE generation <= ?1",
 	};
 	sqlite3_stmt *statements[CHANGE_COUNT] = {NULL};

@@ -113,11 +113,8 @@ static const struct rule change_rules[] = {
      " NOT IN (SELECT number FROM generation WHERE pruned = 0 AND number >"
      "  (SELECT min(number) FROM generation WHERE pruned = 0)) LIMIT 1",
 	"changes are told of generation %" PRId64 ", which is compared with none"},
-    {"SELECT folder FROM change c WHERE NOT CASE WHEN name = x''"
-     " THEN EXISTS (SELECT 1 FROM folder WHERE id = c.folder)"
-     " ELSE EXISTS (SELECT 1 FROM file WHERE parent = c.folder AND name = c.name)"
-     "  OR EXISTS (SELECT 1 FROM file_past WHERE parent = c.folder AND name = c.name) END LIMIT 1",
-	"a change is told in folder %" PRId64 " of what never was there"},
+    {fsmeta_changes_unfounded,
+	"a change of folder %" PRId64 " or in it is told that never happened"},
     {"SELECT file FROM content_read WHERE generation > (SELECT max(number) FROM generation)"
      " OR file >= (SELECT value FROM source WHERE name = 'next_id') LIMIT 1",
 	"the content of entry %" PRId64 " was read in no generation"},

@@ -8,27 +8,16 @@
  */
 #include "db/prune.h"
 #include "tests/support/model.h"
+#include "tests/unit/test_db_file.h"
 
 #include <inttypes.h>
-#include <setjmp.h>
 #include <sqlite3.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 enum {
 	GENERATIONS = 20,
 	SEEDS = 6,
 };
-
-static struct fsmeta_error error;
 
 static void fail_with(const char *text)
 {
@@ -81,9 +70,11 @@ static void check_rows(const char *path)
 	    " (SELECT number FROM generation WHERE pruned = 0)"
 	    " OR generation = (SELECT min(number) FROM generation WHERE pruned = 0)"
 	    " OR folder NOT IN (SELECT id FROM folder)"
-	    " OR (name <> x'' AND NOT EXISTS"
-	    "  (SELECT 1 FROM file WHERE parent = x.folder AND name = x.name) AND NOT EXISTS"
-	    "  (SELECT 1 FROM file_past WHERE parent = x.folder AND name = x.name))");
+	    " OR (name <> x'' AND NOT EXISTS (SELECT 1 FROM (SELECT parent, name, since AS at"
+	    "   FROM file UNION ALL SELECT parent, name, since FROM file_past"
+	    "   UNION ALL SELECT parent, name, until FROM file_past)"
+	    "  WHERE parent = x.folder AND name = x.name AND x.generation ="
+	    "   (SELECT min(number) FROM generation WHERE pruned = 0 AND number >= at)))");
 }
 
 /** The only generation that is left is all that is there. */
@@ -226,9 +217,69 @@ static void test_histories_with_moves(void **state)
 	run_seeds(MODEL_BY_CHANGES, true);
 }
 
+/* ---- a file that comes and goes ----------------------------------------------------- */
+
+/** Generation `number`: the file is there, where `there`, or not; it was before, where `before`. */
+static void write_generation(struct fsmeta_db *db, uint64_t number, bool before, bool there)
+{
+	const struct fsmeta_entry entry = make_entry("x", FSMETA_TYPE_FILE, 1);
+	const struct fsmeta_change change = {
+	    .kind = there ? FSMETA_CHANGE_ADDED : FSMETA_CHANGE_REMOVED,
+	    .before = there ? NULL : &entry,
+	    .after = there ? &entry : NULL,
+	};
+	struct fsmeta_batch_source source;
+	struct fsmeta_db_update *update;
+
+	describe_scan(&source, number);
+	assert_ok(fsmeta_db_update_begin(&update, db, number - 1, &source, &error));
+	if (number == 1)
+		assert_ok(add_entry(update, "", FSMETA_TYPE_FOLDER, 0));
+	if (there != before)
+		assert_ok(fsmeta_db_update_sink(update)->change(
+		    fsmeta_db_update_sink(update), &change, &error));
+	assert_ok(fsmeta_db_update_commit(update, NULL, &error));
+	fsmeta_batch_source_release(&source);
+}
+
+/**
+ * Where a file came and went between kept generations, no row of `change` is left, although
+ * a generation that is still kept then had another file of that name.  (It stayed, and told of
+ * nothing as soon as that generation was pruned.)
+ */
+static void test_file_between_kept_generations(void **state)
+{
+	static const bool there[] = {false, true, false, true, false, false};
+	static const uint64_t between[] = {3, 4};
+	char folder[] = "/tmp/fsmeta-test-XXXXXX";
+	char path[64];
+	struct fsmeta_db_pruned pruned;
+	struct fsmeta_db *db;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/x.db", folder);
+	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_WRITE, &error));
+	for (uint64_t number = 1; number <= 5; number++)
+		write_generation(db, number, there[number - 1], there[number]);
+	assert_int_equal(ask(path, "SELECT count(*) FROM change"), 3);
+	assert_ok(fsmeta_db_prune(&pruned, db, between, 2, NULL, &error));
+	assert_int_equal(ask(path, "SELECT count(*) FROM file_past"), 1);
+	assert_int_equal(ask(path, "SELECT count(*) FROM change"), 1);
+	assert_int_equal(ask(path, "SELECT generation FROM change"), 2);
+	assert_ok(fsmeta_db_verify(db, NULL, &error));
+	assert_ok(fsmeta_db_prune(&pruned, db, (uint64_t[]){1}, 1, NULL, &error));
+	assert_int_equal(ask(path, "SELECT count(*) FROM change"), 0);
+	assert_ok(fsmeta_db_verify(db, NULL, &error));
+	fsmeta_db_close(db);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_file_between_kept_generations),
 	    cmocka_unit_test(test_histories),
 	    cmocka_unit_test(test_histories_with_moves),
 	};
