@@ -385,7 +385,8 @@ int fsmeta_delta_export(struct fsmeta_db *db, uint64_t since, uint64_t until, co
 /* ---- importing ----------------------------------------------------------- */
 
 static int apply_section(struct fsmeta_db_delta *applied, struct fsmeta_delta *delta,
-    const struct fsmeta_delta_section *section, struct fsmeta_error *error)
+    const struct fsmeta_delta_section *section, struct fsmeta_corruption *corrupted,
+    struct fsmeta_error *error)
 {
 	const struct fsmeta_delta_change *change;
 	int code = fsmeta_db_delta_begin_section(applied, section, error);
@@ -396,6 +397,8 @@ static int apply_section(struct fsmeta_db_delta *applied, struct fsmeta_delta *d
 		if (fsmeta_stop_signal)
 			return fsmeta_error_set(
 			    error, FSMETA_E_STOPPED, NULL, "applying a delta", "stopped");
+		if (corrupted && change->kind == FSMETA_CHANGE_CORRUPTED)
+			fsmeta_corruption_add(corrupted, change->entry);
 		code = fsmeta_db_delta_change(applied, change, error);
 		if (code)
 			return code;
@@ -404,7 +407,7 @@ static int apply_section(struct fsmeta_db_delta *applied, struct fsmeta_delta *d
 }
 
 int fsmeta_delta_import(struct fsmeta_db_generation *out, struct fsmeta_db *db,
-    struct fsmeta_delta *delta, struct fsmeta_error *error)
+    struct fsmeta_delta *delta, struct fsmeta_corruption *corrupted, struct fsmeta_error *error)
 {
 	const struct fsmeta_delta_section *section;
 	struct fsmeta_db_delta *applied = NULL;
@@ -413,7 +416,7 @@ int fsmeta_delta_import(struct fsmeta_db_generation *out, struct fsmeta_db *db,
 	fsmeta_delta_rewind(delta);
 	code = fsmeta_db_delta_begin(&applied, db, error);
 	while (!code && (code = fsmeta_delta_next_section(delta, &section, error)) > 0)
-		code = apply_section(applied, delta, section, error);
+		code = apply_section(applied, delta, section, corrupted, error);
 	if (!code) {
 		code = fsmeta_db_delta_commit(applied, error);
 		applied = NULL;

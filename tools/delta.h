@@ -11,6 +11,7 @@
 
 #include "db/db.h"
 #include "format/delta.h"
+#include "tools/corruption.h"
 #include "tools/output.h"
 
 /**
@@ -32,10 +33,11 @@ int fsmeta_delta_prepare(struct fsmeta_delta_output **out, struct fsmeta_db *db,
 
 /**
  * Applies all sections in one transaction; *out (initialised here on success, to be
- * released) is the newest generation.  On failure the database is unchanged.
+ * released) is the newest generation.  On failure the database is unchanged.  `corrupted` (may
+ * be NULL) takes what one of the sections says is.
  */
 int fsmeta_delta_import(struct fsmeta_db_generation *out, struct fsmeta_db *db,
-    struct fsmeta_delta *delta, struct fsmeta_error *error);
+    struct fsmeta_delta *delta, struct fsmeta_corruption *corrupted, struct fsmeta_error *error);
 
 /** Prints the changes of every section as `diff` does, behind a line for the section. */
 int fsmeta_delta_list(struct fsmeta_delta *delta, enum fsmeta_output_format format,

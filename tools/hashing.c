@@ -11,6 +11,7 @@
  *
  *     known       size, mtime and inode are those of the newest generation, which has a hash
  *     again       the same, but it is among the oldest and to be read once more
+ *     moved       the same, but it has another path there (tools/known_contents.h)
  *     journal     a scan that did not end has read it
  *     read        everything else
  *     none        no regular file, or its metadata could not be read
@@ -35,7 +36,9 @@
 #include "base/path.h"
 #include "scanner/hasher.h"
 #include "tools/command.h"
+#include "tools/corruption.h"
 #include "tools/hash_journal.h"
+#include "tools/known_contents.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -48,7 +51,7 @@ enum {
 	SLOT_BYTES_MAX = 16 << 20,
 	/** A slot's buffer that is larger is given back. */
 	SLOT_KEEP_BYTES = 16 << 10,
-	/** Corrupted and unreadable files that are named one by one. */
+	/** Unreadable files that are named one by one. */
 	NAMED_MAX = 10,
 };
 
@@ -99,6 +102,11 @@ struct fsmeta_hashing {
 	/** The newest generation and its entry in hand; NULL = none, ended. */
 	struct fsmeta_cursor *newest;
 	const struct fsmeta_entry *held;
+	/** Its number, 0 = there is none with hashes; and when it was finished. */
+	uint64_t newest_number;
+	struct fsmeta_time newest_finished;
+	/** What it knows of files at other paths; NULL until one is asked for. */
+	struct fsmeta_known_contents *elsewhere;
 	/** Ids of files that are to be read again, ascending; *owned*. */
 	uint64_t *oldest;
 	size_t oldest_count;
@@ -121,7 +129,7 @@ struct fsmeta_hashing {
 	struct fsmeta_content_hash empty;
 
 	struct fsmeta_hashing_counts counts;
-	struct named_list corrupted;
+	struct fsmeta_corruption corrupted;
 	struct named_list unreadable;
 };
 
@@ -251,10 +259,8 @@ static int take_hash(struct fsmeta_hashing *hashing, struct fsmeta_entry *entry,
 		return fsmeta_buffer_append(&hashing->confirmed, &known->id, sizeof(known->id))
 			   ? fsmeta_error_set_memory(error, action)
 			   : 0;
-	if (known->is_comparable) {
-		hashing->counts.corrupted++;
-		name_file(&hashing->corrupted, entry, 0);
-	}
+	if (known->is_comparable)
+		fsmeta_corruption_add(&hashing->corrupted, entry);
 	return 0;
 }
 
@@ -316,6 +322,35 @@ struct judgement {
 	struct fsmeta_content_hash hash;
 };
 
+/**
+ * Whether the newest generation can have it at another path.  What was born after that cannot
+ * have been there: of an archive that only grows the generation is not read for this.
+ */
+static bool may_have_moved(const struct fsmeta_hashing *hashing, const struct fsmeta_entry *live)
+{
+	if (!hashing->newest_number || hashing->options.no_moves || !live->size ||
+	    !fsmeta_known_contents_can_find(live, hashing->inner->source))
+		return false;
+	return !(live->fields & FSMETA_FIELD_BTIME) ||
+	       fsmeta_time_compare(live->btime, hashing->newest_finished) <= 0;
+}
+
+/** 1 with *hash where the file was known at another path. */
+static int find_elsewhere(struct fsmeta_hashing *hashing, const struct fsmeta_entry *live,
+    struct fsmeta_content_hash *hash, struct fsmeta_error *error)
+{
+	int code = 0;
+
+	if (!may_have_moved(hashing, live))
+		return 0;
+	if (!hashing->elsewhere)
+		code = fsmeta_known_contents_new(&hashing->elsewhere, hashing->options.db,
+		    hashing->newest_number, hashing->algorithm, hashing->options.stop, error);
+	return code ? code
+		    : fsmeta_known_contents_find(
+			  hashing->elsewhere, live, hashing->inner->source, hash, error);
+}
+
 /** A file that has to be read, unless it was before. */
 static int judge_unknown(struct fsmeta_hashing *hashing, const struct fsmeta_entry *live,
     struct judgement *out, struct fsmeta_error *error)
@@ -352,6 +387,18 @@ static int judge(struct fsmeta_hashing *hashing, const struct fsmeta_entry *live
 	compare_with_known(hashing, live, &out->known);
 	out->from_disk = out->known.is_same_file && is_among_oldest(hashing, out->known.id);
 	if (out->known.is_same_file && !out->from_disk) {
+		out->origin = ORIGIN_KNOWN;
+		hashing->counts.known++;
+		return 0;
+	}
+	/* Where all but the inode is what it was here, reading tells which of the two it is. */
+	if (!out->known.is_comparable) {
+		code = find_elsewhere(hashing, live, &out->known.hash, error);
+		if (code < 0)
+			return code;
+	}
+	if (code) {
+		out->known.id = 0;
 		out->origin = ORIGIN_KNOWN;
 		hashing->counts.known++;
 		return 0;
@@ -570,13 +617,14 @@ static void release(struct fsmeta_hashing *hashing)
 	fsmeta_hasher_free(hashing->hasher);
 	fsmeta_hash_journal_close(hashing->journal);
 	fsmeta_cursor_close(hashing->newest);
+	fsmeta_known_contents_free(hashing->elsewhere);
 	for (size_t i = 0; hashing->slots && i < SLOTS; i++)
 		fsmeta_buffer_release(&hashing->slots[i].bytes);
 	free(hashing->slots);
 	free(hashing->oldest);
 	fsmeta_buffer_release(&hashing->confirmed);
 	fsmeta_buffer_release(&hashing->scratch);
-	release_names(&hashing->corrupted);
+	fsmeta_corruption_release(&hashing->corrupted);
 	release_names(&hashing->unreadable);
 	free(hashing);
 }
@@ -620,6 +668,8 @@ static int open_newest(struct fsmeta_hashing *hashing, struct fsmeta_error *erro
 	}
 	if (hashing->algorithm == FSMETA_HASH_NONE)
 		hashing->algorithm = hashing->newest->source->hash_algorithm;
+	hashing->newest_number = number;
+	hashing->newest_finished = hashing->newest->source->finished;
 	return hold_next(hashing, error);
 }
 
@@ -688,8 +738,10 @@ int fsmeta_hashing_wrap(struct fsmeta_hashing **out, struct fsmeta_cursor **curs
 void fsmeta_hashing_count(struct fsmeta_hashing *hashing, struct fsmeta_hashing_counts *out)
 {
 	memset(out, 0, sizeof(*out));
-	if (hashing)
-		*out = hashing->counts;
+	if (!hashing)
+		return;
+	*out = hashing->counts;
+	out->corrupted = hashing->corrupted.count;
 }
 
 int fsmeta_hashing_note_contents(
@@ -708,20 +760,14 @@ void fsmeta_hashing_committed(struct fsmeta_hashing *hashing)
 		fsmeta_hash_journal_remove(hashing->journal);
 }
 
-static void report_named(const struct named_list *list, uint64_t total, const char *what)
+static void report_unreadable(const struct named_list *list, uint64_t total)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		const struct named *named = &list->items[i];
-
-		if (named->error_number)
-			fsmeta_note(
-			    named->path, "%s: %s", action, strerrordesc_np(named->error_number));
-		else
-			fsmeta_note(named->path, "CORRUPTED: the content is not what it was, but "
-						 "size and time of modification are");
-	}
+	for (size_t i = 0; i < list->count; i++)
+		fsmeta_note(list->items[i].path, "%s: %s", action,
+		    strerrordesc_np(list->items[i].error_number));
 	if (total > list->count)
-		fsmeta_note(NULL, "and %" PRIu64 " more %s", total - list->count, what);
+		fsmeta_note(
+		    NULL, "and %" PRIu64 " more contents could not be read", total - list->count);
 }
 
 static void report_counts(const struct fsmeta_hashing_counts *counts)
@@ -755,9 +801,8 @@ void fsmeta_hashing_report(struct fsmeta_hashing *hashing, bool quiet)
 
 	if (!hashing || !reads(hashing))
 		return;
-	report_named(
-	    &hashing->unreadable, hashing->counts.unreadable, "contents could not be read");
-	report_named(&hashing->corrupted, hashing->counts.corrupted, "files are CORRUPTED");
+	report_unreadable(&hashing->unreadable, hashing->counts.unreadable);
+	fsmeta_corruption_report(&hashing->corrupted);
 	failure = fsmeta_hash_journal_failure(hashing->journal);
 	if (failure)
 		fsmeta_note(

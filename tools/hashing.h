@@ -6,10 +6,10 @@
  *     newest ──┘     │
  *     generation     └── threads that read what is new
  *
- * A file that has the size, time of modification and inode that the newest generation knows has
- * its hash from there and is not opened.  Others are read, some ahead of the entry that is
- * handed out; order and everything else about entries stay as they are.  What cannot be
- * read has no hash; that is no failure of the scan.
+ * A file that has the size, time of modification and inode that the newest generation knows, at
+ * this path or another one, has its hash from there and is not opened.  Others are read, some ahead
+ * of the entry that is handed out; order and everything else about entries stay as they are.  What
+ * cannot be read has no hash; that is no failure of the scan.
  *
  * docs/content-hashes.md says what follows from it.
  */
@@ -29,6 +29,8 @@ struct fsmeta_hashing_options {
 	/** Database that the scan goes into, and its path; NULL: there is none. */
 	struct fsmeta_db *db;
 	const char *db_path;
+	/** What moved is a new file. */
+	bool no_moves;
 	/** Share of the known hashes, in per cent, that are taken again, oldest first. */
 	double rehash_percent;
 	/** Threads that read, 0 = as many as pay. */

@@ -114,38 +114,34 @@ static int check_operand(const struct fsmeta_operand *operand, struct fsmeta_err
 	    operand->text);
 }
 
+/** What whoever scanned was told is told here as well. */
+static int judge(uint64_t unreadable, const struct fsmeta_corruption *corrupted)
+{
+	fsmeta_corruption_report(corrupted);
+	if (unreadable)
+		return FSMETA_EXIT_PARTIAL;
+	return corrupted->count ? FSMETA_EXIT_CHANGES : FSMETA_EXIT_OK;
+}
+
 static int import_delta(const struct import_arguments *arguments, struct fsmeta_delta *delta,
     struct fsmeta_error *error)
 {
 	struct fsmeta_db_generation generation;
+	struct fsmeta_corruption corrupted = {0};
 	struct fsmeta_db *db = NULL;
 	int status = fsmeta_db_open(&db, arguments->db, FSMETA_DB_WRITE, error);
 
 	if (status >= 0)
-		status = fsmeta_delta_import(&generation, db, delta, error);
+		status = fsmeta_delta_import(&generation, db, delta, &corrupted, error);
 	if (status >= 0) {
 		if (!arguments->quiet)
 			fsmeta_print_generation_summary(arguments->db, &generation);
-		status = generation.source.unreadable.total ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
+		status = judge(generation.source.unreadable.total, &corrupted);
 		fsmeta_db_generation_release(&generation);
 	}
+	fsmeta_corruption_release(&corrupted);
 	fsmeta_db_close(db);
 	return status;
-}
-
-/** What whoever scanned was told is told here as well. */
-static int judge(const struct import_arguments *arguments,
-    const struct fsmeta_db_generation *generation, uint64_t unreadable, uint64_t corrupted)
-{
-	if (corrupted)
-		fsmeta_note(arguments->db,
-		    "%" PRIu64 " %s CORRUPTED; fsmeta diff DB@%" PRIu64 " DB@%" PRIu64
-		    " tells which",
-		    corrupted, corrupted == 1 ? "file is" : "files are", generation->base,
-		    generation->number);
-	if (unreadable)
-		return FSMETA_EXIT_PARTIAL;
-	return corrupted ? FSMETA_EXIT_CHANGES : FSMETA_EXIT_OK;
 }
 
 static int import(const struct import_arguments *arguments, struct fsmeta_error *error)
@@ -156,7 +152,8 @@ static int import(const struct import_arguments *arguments, struct fsmeta_error 
 	struct fsmeta_cursor *cursor = NULL;
 	struct fsmeta_delta *delta = NULL;
 	struct fsmeta_db *db = NULL;
-	uint64_t expected = 0, corrupted = 0;
+	struct fsmeta_corruption corrupted = {0};
+	uint64_t expected = 0;
 	int status;
 
 	update.corrupted = &corrupted;
@@ -184,9 +181,10 @@ static int import(const struct import_arguments *arguments, struct fsmeta_error 
 	if (status >= 0) {
 		if (!arguments->quiet)
 			fsmeta_print_generation_summary(arguments->db, &generation);
-		status = judge(arguments, &generation, cursor->source->unreadable.total, corrupted);
+		status = judge(cursor->source->unreadable.total, &corrupted);
 		fsmeta_db_generation_release(&generation);
 	}
+	fsmeta_corruption_release(&corrupted);
 	fsmeta_cursor_close(cursor);
 	fsmeta_operand_release(&operand);
 	fsmeta_db_close(db);

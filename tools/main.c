@@ -61,6 +61,7 @@
  *     output_…   a file for each format;  walk: through an operand or a part of it
  *     selection  which entries and changes are shown;  tally: how much of each kind, and where
  *     hashing    contents hashed ahead, in order;  hash_journal: what did not get committed
+ *     known_contents hashes of what moved;  corruption: what was found, told
  *     report_gather what a report tells;  report_tree: the largest folders;  report_json: as data;
  *     report.html, .css, .js: the page around it, which is embedded
  */

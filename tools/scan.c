@@ -529,6 +529,7 @@ static int add_hashes(struct scan_state *state, struct fsmeta_error *error)
 	options_now.db = state->db;
 	options_now.db_path = arguments->db;
 	options_now.threads = arguments->scan.threads;
+	options_now.no_moves = arguments->update.no_moves;
 	options_now.stop = &fsmeta_stop_signal;
 	return fsmeta_hashing_wrap(&state->hashing, &state->cursor, &options_now, error);
 }

@@ -122,6 +122,36 @@ static int update_first(struct fsmeta_db_generation *out, struct fsmeta_db *db,
 	return commit(out, update, options, error);
 }
 
+/** Passes changes on, and notes what is corrupted. */
+struct noting_sink {
+	struct fsmeta_change_sink sink;
+	struct fsmeta_change_sink *inner;
+	struct fsmeta_corruption *corrupted;
+};
+
+static int note_change(
+    struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
+{
+	struct noting_sink *noting = (struct noting_sink *)sink;
+
+	if (change->kind == FSMETA_CHANGE_CORRUPTED)
+		fsmeta_corruption_add(noting->corrupted, change->after);
+	return noting->inner->change(noting->inner, change, error);
+}
+
+static int apply(struct fsmeta_diff *diff, struct fsmeta_db_update *update,
+    struct fsmeta_corruption *corrupted, struct fsmeta_error *error)
+{
+	struct noting_sink noting = {
+	    .sink.change = note_change,
+	    .inner = fsmeta_db_update_sink(update),
+	    .corrupted = corrupted,
+	};
+	bool notes = corrupted && fsmeta_diff_get_counts(diff)->kinds[FSMETA_CHANGE_CORRUPTED];
+
+	return fsmeta_diff_replay(diff, notes ? &noting.sink : noting.inner, error);
+}
+
 static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, uint64_t number,
     struct fsmeta_cursor *cursor, const struct fsmeta_update_options *options,
     struct fsmeta_error *error)
@@ -162,13 +192,11 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 		status = guard_removed(
 		    &base, cursor, fsmeta_diff_get_counts(diff), options, limit, error);
 	if (status >= 0)
-		status = fsmeta_diff_replay(diff, fsmeta_db_update_sink(update), error);
+		status = apply(diff, update, options->corrupted, error);
 	if (status >= 0) {
 		status = commit(out, update, options, error);
 		update = NULL;
 	}
-	if (status >= 0 && options->corrupted)
-		*options->corrupted = fsmeta_diff_get_counts(diff)->kinds[FSMETA_CHANGE_CORRUPTED];
 	fsmeta_db_update_abort(update);
 	fsmeta_diff_free(diff);
 	fsmeta_cursor_close(before);

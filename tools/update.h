@@ -11,6 +11,7 @@
 
 #include "db/db.h"
 #include "format/cursor.h"
+#include "tools/corruption.h"
 
 struct fsmeta_update_options {
 	/** Accept an empty root where the newest generation has entries. */
@@ -31,11 +32,9 @@ struct fsmeta_update_options {
 	bool has_max_removed;
 	double max_removed_percent;
 	size_t spool_bytes;
-	/**
-	 * Where not NULL: set on success to the number of files whose content hash is another
-	 * although size and mtime are not.
+	/** Where not NULL: takes the files whose hash is another although size and mtime are not.
 	 */
-	uint64_t *corrupted;
+	struct fsmeta_corruption *corrupted;
 	/**
 	 * Called when everything has been read, accepted and, but for the first
 	 * generation, written (fsmeta_db_update_finish()), right before the database

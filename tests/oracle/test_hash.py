@@ -309,9 +309,127 @@ def test_corruption_is_told_by_an_import(fsmeta, tree, database, scratch):
     fsmeta.run("scan", tree, "-o", streams[1], "--hash", "sha256", "--source-id", "x")
     fsmeta.run("import", database, streams[0])
     result = fsmeta.run("import", "-q", database, streams[1], code=1)
-    assert b"1 file is CORRUPTED" in result.err
+    assert result.err.count(b"CORRUPTED") == 1
+    assert b"fsmeta: cam3/00003.mp4: CORRUPTED" in result.err
     out = fsmeta.run("diff", database + "@1", database + "@2", code=1).out
     assert out.startswith(b"!  cam3/00003.mp4")
+
+
+def test_corruption_is_told_by_a_delta(fsmeta, tree, database, scratch):
+    """As loudly as by the scan that found it: by name, in every section, and by the status."""
+    make_files(tree, 30)
+    words = ("scan", tree, "--db", database, "--hash", "xxh3", "--rehash-oldest", "100%")
+    fsmeta.run(*words)
+    other, delta = (os.path.join(scratch, name) for name in ("other.db", "delta"))
+    stream = os.path.join(scratch, "stream")
+    fsmeta.run("export", database, "-o", stream)
+    fsmeta.run("import", other, stream)
+    for number in range(12):
+        corrupt(os.path.join(tree, f"cam{number % 7}/{number:05}.mp4"))
+    scanned = fsmeta.run(*words, "-q", code=1).err
+    corrupt(os.path.join(tree, "cam6/00020.mp4"))
+    fsmeta.run(*words, "-q", code=1)
+    fsmeta.run("export", database, "--since", "1", "-o", delta)
+    imported = fsmeta.run("import", "-q", other, delta, code=1).err
+    assert scanned.count(b"CORRUPTED: ") == imported.count(b"CORRUPTED: ") == 10
+    assert scanned.splitlines()[:10] == imported.splitlines()[:10]
+    assert b"and 2 more files are CORRUPTED" in scanned
+    assert b"and 3 more files are CORRUPTED" in imported
+
+
+# ---- moves ----------------------------------------------------------------------
+
+
+def test_what_moved_is_not_read(fsmeta, tree, database):
+    """Its hash goes along: of a file, of a folder, to another folder, to an older name or a newer."""
+    make_files(tree, 70)
+    words = ("scan", tree, "--db", database, "--hash", "sha256")
+    fsmeta.run(*words)
+    before = entries(fsmeta, database)
+    os.rename(os.path.join(tree, "cam3"), os.path.join(tree, "new"))
+    os.rename(os.path.join(tree, "cam1/00001.mp4"), os.path.join(tree, "cam0/zz.mp4"))
+    os.rename(os.path.join(tree, "cam6/00006.mp4"), os.path.join(tree, "cam0/000.mp4"))
+    result = fsmeta.run(*words)
+    assert summary(result) == (0, 70, 0)
+    after = entries(fsmeta, database)
+    known = {entry["id"]: entry["hash"] for entry in before.values()}
+    assert {entry["id"]: entry["hash"] for entry in after.values()} == known
+    for path, entry in after.items():
+        with open(os.path.join(tree, path), "rb") as file:
+            assert entry["hash"] == "sha256:" + hashlib.sha256(file.read()).hexdigest()
+    fsmeta.run("check", database)
+    # Nor does it lose its hash where nobody reads.
+    os.rename(os.path.join(tree, "new"), os.path.join(tree, "cam3"))
+    fsmeta.run("scan", tree, "--db", database)
+    assert {entry["id"]: entry["hash"] for entry in entries(fsmeta, database).values()} == known
+
+
+def test_what_moved_and_changed_is_read(fsmeta, tree, database):
+    """Size, mtime and inode must be those; what only looks like it is read."""
+    make_files(tree, 30)
+    words = ("scan", tree, "--db", database, "--hash", "xxh3")
+    fsmeta.run(*words)
+    written = os.path.join(tree, "cam0/written.mp4")
+    os.rename(os.path.join(tree, "cam0/00000.mp4"), written)
+    with open(written, "r+b") as file:
+        file.write(b"other")
+    os.utime(written, ns=(0, 0))
+    copied = os.path.join(tree, "cam1/copied.mp4")
+    shutil.copy2(os.path.join(tree, "cam1/00001.mp4"), copied)
+    os.unlink(os.path.join(tree, "cam1/00001.mp4"))
+    assert summary(fsmeta.run(*words)) == (2, 28, 0)
+    assert told_hashes(fsmeta, database) == content_hashes(tree)
+    # As new files, on request.
+    os.rename(os.path.join(tree, "cam2"), os.path.join(tree, "cam9"))
+    files = len(os.listdir(os.path.join(tree, "cam9")))
+    assert summary(fsmeta.run(*words, "--no-moves")) == (files, 30 - files, 0)
+    fsmeta.run("check", database)
+
+
+def test_exchanged_files(fsmeta, tree, database):
+    """Two that exchanged their names have exchanged their hashes, unless they look the same."""
+    os.mkdir(os.path.join(tree, "cam0"))
+    os.mkdir(os.path.join(tree, "cam1"))
+    words = ("scan", tree, "--db", database, "--hash", "xxh3")
+
+    def exchange(one, other):
+        one, other = os.path.join(tree, one), os.path.join(tree, other)
+        os.rename(one, one + "-")
+        os.rename(other, one)
+        os.rename(one + "-", other)
+
+    write(os.path.join(tree, "cam0/x.mp4"), b"x" * 10)
+    write(os.path.join(tree, "cam1/y.mp4"), b"y" * 20)
+    for name in ("a", "b"):
+        write(os.path.join(tree, name), name.encode() * 30)
+        os.utime(os.path.join(tree, name), ns=(10**18, 10**18))
+    fsmeta.run(*words)
+    exchange("cam0/x.mp4", "cam1/y.mp4")
+    assert summary(fsmeta.run(*words))[0] == 0
+    assert told_hashes(fsmeta, database) == content_hashes(tree)
+    # Same size, same time, another content: by path that is corruption, whoever did it.
+    exchange("a", "b")
+    result = fsmeta.run(*words, code=1)
+    assert summary(result)[0] == 2
+    assert result.err.count(b"CORRUPTED: ") == 2
+    assert told_hashes(fsmeta, database) == content_hashes(tree)
+
+
+def test_what_moved_is_still_among_the_oldest(fsmeta, tree, database):
+    """A hash that went along was not read: the file's turn comes when it would have come."""
+    make_files(tree, 20)
+    words = ("scan", tree, "--db", database, "--hash", "xxh3")
+    fsmeta.run(*words)
+    fsmeta.run(*words, "--rehash-oldest", "50%")
+    os.rename(os.path.join(tree, "cam0"), os.path.join(tree, "zzz"))
+    corrupt(os.path.join(tree, "zzz/00000.mp4"))
+    fsmeta.run(*words)
+    found = [
+        fsmeta.run(*words, "--rehash-oldest", "50%", code=(0, 1)).err.count(b"CORRUPTED: ")
+        for _ in range(2)
+    ]
+    assert sum(found) == 1
+    fsmeta.run("check", database)
 
 
 def test_oldest_are_read_again(fsmeta, tree, database):
