@@ -15,6 +15,7 @@ became a symlink) = removed and added.  A commit that only changes the executabl
 on both sides.  Submodules are empty folders, and are left out with all folders.
 """
 
+import collections
 import os
 import random
 import subprocess
@@ -24,9 +25,11 @@ import oracle
 import pytest
 from harness import ROOT, SEED, need
 
-# The project's own history by default; a big one by FSMETA_TEST_REPO and _STEPS.
+# The project's own history by default; a big one by FSMETA_TEST_REPO and _STEPS.  With
+# FSMETA_TEST_RENAMES=1 moves are looked for in the steps that renamed most, wherever they are.
 REPOSITORY = os.environ.get("FSMETA_TEST_REPO", ROOT)
 STEPS = int(os.environ.get("FSMETA_TEST_STEPS", "12"))
+RENAMES = bool(int(os.environ.get("FSMETA_TEST_RENAMES", "0")))
 
 SUBMODULE = "160000"
 FILE_KINDS = {"100644": "file", "100755": "file", "120000": "symlink", "000000": None}
@@ -55,6 +58,22 @@ class Replay:
             .decode()
             .split()[::-1]
         )
+
+    def richest_in_renames(self, steps):
+        """So many steps of the history with the most renames, in its order: before, after, …"""
+        log = self.git(
+            "log", "--first-parent", "-m", "-M100%", "-l0", "--diff-filter=R", "--name-status",
+            "-z", "--format=commit %H %P", self.commits[-1],
+        )  # fmt: skip
+        renames = {}
+        for word in log.split(b"\0"):
+            words = word.decode("ascii", "replace").split()
+            if words[:1] == ["commit"] and len(words) > 2 and len(words[1]) == 40:
+                step = words[2], words[1]
+            elif words == ["R100"]:
+                renames[step] = renames.get(step, 0) + 1
+        chosen = set(sorted(renames, key=lambda step: -renames[step])[:steps])
+        return [commit for step in reversed(renames) if step in chosen for commit in step]
 
     @staticmethod
     def find_git_folder(repository):
@@ -237,7 +256,7 @@ def make_repository(folder, steps):
     os.mkdir(folder)
     git("init", "-q")
     for number in range(80):
-        write(os.path.join(place() + "D", f"f{number}"), f"content {number // 2 if number % 9 == 0 else -number}\n" * 9)
+        write(os.path.join(place() + "D", f"f{number}"), f"content {number // 2 if number % 9 < 2 else -number}\n" * 9)
     git("add", "-A")
     git("commit", "-qm", "0")
     for step in range(1, steps + 1):
@@ -265,15 +284,20 @@ def make_repository(folder, steps):
 
 
 def blobs(replay, older, newer):
-    """What came and what went, as {path: blob}, and git's own pairs of equal content."""
-    went, came, pairs = {}, {}, set()
+    """
+    What came and what went, as {path: blob}, git's own pairs of equal content, and paths
+    that are a file on one side alone, which git does not think of as renamed.
+    """
+    went, came, pairs, retyped = {}, {}, set(), set()
     words = replay.git("diff", "--raw", "-z", "--no-renames", "--no-abbrev", older, newer)
     words = words.split(b"\0")[:-1]
     for header, path in zip(words[::2], words[1::2]):
         old_mode, new_mode, old, new, status = header.decode().lstrip(":").split()
-        if status == "D" and FILE_KINDS.get(old_mode) == "file":
+        if status == "T":
+            retyped.add(path)
+        if status in "DT" and FILE_KINDS.get(old_mode) == "file":
             went[path] = old
-        if status == "A" and FILE_KINDS.get(new_mode) == "file":
+        if status in "AT" and FILE_KINDS.get(new_mode) == "file":
             came[path] = new
     words = replay.git(
         "diff", "--name-status", "-z", "-M100%", "-l0", "--diff-filter=R", older, newer
@@ -284,48 +308,60 @@ def blobs(replay, older, newer):
         assert status == b"R100", status
         if old in went and new in came:
             pairs.add((old, new))
-    return went, came, pairs
+    return went, came, pairs, retyped
 
 
 def test_moves(fsmeta, scratch):
-    """Moves of files that nobody edited are git's, where git has but one choice."""
+    """
+    Moves of files that nobody edited are git's, where git has but one choice.  Every pair that one
+    of the two names and the other does not is explained by what went and came itself.
+    """
     need("git")
     repository = os.environ.get("FSMETA_TEST_REPO")
     if not repository:
         repository = os.path.join(scratch, "repository")
         make_repository(repository, STEPS)
     replay = Replay(scratch, repository)
+    commits = replay.richest_in_renames(STEPS) if RENAMES else replay.commits
     empty = replay.git("hash-object", "-t", "blob", "/dev/null").decode().strip()
     database = os.path.join(scratch, "moves.db")
     seen = {}
-    agreed = ambiguous = 0
-    for number, commit in enumerate(replay.commits):
+    counts = collections.Counter()
+    for number, commit in enumerate(commits):
         replay.pass_clock_tick()
         replay.checkout(commit)
         fsmeta.run("scan", replay.tree, "--hash=xxh3", "--db", database, "--max-removed=100%")
         listing = oracle.parse_jsonl(fsmeta.run("ls", "--format=jsonl", database).out)
         places = {one["id"]: one["path"] for one in listing if one["type"] == "file"}
         if number:
-            went, came, pairs = blobs(replay, replay.commits[number - 1], commit)
+            went, came, pairs, retyped = blobs(replay, commits[number - 1], commit)
             ours = {(seen[i], path) for i, path in places.items() if seen.get(i, path) != path}
             for old, new in ours:
                 assert old in went and new in came, (number, old, new)
-            # Files that were edited on the way, in a folder that moved, are no business of git's.
-            same = {(old, new) for old, new in ours if went[old] == came[new]}
-            alike = list(went.values()), list(came.values())
-            clear = {
-                (old, new)
-                for old, new in pairs
-                if went[old] != empty and all(one.count(went[old]) == 1 for one in alike)
-            }
-            assert clear <= same, (number, clear - same)
-            # What git pairs otherwise, or not, had several candidates, or nothing in it.
-            for old, new in same - clear:
-                assert went[old] == empty or any(one.count(went[old]) > 1 for one in alike)
-            agreed += len(clear)
-            ambiguous += len(pairs - clear)
+            candidates = collections.Counter(went.values()), collections.Counter(came.values())
+
+            def why_not(old, new):
+                """Why one of the two may name a pair that the other does not."""
+                if went[old] != came[new]:
+                    return "edited on the way, in a folder that moved"
+                if went[old] == empty:
+                    return "empty"
+                if old in retyped or new in retyped:
+                    return "something else came to the place of a file"
+                if any(one[went[old]] > 1 for one in candidates):
+                    return "several candidates with the same content"
+                return None
+
+            for old, new in ours ^ pairs:
+                why = why_not(old, new)
+                who = "fsmeta" if (old, new) in ours else "git"
+                assert why, f"{commit}: {old!r} to {new!r} is told by {who} alone"
+                counts[f"by {who} alone: {why}"] += 1
+            counts["by both"] += len(ours & pairs)
         seen = places
     fsmeta.run("check", database)
-    print(f"{agreed} moves agreed, {ambiguous} had several candidates")
+    print(f"{len(commits)} commits, moves told:")
+    for what, count in sorted(counts.items()):
+        print(f"{count:8} {what}")
     if "FSMETA_TEST_REPO" not in os.environ:
-        assert agreed > STEPS
+        assert counts["by both"] > STEPS
