@@ -42,6 +42,9 @@ struct fsmeta_archive_stream {
 	/** A recording that was not completed as far as times tell: its data changed behind
 	 * meta.json. */
 	bool is_unfinished;
+	/** When the newest of what belongs to the layout was modified last, microseconds since
+	 * 1970; INT64_MIN where no times are known. */
+	int64_t changed_us;
 	/** FSV and segments only; microseconds since 1970. */
 	int64_t from_us;
 	int64_t to_us;
@@ -49,6 +52,8 @@ struct fsmeta_archive_stream {
 	int64_t covered_us;
 	uint64_t gaps;
 	int64_t longest_gap_us;
+	/** Where the longest gap begins. */
+	int64_t longest_gap_at_us;
 	uint64_t overlaps;
 };
 

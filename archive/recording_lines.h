@@ -38,4 +38,8 @@ bool fsmeta_recording_get_header(const unsigned char *from, size_t size, uint64_
 int fsmeta_recording_open_lines(
     struct fsmeta_recording *out, const char *root, const char *id, struct fsmeta_error *error);
 
+/** The same of a folder that somebody found, under whatever name, by the lines alone or not. */
+int fsmeta_recording_open_folder(
+    struct fsmeta_recording *out, const char *folder, bool lines_only, struct fsmeta_error *error);
+
 #endif

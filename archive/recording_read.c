@@ -279,13 +279,14 @@ static int open_lines_file(int *fd, uint64_t *size, const char *folder, struct f
 	return code;
 }
 
-static int open_by(struct fsmeta_recording *out, const char *root, const char *id, bool lines_only,
-    struct fsmeta_error *error)
+/** *Steals* `path`, which may be NULL: then memory was out. */
+static int open_path(
+    struct fsmeta_recording *out, char *path, bool lines_only, struct fsmeta_error *error)
 {
 	uint64_t lines_bytes = 0;
 	int lines_fd = -1, code;
 
-	*out = (struct fsmeta_recording){.data_fd = -1, .path = fsmeta_recording_path(root, id)};
+	*out = (struct fsmeta_recording){.data_fd = -1, .path = path};
 	if (!out->path)
 		return fsmeta_error_set_memory(error, "opening a recording");
 	code = read_meta(out, out->path, error);
@@ -307,13 +308,19 @@ static int open_by(struct fsmeta_recording *out, const char *root, const char *i
 int fsmeta_recording_open(
     struct fsmeta_recording *out, const char *root, const char *id, struct fsmeta_error *error)
 {
-	return open_by(out, root, id, false, error);
+	return open_path(out, fsmeta_recording_path(root, id), false, error);
 }
 
 int fsmeta_recording_open_lines(
     struct fsmeta_recording *out, const char *root, const char *id, struct fsmeta_error *error)
 {
-	return open_by(out, root, id, true, error);
+	return open_path(out, fsmeta_recording_path(root, id), true, error);
+}
+
+int fsmeta_recording_open_folder(
+    struct fsmeta_recording *out, const char *folder, bool lines_only, struct fsmeta_error *error)
+{
+	return open_path(out, strdup(folder), lines_only, error);
 }
 
 void fsmeta_recording_release(struct fsmeta_recording *recording)

@@ -47,6 +47,7 @@ struct evidence {
 	uint64_t pieces;
 	uint64_t bytes;
 	uint64_t orphans;
+	int64_t changed_us;
 };
 
 /** The piece whose parts come just now. */
@@ -63,9 +64,9 @@ struct collector {
 	struct evidence fsv;
 	struct evidence segments;
 	struct evidence frames;
+	struct evidence recording;
 	/** Files of the recording that are there. */
 	unsigned recording_parts;
-	uint64_t recording_bytes;
 	struct fsmeta_time data_time;
 	struct fsmeta_time meta_time;
 	struct span *spans;
@@ -130,6 +131,16 @@ static int add_span(struct collector *collector, const struct span *span)
 	return 0;
 }
 
+static void weigh(struct evidence *evidence, const struct fsmeta_entry *entry)
+{
+	int64_t ns;
+
+	evidence->bytes += entry->size;
+	if (entry->fields & FSMETA_FIELD_MTIME && fsmeta_time_to_ns(entry->mtime, &ns) &&
+	    ns / 1000 > evidence->changed_us)
+		evidence->changed_us = ns / 1000;
+}
+
 /** The tracks of one file of FSV come one behind the other and are one piece. */
 static int end_piece(struct collector *collector)
 {
@@ -181,7 +192,7 @@ static int add_part(struct collector *collector, enum fsmeta_layout layout,
 		current->layout = layout;
 		current->span = (struct span){.start_us = start_us, .end_us = -1};
 	}
-	evidence_of(collector, layout)->bytes += entry->size;
+	weigh(evidence_of(collector, layout), entry);
 	current->parts |= part;
 	if (end_us > current->span.end_us)
 		current->span.end_us = end_us;
@@ -237,7 +248,7 @@ static bool offer_frame(struct collector *collector, const struct fsmeta_entry *
 	if (digits != length - ending - (sizeof(start) - 1))
 		return false;
 	collector->frames.pieces++;
-	collector->frames.bytes += entry->size;
+	weigh(&collector->frames, entry);
 	return true;
 }
 
@@ -252,7 +263,7 @@ static bool offer_recording(struct collector *collector, const struct fsmeta_ent
 			break;
 	if (i == sizeof(names) / sizeof(names[0]))
 		return false;
-	collector->recording_bytes += entry->size;
+	weigh(&collector->recording, entry);
 	if (i == 0)
 		collector->data_time = entry->mtime;
 	if (i == 2)
@@ -299,8 +310,10 @@ static void measure_spans(struct fsmeta_archive_stream *out, struct span *spans,
 			end = next - start <= (int64_t)PIECE_MAX_S * SECOND_US ? next : start;
 		if (start > covered_to + tolerance) {
 			out->gaps++;
-			if (start - covered_to > out->longest_gap_us)
+			if (start - covered_to > out->longest_gap_us) {
 				out->longest_gap_us = start - covered_to;
+				out->longest_gap_at_us = covered_to;
+			}
 		} else if (i && start < covered_to - tolerance) {
 			out->overlaps++;
 		}
@@ -323,7 +336,7 @@ static bool is_recording_name(const char *name, size_t length)
 static bool judge(struct fsmeta_archive_stream *out, struct collector *collector, const char *name,
     size_t name_length)
 {
-	const struct evidence *best = &collector->fsv;
+	struct evidence *best = &collector->fsv;
 
 	*out = (struct fsmeta_archive_stream){.layout = FSMETA_LAYOUT_FSV};
 	if (collector->segments.pieces > best->pieces) {
@@ -334,19 +347,20 @@ static bool judge(struct fsmeta_archive_stream *out, struct collector *collector
 		best = &collector->frames;
 		out->layout = FSMETA_LAYOUT_FRAMES;
 	}
-	out->pieces = best->pieces;
-	out->bytes = best->bytes;
-	out->orphans = best->orphans;
 	if (collector->recording_parts == PART_ALL && is_recording_name(name, name_length) &&
 	    !best->pieces) {
+		best = &collector->recording;
+		best->pieces = 1;
 		out->layout = FSMETA_LAYOUT_RECORDING;
-		out->pieces = 1;
-		out->bytes = collector->recording_bytes;
 		out->is_unfinished =
 		    fsmeta_time_compare(collector->data_time, collector->meta_time) > 0;
 	} else if (out->layout != FSMETA_LAYOUT_FRAMES) {
 		measure_spans(out, collector->spans, collector->span_count);
 	}
+	out->pieces = best->pieces;
+	out->bytes = best->bytes;
+	out->orphans = best->orphans;
+	out->changed_us = best->changed_us;
 	return out->pieces;
 }
 
@@ -357,7 +371,14 @@ static void clear_collector(struct collector *collector)
 	size_t capacity = collector->span_capacity;
 
 	fsmeta_buffer_clear(&stem);
-	*collector = (struct collector){.spans = spans, .span_capacity = capacity};
+	*collector = (struct collector){
+	    .spans = spans,
+	    .span_capacity = capacity,
+	    .fsv.changed_us = INT64_MIN,
+	    .segments.changed_us = INT64_MIN,
+	    .frames.changed_us = INT64_MIN,
+	    .recording.changed_us = INT64_MIN,
+	};
 	collector->current.stem = stem;
 }
 

@@ -10,6 +10,8 @@
 static const struct fsmeta_command commands[] = {
     {"info", "tell layouts, streams, times and gaps from the entries alone",
 	fsmeta_archive_command_info},
+    {"check", "tell whether policies hold, and with --deep whether the pieces are sound",
+	fsmeta_archive_command_check},
 };
 
 enum {

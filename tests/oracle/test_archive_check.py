@@ -1,0 +1,288 @@
+"""`fsmeta archive check`: policies on a tree, its stream and its generation; --deep on what is broken, and only there."""
+
+import io
+import json
+import os
+import struct
+import subprocess
+import time
+
+import pytest
+
+DAY = 86400
+HEADER = struct.Struct("<4s4sIIqHHHH")
+SETS = bytes.fromhex("0000000167640014ac" "0000000168ee3cb0")
+KEY = bytes.fromhex("0000000165888400") + b"\x55" * 600
+DELTA = bytes.fromhex("00000001419a0200") + b"\x66" * 300
+
+
+def fsmeta(*words, code=0):
+    done = subprocess.run([os.environ["FSMETA"], *map(str, words)], capture_output=True)
+    assert done.returncode == code, (words, done)
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def put(path, data, mtime):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    os.utime(path, (mtime, mtime))
+
+
+def word(seconds, location, flags):
+    return int(seconds * 4096) << 42 | location << 12 | flags
+
+
+def track(start, packets, *, sealed=True, base_flags=0, magic=b"rf1v", codec=b"h264"):
+    """Index and packets as docs/archives.md describes them; packets are (seconds, flags, bytes)."""
+    words, data = [], b""
+    for seconds, flags, body in packets:
+        words.append(word(seconds, len(data), flags))
+        data += body
+    end = max((seconds for seconds, _, _ in packets), default=0)
+    words.append(word(end, len(data), 0))
+    head = HEADER.pack(magic, codec, base_flags | sealed, 0, int(start * 1e6), len(packets) if sealed else 0, 640, 480, 0)
+    assert len(head) == 32
+    return head + struct.pack(f"<{len(words)}Q", *words), data
+
+
+def video(seconds=990):
+    return [(i * 10, 5, SETS + KEY) if i % 3 == 0 else (i * 10, 4, DELTA) for i in range(seconds // 10)]
+
+
+def put_pair(folder, start, index, data, names=("{}_video.rf1i", "{}_video.rf1p"), mtime=None):
+    for name, content in zip(names, (index, data)):
+        put(folder / name.format(start * 1000), content, mtime or start + 990)
+
+
+SEGMENT = ("{}.vidx", "{}.h264")
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Forty days of one camera an hour each day, a dead one, and one that began yesterday."""
+    root = tmp_path / "archive"
+    now = int(time.time())
+    for name, first, last in (("old", 40, 0), ("dead", 40, 5), ("new", 1, 0)):
+        for day in range(first, last - 1, -1):
+            start = now - day * DAY - 995
+            put_pair(root / name, start, *track(start, video()))
+    return root
+
+
+def test_policies_hold_or_not(archive, tmp_path):
+    stream, db = tmp_path / "stream", tmp_path / "db"
+    fsmeta("scan", archive, "-o", stream, "--db", db)
+    policies = ["--policy", "keep 30d", "--policy", "gaps 2d", "--policy", "fresh 1h", "--policy", "budget 1GB"]
+    told = [fsmeta("archive", "check", "--format=jsonl", *policies, operand, code=1)[0] for operand in (archive, stream, db)]
+    assert told[0] == told[1] == told[2]
+    objects = lines(told[0])
+    by_path = {o["path"]: {p["policy"].split()[0]: p for p in o["policies"]} for o in objects if "path" in o}
+    verdicts = {path: {k: p["holds"] for k, p in policies.items()} for path, policies in by_path.items()}
+    assert verdicts == {
+        "old": {"keep": True, "gaps": True, "fresh": True},
+        "dead": {"keep": True, "gaps": True, "fresh": False},
+        "new": {"keep": False, "gaps": True, "fresh": True},
+    }
+    assert by_path["dead"]["fresh"]["reason"].startswith("nothing for 5 d 0 h, since ")
+    assert by_path["new"]["keep"]["reason"].startswith("it reaches back 24 h 16 min, to ")
+    budget = objects[-1]
+    assert budget["holds"] and budget["budget"] == 10**9
+    assert budget["bytes"] == sum(o["bytes"] for o in objects[:-1])
+    fresh = [o for o in objects[:-1] if o["path"] != "dead"]
+    a_day = sum(o["bytes"] / (40 + 990 / DAY if o["path"] == "old" else 1 + 990 / DAY) for o in fresh)
+    assert budget["bytes_per_day"] == pytest.approx(a_day, rel=0.01)
+    assert budget["days_to_full"] == pytest.approx((10**9 - budget["bytes"]) / a_day, rel=0.01)
+
+
+def test_patterns_gaps_and_status(archive):
+    fsmeta("archive", "check", "--policy", "keep 30d old", "--policy", "fresh 1h [on]*", archive)
+    out, _ = fsmeta("archive", "check", "--policy", "gaps 5m old", archive, code=1)
+    assert "gaps 5m old: does not hold: 23 h 43 min are missing from " in out
+    assert out.count("gaps 5m") == 1 and out.splitlines()[-1] == "3 streams; 1 policy does not hold"
+    out, _ = fsmeta("archive", "check", "--policy", "budget 1k", archive, code=1)
+    assert "budget 1k: does not hold: " in out
+    assert fsmeta("archive", "check", archive)[0].splitlines()[-1] == "3 streams; all is well"
+
+
+def test_a_generation_is_judged_as_it_was(archive, tmp_path):
+    db = tmp_path / "db"
+    fsmeta("scan", archive, "--db", db)
+    for path in sorted((archive / "old").iterdir())[:60]:
+        path.unlink()
+    fsmeta("scan", archive, "--db", db, "--max-removed", "100%")
+    fsmeta("archive", "check", "--policy", "keep 30d old", f"{db}@1")
+    fsmeta("archive", "check", "--policy", "keep 30d old", f"{db}@2", code=1)
+
+
+def test_nonsense_is_refused(archive, tmp_path):
+    for policy in ("keep", "keep 90", "keep d", "keep 9q", "hold 9d", "budget", "budget x", "budget 1TB old", "", "keep 9999999d"):
+        assert "--policy" in fsmeta("archive", "check", "--policy", policy, archive, code=64)[1]
+    fsmeta("archive", "check", code=64)
+    fsmeta("scan", archive, "-o", tmp_path / "s")
+    assert "name the folder itself" in fsmeta("archive", "check", "--deep", tmp_path / "s", code=3)[1]
+
+
+def snapshot(root):
+    found = {}
+    for folder, _, files in os.walk(root):
+        for name in [*files, "."]:
+            s = os.lstat(os.path.join(folder, name))
+            found[os.path.join(folder, name)] = (s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+    return found
+
+
+def recording(folder, mtime, completed=True, junk=b"", tail=b""):
+    chunks = [KEY, DELTA, DELTA]
+    text, at = b"", 0
+    for i, chunk in enumerate(chunks):
+        text += json.dumps({"offset": at, "size": len(chunk), "timestamp": i * 33333, "type": "delta" if i else "key", "isKeyframe": not i},
+                           separators=(",", ":")).encode() + b"\n"
+        at += len(chunk)
+    put(folder / "data.bin", b"".join(chunks) + tail, mtime)
+    put(folder / "index.jsonl", text + junk, mtime)
+    put(folder / "meta.json", json.dumps({"codec": "h264", "width": 640, "height": 480, "completed": completed}).encode(), mtime + 1)
+
+
+def npy(shape, data, fortran=False):
+    header = repr({"descr": "|u1", "fortran_order": fortran, "shape": shape}).encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
+def damages(root, old):
+    """Name of the stream, and what a deep check must say of it; None is nothing."""
+    good = track(old, video())
+    index, data = good
+
+    def fsv(name, index, data, **more):
+        put_pair(root / name, old, index, data, **more)
+
+    fsv("sound", index, data)
+    yield "sound", None
+    fsv("cut", index, data[:-10])
+    yield "cut", "1 of 99 packets that it speaks of are not there"
+    fsv("long", index, data + b"x" * 7)
+    yield "long", "7 bytes behind the last packet belong to none"
+    fsv("foreign", b"rf2v" + index[4:], data)
+    yield "foreign", "neither rf1v nor rf1a"
+    fsv("empty", b"", data)
+    yield "empty", "shorter than a header"
+    fsv("open", *track(old, video(), sealed=False))
+    yield "open", "its writer did not close it"
+    fsv("growing", *track(old, video(), sealed=False), mtime=int(time.time()))
+    yield "growing", None
+    fsv("zeros", index, data[:-308] + bytes(308))
+    yield "zeros", None  # fewer than a sector: an encoder may do that
+    fsv("blank", index, bytes(len(data)))
+    yield "blank", "nothing but zeros"
+    fsv("delta", *track(old, video()[1:]))
+    yield "delta", "does not begin with a key frame"
+    fsv("continues", *track(old, video()[1:], base_flags=2))
+    yield "continues", None
+    fsv("naked", *track(old, [(0, 5, KEY), *video()[1:]]))
+    yield "naked", "without its parameter sets"
+    fsv("apart", *track(old, [(0, 6, SETS), (0, 5, KEY), *video()[1:]]))
+    yield "apart", None
+    fsv("backward", *track(old, [(0, 5, SETS + KEY), (50, 5, SETS + KEY), (40, 5, SETS + KEY), (60, 4, DELTA)]))
+    yield "backward", "time goes back at packet 2"
+    fsv("reordered", *track(old, [(0, 5, SETS + KEY), (3, 4, DELTA), (1, 4, DELTA), (2, 4, DELTA)]))
+    yield "reordered", None
+    late = bytearray(index)
+    late[-8:] = struct.pack("<Q", word(1, len(data), 0))
+    fsv("late", bytes(late), data)
+    yield "late", "is later than the sentinel says"
+    fsv("startless", index, b"\x01\x02\x03\x04\x05" + data[5:])
+    yield "startless", "does not begin with a start code"
+    fsv("audio", *track(old, [(i, 1, b"a" * 200) for i in range(90)], magic=b"rf1a", codec=b"aac0"))
+    yield "audio", None
+    put_pair(root / "segments", old, index, data, names=SEGMENT)
+    yield "segments", None
+    put_pair(root / "segment-cut", old, index, data[:100], names=SEGMENT)
+    yield "segment-cut", "99 of 99 packets"
+    for number, content in enumerate((npy((3, 4), bytes(12)), npy((0,), b""), npy((), b"x", True))):
+        put(root / "frames" / f"frame_{number:06}.npy", content, old)
+    yield "frames", None
+    put(root / "frames-short" / "frame_000000.npy", npy((3, 4), bytes(11)), old)
+    yield "frames-short", "it should have 12 bytes of data, and 11 are there"
+    put(root / "frames-long" / "frame_000000.npy", npy((3, 4), bytes(13)), old)
+    yield "frames-long", "1 bytes stand behind its data"
+    put(root / "frames-none" / "frame_000000.npy", b"\x89PNG" * 9, old)
+    yield "frames-none", "reading the header"
+    recording(root / "rec_sound", old)
+    yield "rec_sound", None
+    recording(root / "rec_open", old, completed=False)
+    yield "rec_open", "its writer did not complete it"
+    recording(root / "rec_growing", int(time.time()), completed=False)
+    yield "rec_growing", None
+    recording(root / "rec_tail", old, tail=b"left over")
+    yield "rec_tail", "9 bytes belong to no chunk"
+    recording(root / "rec_junk", old, junk=b"{}\n")
+    yield "rec_junk", "3 bytes behind line 3 are no lines"
+
+
+def test_deep_finds_what_is_broken_and_nothing_else(tmp_path):
+    root = tmp_path / "archive"
+    old = int(time.time()) - 10 * DAY
+    wanted = dict(damages(root, old))
+    before = snapshot(root)
+    objects = lines(fsmeta("archive", "check", "--deep", "--format=jsonl", root, code=1)[0])
+    assert {o["path"] for o in objects} == set(wanted)
+    for o in objects:
+        texts = [f["text"] for f in o.get("findings", [])]
+        if wanted[o["path"]]:
+            assert any(wanted[o["path"]] in text for text in texts), (o["path"], texts)
+        else:
+            assert not texts, (o["path"], texts)
+    assert snapshot(root) == before
+    text, _ = fsmeta("archive", "check", "--deep", root, code=1)
+    count = sum(o.get("finding_count", 0) for o in objects)
+    assert text.splitlines()[-1].endswith(f"pieces opened; {count} findings")
+
+
+def test_deep_of_frames_that_numpy_and_zstd_wrote(tmp_path):
+    numpy, zstandard = pytest.importorskip("numpy"), pytest.importorskip("zstandard")
+    old = int(time.time()) - DAY
+    for number in range(6):
+        out = io.BytesIO()
+        numpy.save(out, numpy.arange(200000 * number, dtype="<f4").reshape(-1, 2))
+        data = out.getvalue()
+        put(tmp_path / "v" / f"frame_{number:06}.npy", data, old)
+        put(tmp_path / "w" / f"frame_{number:06}.npy.zst", zstandard.compress(data), old)
+    assert "12 pieces opened; all is well" in fsmeta("archive", "check", "--deep", tmp_path)[0]
+    packed = tmp_path / "w" / "frame_000003.npy.zst"
+    content = packed.read_bytes()
+    packed.write_bytes(content[: len(content) // 2])
+    out, _ = fsmeta("archive", "check", "--deep", tmp_path, code=1)
+    assert "damaged: frame_000003.npy.zst: unpacking a frame: it ends in the middle" in out
+
+
+def test_deep_follows_no_link(tmp_path):
+    old = int(time.time()) - DAY
+    put_pair(tmp_path / "outside", old, *track(old, video()))
+    inside = tmp_path / "archive" / "cam"
+    put_pair(inside, old, b"", b"x")
+    for ending in ("i", "p"):
+        name = f"{old * 1000 + 5}_video.rf1{ending}"
+        (inside / name).symlink_to(tmp_path / "outside" / f"{old * 1000}_video.rf1{ending}")
+        os.utime(inside / name, (old, old), follow_symlinks=False)
+    out, _ = fsmeta("archive", "check", "--deep", tmp_path / "archive", code=1)
+    assert "it is a symbolic link" in out and "2 findings" in out
+    assert "0 pieces opened" in out
+
+
+def test_orphans_and_abandoned_recordings_are_found_from_entries(tmp_path):
+    root, old = tmp_path / "archive", int(time.time()) - 2 * DAY
+    put_pair(root / "cam", old, *track(old, video()))
+    put(root / "cam" / f"{old * 1000 + 999}_video.rf1i", b"x", old)
+    recording(root / "rec_a", old, completed=False)
+    os.utime(root / "rec_a" / "meta.json", (old - 99, old - 99))
+    recording(root / "rec_b", int(time.time()) + 1, completed=False)
+    os.utime(root / "rec_b" / "meta.json", (old, old))
+    fsmeta("scan", root, "-o", tmp_path / "s")
+    out, _ = fsmeta("archive", "check", "--format=jsonl", tmp_path / "s", code=1)
+    kinds = {o["path"]: [f["kind"] for f in o.get("findings", [])] for o in lines(out)}
+    assert kinds == {"cam": ["orphaned"], "rec_a": ["unsealed"], "rec_b": []}
