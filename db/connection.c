@@ -25,24 +25,27 @@
  * and a database that was brought there in WAL mode gets another journal when it is
  * written, or when there is something in its log; else it is read as an immutable one.
  *
+ * Nothing here opens the file but through SQLite, not even to look at its header: POSIX
+ * takes all locks of a process from a file as soon as the process closes any descriptor of
+ * it, and so a header that is read aside would take SQLite's locks from under the
+ * connections that are open.  Another process could then remove their log while they
+ * write to it.  SQLite's own file layer knows, and closes such descriptors later.
+ *
  * Immutable is a promise that nobody writes, and on a read-only mount it is kept.
  * In a folder that is only not writable for us somebody else may; so size,
  * times and inode are compared when a cursor ends or meets damage.
  */
 #include "db/connection.h"
 
-#include "base/file.h"
 #include "base/memory.h"
 #include "db/reader.h"
 #include "db/schema.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
@@ -52,6 +55,8 @@ enum {
 	HEADER_APPLICATION_ID_AT = 68,
 	/** Write version of a database in WAL mode. */
 	HEADER_WRITE_VERSION_WAL = 2,
+	/** SQLite maps -shm in pieces of this size. */
+	SHARED_MEMORY_BYTES = 32768,
 	BUSY_TIMEOUT_MS = 5000,
 	/** No value of ours is longer: BatchSource JSON is the longest. */
 	VALUE_MAX_BYTES = 32 << 20,
@@ -63,12 +68,12 @@ static uint32_t read_big_endian(const unsigned char *bytes)
 	       bytes[3];
 }
 
-static int judge_header(
-    const unsigned char *header, size_t got, const char *path, struct fsmeta_error *error)
+/** The header is filled up with zeros where the file is shorter. */
+static int judge_header(const unsigned char *header, const char *path, struct fsmeta_error *error)
 {
 	static const char action[] = "opening the database";
 
-	if (got < HEADER_BYTES || memcmp(header, "SQLite format 3", 16) != 0)
+	if (memcmp(header, "SQLite format 3", 16) != 0)
 		return fsmeta_error_set(
 		    error, FSMETA_E_FOREIGN, path, action, "this is not a SQLite database");
 	if (read_big_endian(header + HEADER_APPLICATION_ID_AT) != FSMETA_DB_APPLICATION_ID)
@@ -78,30 +83,83 @@ static int judge_header(
 	    read_big_endian(header + HEADER_USER_VERSION_AT), path, error);
 }
 
+/** A file as SQLite itself opens it, without a database around it. */
+struct raw_file {
+	sqlite3_file *file;
+	/** Lives as long as it is open. */
+	sqlite3_filename name;
+};
+
+/** 0 or SQLite's result; to be closed by close_file() in any case. */
+static int open_file(struct raw_file *out, const char *path, int flags)
+{
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+	char *full = vfs ? calloc(1, (size_t)vfs->mxPathname + 1) : NULL;
+	int result = SQLITE_NOMEM;
+
+	*out = (struct raw_file){0};
+	if (!full)
+		return result;
+	/* It opens no symlink, and has them followed before. */
+	result = vfs->xFullPathname(vfs, path, vfs->mxPathname + 1, full);
+	if (result == SQLITE_OK_SYMLINK)
+		result = SQLITE_OK;
+	if (!result) {
+		out->name = sqlite3_create_filename(full, "", "", 0, NULL);
+		out->file = calloc(1, (size_t)vfs->szOsFile);
+		result = out->name && out->file ? vfs->xOpen(vfs, out->name, out->file,
+						      flags | SQLITE_OPEN_MAIN_DB, NULL)
+						: SQLITE_NOMEM;
+	}
+	free(full);
+	return result;
+}
+
+static void close_file(struct raw_file *raw)
+{
+	if (raw->file && raw->file->pMethods)
+		raw->file->pMethods->xClose(raw->file);
+	free(raw->file);
+	sqlite3_free_filename(raw->name);
+}
+
+static int read_header(const char *path, unsigned char *header, struct fsmeta_error *error)
+{
+	static const char action[] = "opening the database";
+	struct raw_file raw;
+	int result = open_file(&raw, path, SQLITE_OPEN_READONLY);
+	int failed = errno;
+
+	if (!result) {
+		result = raw.file->pMethods->xRead(raw.file, header, HEADER_BYTES, 0);
+		failed = errno;
+	}
+	close_file(&raw);
+	if (result == SQLITE_NOMEM)
+		return fsmeta_error_set_memory(error, action);
+	if (result == SQLITE_OK || result == SQLITE_IOERR_SHORT_READ)
+		return 0;
+	return fsmeta_error_set_errno(error, failed ? failed : EIO, path, action);
+}
+
 int fsmeta_connection_probe(const char *path, bool *wal, struct fsmeta_error *error)
 {
 	static const char action[] = "opening the database";
 	unsigned char header[HEADER_BYTES] = {0};
 	struct stat status;
-	size_t got = 0;
-	/* Nonblocking, so that a FIFO of that name does not hold us up. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int code;
 
-	if (fd < 0)
+	/* A FIFO of that name would hold us up. */
+	if (stat(path, &status) < 0)
 		return fsmeta_error_set_errno(error, errno, path, action);
-	if (fstat(fd, &status) < 0)
-		code = fsmeta_error_set_errno(error, errno, path, action);
-	else if (!S_ISREG(status.st_mode))
-		code = fsmeta_error_set(
+	if (!S_ISREG(status.st_mode))
+		return fsmeta_error_set(
 		    error, FSMETA_E_FOREIGN, path, action, "this is not a regular file");
-	else
-		code = fsmeta_read_full_at(fd, header, sizeof(header), 0, &got, path, error);
+	code = read_header(path, header, error);
 	if (!code)
-		code = judge_header(header, got, path, error);
+		code = judge_header(header, path, error);
 	if (!code && wal)
 		*wal = header[HEADER_WRITE_VERSION_AT] == HEADER_WRITE_VERSION_WAL;
-	close(fd);
 	return code;
 }
 
@@ -304,19 +362,24 @@ bool fsmeta_connection_has_log(const struct fsmeta_connection *connection)
 	return find_beside(connection->path, "-wal", &bytes) && bytes > 0;
 }
 
-/** True where files of this file system can be mapped by several at once, as WAL needs it. */
-static bool can_share_memory(const char *path)
+/**
+ * True where files of this file system can be mapped by several at once, as WAL needs it:
+ * SQLite maps its own -shm.  That stays for who opens the log next, or goes: `alone` is a
+ * promise that nobody else has one.
+ */
+static bool can_share_memory(const char *path, bool alone)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	void *memory = MAP_FAILED;
+	void volatile *memory;
+	struct raw_file raw;
+	int result = open_file(&raw, path, SQLITE_OPEN_READWRITE);
 
-	if (fd < 0)
-		return false;
-	memory = mmap(NULL, HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (memory != MAP_FAILED)
-		munmap(memory, HEADER_BYTES);
-	close(fd);
-	return memory != MAP_FAILED;
+	if (!result) {
+		result = raw.file->pMethods->xShmMap(raw.file, 0, SHARED_MEMORY_BYTES, 1, &memory);
+		raw.file->pMethods->xShmUnmap(raw.file, alone || result == SQLITE_IOERR_SHMMAP);
+	}
+	close_file(&raw);
+	/* What else may be wrong SQLite will say. */
+	return result != SQLITE_IOERR_SHMMAP;
 }
 
 static int open_handle(struct fsmeta_connection *connection, int flags, struct fsmeta_error *error)
@@ -387,7 +450,7 @@ static int plan_opening(struct fsmeta_connection *connection, enum fsmeta_connec
 	if (code || (!wal && writes))
 		return code;
 	if (wal && (writes || check_writable(connection->path, NULL) == 0)) {
-		if (can_share_memory(connection->path))
+		if (can_share_memory(connection->path, false))
 			return 0;
 		if (writes || fsmeta_connection_has_log(connection)) {
 			code = leave_log(connection->path, error);
@@ -447,17 +510,38 @@ static int configure(struct fsmeta_connection *connection, enum fsmeta_connectio
 	return code;
 }
 
+static bool uses_log(const struct fsmeta_connection *connection)
+{
+	sqlite3_stmt *statement = NULL;
+	bool wal = false;
+
+	if (sqlite3_prepare_v2(connection->handle, "PRAGMA journal_mode", -1, &statement, NULL) ==
+		SQLITE_OK &&
+	    sqlite3_step(statement) == SQLITE_ROW)
+		wal = strcmp((const char *)sqlite3_column_text(statement, 0), "wal") == 0;
+	sqlite3_finalize(statement);
+	return wal;
+}
+
 /**
  * WAL where the file system can; the answer "delete" is as good.  Somebody who
  * reads just now prevents the change, and it is made another time.
  */
 static void prefer_log(const struct fsmeta_connection *connection)
 {
-	if (!can_share_memory(connection->path))
+	sqlite3 *handle = connection->handle;
+	bool can;
+
+	if (uses_log(connection))
 		return;
-	sqlite3_busy_timeout(connection->handle, 0);
-	sqlite3_exec(connection->handle, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
-	sqlite3_busy_timeout(connection->handle, BUSY_TIMEOUT_MS);
+	sqlite3_busy_timeout(handle, 0);
+	if (sqlite3_exec(handle, "BEGIN EXCLUSIVE", NULL, NULL, NULL) == SQLITE_OK) {
+		can = can_share_memory(connection->path, true);
+		sqlite3_exec(handle, "ROLLBACK", NULL, NULL, NULL);
+		if (can)
+			sqlite3_exec(handle, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
+	}
+	sqlite3_busy_timeout(handle, BUSY_TIMEOUT_MS);
 }
 
 int fsmeta_connection_open(struct fsmeta_connection *out, const char *path,

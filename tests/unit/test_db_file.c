@@ -720,6 +720,60 @@ static void test_length_with_log(void **state)
 	fsmeta_db_close(db);
 }
 
+/** What SQLite locks as long as somebody has the database open with a log: 510 bytes from here. */
+enum {
+	SHARED_LOCK_AT = 0x40000000 + 2,
+	SHARED_LOCK_BYTES = 510,
+};
+
+/** True where another process finds our lock on the database; ours alone would not hinder us. */
+static bool is_locked_for_others(void)
+{
+	struct flock lock = {.l_type = F_WRLCK,
+	    .l_whence = SEEK_SET,
+	    .l_start = SHARED_LOCK_AT,
+	    .l_len = SHARED_LOCK_BYTES};
+	pid_t child = fork();
+	int status;
+
+	assert_true(child >= 0);
+	if (!child) {
+		int fd = open(path, O_RDWR | O_CLOEXEC);
+
+		_exit(fd < 0 || fcntl(fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/**
+ * Whoever has it open keeps his lock whatever else this process opens and closes; else others
+ * would remove the log from under him.
+ */
+static void test_locks_stay(void **state)
+{
+	struct fsmeta_cursor *reader;
+	struct fsmeta_db *writer, *db;
+
+	(void)state;
+	make_database(path, 1, 3);
+	assert_false(is_locked_for_others());
+	for (enum fsmeta_db_mode mode = FSMETA_DB_READ; mode <= FSMETA_DB_WRITE; mode++) {
+		assert_ok(fsmeta_db_open(&writer, path, mode, &error));
+		assert_true(is_locked_for_others());
+		assert_true(fsmeta_db_is_database(path));
+		assert_true(is_locked_for_others());
+		assert_ok(fsmeta_db_cursor(&reader, writer, 1, NULL, &error));
+		assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
+		assert_true(is_locked_for_others());
+		fsmeta_db_close(db);
+		fsmeta_cursor_close(reader);
+		assert_true(is_locked_for_others());
+		fsmeta_db_close(writer);
+		assert_false(is_locked_for_others());
+	}
+}
+
 static void test_stopped(void **state)
 {
 	static const volatile sig_atomic_t stop = 1;
@@ -776,6 +830,7 @@ int main(void)
 	    TEST(test_unwritable_folder),
 	    TEST(test_truncated),
 	    TEST(test_length_with_log),
+	    TEST(test_locks_stay),
 	    TEST(test_stopped),
 	    TEST(test_odd_paths),
 	};
