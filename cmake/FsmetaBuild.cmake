@@ -52,3 +52,17 @@ function(fsmeta_library name)
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC fsmeta_options ${ARG_LINKS})
 endfunction()
+
+# fsmeta_module(NAME SOURCES a.c ... LINKS PkgConfig::X ...): what is loaded at run time, by a program in
+# tools/, from FSMETA_MODULE_PATH as seen from the program's folder.  The way is the same in the build tree
+# and where it is installed.  It takes nothing from the program, so it names all sources that it needs.
+file(RELATIVE_PATH FSMETA_MODULE_PATH
+  "/prefix/${CMAKE_INSTALL_BINDIR}" "/prefix/${CMAKE_INSTALL_LIBDIR}/fsmeta")
+function(fsmeta_module name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  add_library(${name} MODULE ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE fsmeta_options ${ARG_LINKS})
+  set_target_properties(${name} PROPERTIES PREFIX "" C_VISIBILITY_PRESET hidden
+    LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tools/${FSMETA_MODULE_PATH}")
+  install(TARGETS ${name} LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}/fsmeta")
+endfunction()
