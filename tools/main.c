@@ -54,7 +54,8 @@
  *   diff/      two cursors in, changes out
  *     merge      two sorted sequences side by side;  compare: two entries
  *     change_spool what it finds, until all is known;  diff: all together
- *     moves      what went and what came are one and the same;  fold: names as people read them
+ *     moves      what went and what came are one and the same: gathered;  moves_keys, moves_pair,
+ *                moves_write: evidence, pairs, the changes anew;  fold: names as people read them
  *     churn      changes that mean nothing, by rule
  *   tools/     this program
  *     main command operand delta hidden keep progress output summary update; one file a command
