@@ -1,0 +1,671 @@
+/*
+ * Events from changes: each one by itself, streams that are gone or silent, recordings and frames,
+ * trees that are no archive, and random histories against a judge who knows all pieces at once.
+ */
+#include "test_archive_scratch.h"
+
+#include "archive/events.h"
+#include "base/path.h"
+
+enum {
+	ENTRIES_MAX = 3000,
+	SECOND = 1000000,
+	/** Day 0 begins here. */
+	BASE_S = 1700000000,
+	PIECE_S = 1000,
+};
+
+struct tree {
+	struct fsmeta_entry entries[ENTRIES_MAX];
+	char paths[ENTRIES_MAX][64];
+	size_t count;
+	bool is_sorted;
+};
+
+static struct tree sides[2];
+static struct fsmeta_archive_events *events;
+/** What judge() said of each change, by its path. */
+static struct {
+	char path[64];
+	struct fsmeta_archive_verdict verdict;
+	bool told;
+} verdicts[2 * ENTRIES_MAX];
+static size_t verdict_count;
+static int reads;
+
+static void clear(void)
+{
+	sides[0].count = sides[1].count = 0;
+	sides[0].is_sorted = sides[1].is_sorted = false;
+}
+
+static void add_entry(
+    struct tree *tree, const char *path, enum fsmeta_type type, uint64_t size, int64_t second)
+{
+	size_t n = tree->count++;
+
+	assert_true(n < ENTRIES_MAX);
+	snprintf(tree->paths[n], sizeof(tree->paths[n]), "%s", path);
+	tree->entries[n] = (struct fsmeta_entry){
+	    .path_length = strlen(path),
+	    .type = type,
+	    .fields = FSMETA_FIELD_SIZE | FSMETA_FIELD_MTIME,
+	    .size = size,
+	    .mtime = {.seconds = second},
+	    /* Finds the path again behind sorting. */
+	    .inode = n,
+	};
+}
+
+static struct fsmeta_entry *find_entry(struct tree *tree, const char *path)
+{
+	for (size_t i = 0; i < tree->count; i++)
+		if (strcmp(tree->paths[i], path) == 0)
+			return &tree->entries[i];
+	return NULL;
+}
+
+/** A file with the folders above it; into both sides where `side` is 2. */
+static void put(int side, const char *path, uint64_t size, int64_t second)
+{
+	for (int i = 0; i < 2; i++) {
+		char folder[64];
+
+		if (side != 2 && side != i)
+			continue;
+		if (!find_entry(&sides[i], ""))
+			add_entry(&sides[i], "", FSMETA_TYPE_FOLDER, 0, 0);
+		for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+			snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
+			if (!find_entry(&sides[i], folder))
+				add_entry(&sides[i], folder, FSMETA_TYPE_FOLDER, 0, 0);
+		}
+		add_entry(&sides[i], path, FSMETA_TYPE_FILE, size, second);
+	}
+}
+
+/** A segment that begins `number` * 1000 s after BASE_S and is closed right behind. */
+static void put_segment_until(int side, const char *stream, int number, int64_t end_s)
+{
+	char path[64];
+	long long start_ms = ((long long)BASE_S + (long long)number * PIECE_S) * 1000;
+
+	snprintf(path, sizeof(path), "%s/%lld.h264", stream, start_ms);
+	put(side, path, 100, end_s);
+	snprintf(path, sizeof(path), "%s/%lld.vidx", stream, start_ms);
+	put(side, path, 10, end_s);
+}
+
+static void put_segment(int side, const char *stream, int number)
+{
+	put_segment_until(side, stream, number, BASE_S + (int64_t)(number + 1) * PIECE_S);
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct fsmeta_entry *one = a, *other = b;
+
+	return fsmeta_path_compare(one->path, one->path_length, other->path, other->path_length);
+}
+
+static struct fsmeta_cursor *open_side(int side)
+{
+	static struct fsmeta_batch_source source;
+	struct tree *tree = &sides[side];
+	struct fsmeta_cursor *cursor;
+	struct fsmeta_error error = {0};
+
+	for (size_t i = 0; i < tree->count; i++)
+		tree->entries[i].path = tree->paths[tree->entries[i].inode];
+	if (!tree->is_sorted)
+		qsort(tree->entries, tree->count, sizeof(tree->entries[0]), compare_entries);
+	tree->is_sorted = true;
+	assert_ok(
+	    fsmeta_cursor_from_array(&cursor, tree->entries, tree->count, &source, &error), &error);
+	return cursor;
+}
+
+typedef void change_taker(const struct fsmeta_change *change);
+
+static void compare_pair(
+    const struct fsmeta_entry *before, const struct fsmeta_entry *after, change_taker *take)
+{
+	struct fsmeta_change change = {.before = before, .after = after};
+
+	change.kind = !before  ? FSMETA_CHANGE_ADDED
+		      : !after ? FSMETA_CHANGE_REMOVED
+			       : FSMETA_CHANGE_MODIFIED;
+	if (before && after && before->size != after->size)
+		change.fields |= FSMETA_FIELD_SIZE;
+	if (before && after && fsmeta_time_compare(before->mtime, after->mtime) != 0)
+		change.fields |= FSMETA_FIELD_MTIME;
+	if (change.kind != FSMETA_CHANGE_MODIFIED || change.fields)
+		take(&change);
+}
+
+/** A diff as simple as can be. */
+static void each_change(change_taker *take)
+{
+	const struct tree *a = &sides[0], *b = &sides[1];
+	size_t i = 0, j = 0;
+
+	while (i < a->count || j < b->count) {
+		int order = i == a->count   ? 1
+			    : j == b->count ? -1
+					    : compare_entries(&a->entries[i], &b->entries[j]);
+
+		compare_pair(
+		    order <= 0 ? &a->entries[i] : NULL, order >= 0 ? &b->entries[j] : NULL, take);
+		i += order <= 0;
+		j += order >= 0;
+	}
+}
+
+static void show(const struct fsmeta_change *change)
+{
+	struct fsmeta_change_sink *sink = fsmeta_archive_events_sink(events);
+	struct fsmeta_error error = {0};
+
+	assert_ok(sink->change(sink, change, &error), &error);
+}
+
+static void judge(const struct fsmeta_change *change)
+{
+	size_t n = verdict_count++;
+
+	snprintf(
+	    verdicts[n].path, sizeof(verdicts[n].path), "%s", fsmeta_change_entry(change)->path);
+	verdicts[n].told = fsmeta_archive_events_judge(events, &verdicts[n].verdict, change);
+}
+
+static void run_until(int64_t newer_us)
+{
+	struct fsmeta_error error = {0};
+	int code = 1;
+
+	fsmeta_cursor_close(open_side(0));
+	fsmeta_cursor_close(open_side(1));
+	assert_ok(fsmeta_archive_events_new(&events, &error), &error);
+	each_change(show);
+	verdict_count = 0;
+	reads = 0;
+	if (!fsmeta_archive_events_settle(events))
+		return;
+	while (code == 1) {
+		struct fsmeta_cursor *older = open_side(0);
+
+		assert_true(++reads <= 2);
+		fsmeta_archive_events_read(events, older, newer_us);
+		each_change(show);
+		code = fsmeta_archive_events_finish(events, &error);
+		fsmeta_cursor_close(older);
+	}
+	assert_ok(code, &error);
+	fsmeta_archive_events_rewind(events);
+	each_change(judge);
+}
+
+static void run(void)
+{
+	run_until(INT64_MIN);
+}
+
+static const struct fsmeta_archive_story *story_of(const char *path)
+{
+	size_t count;
+	const struct fsmeta_archive_story *stories = fsmeta_archive_events_stories(events, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(stories[i].path, path) == 0)
+			return &stories[i];
+	return NULL;
+}
+
+static size_t count_stories(void)
+{
+	size_t count;
+
+	fsmeta_archive_events_stories(events, &count);
+	return count;
+}
+
+static uint64_t pieces(const char *path, enum fsmeta_archive_event event)
+{
+	const struct fsmeta_archive_story *story = story_of(path);
+
+	return story ? story->sums[event].pieces : 0;
+}
+
+static enum fsmeta_archive_event event_of(const char *path)
+{
+	for (size_t i = 0; i < verdict_count; i++)
+		if (strcmp(verdicts[i].path, path) == 0)
+			return verdicts[i].told ? verdicts[i].verdict.event : FSMETA_EVENT_NONE;
+	fail_msg("%s did not change", path);
+	return FSMETA_EVENT_NONE;
+}
+
+static void end(void)
+{
+	fsmeta_archive_events_free(events);
+	events = NULL;
+	clear();
+}
+
+/** One of everything in one stream. */
+static void test_day(void **state)
+{
+	const struct fsmeta_archive_story *story;
+
+	(void)state;
+	for (int i = 0; i < 20; i++)
+		if (i < 3 || i == 10)
+			put_segment(0, "cam1", i);
+		else if (i != 14 && i != 19)
+			put_segment(2, "cam1", i);
+	/* 14 changed, 19 was growing, 20 to 29 came, but for 25. */
+	put_segment(0, "cam1", 14);
+	put_segment_until(1, "cam1", 14, BASE_S + 15 * PIECE_S + 40);
+	put_segment_until(0, "cam1", 19, BASE_S + 19 * PIECE_S + 300);
+	put_segment(1, "cam1", 19);
+	for (int i = 20; i < 30; i++)
+		if (i != 25)
+			put_segment(1, "cam1", i);
+	put(2, "cam1/notes.txt", 5, 5);
+	put(1, "readme.txt", 5, 5);
+	run();
+	assert_int_equal(1, reads);
+	assert_int_equal(1, count_stories());
+	story = story_of("cam1");
+	assert_int_equal(FSMETA_LAYOUT_SEGMENTS, story->layout);
+	assert_int_equal(3, story->sums[FSMETA_EVENT_ROTATED].pieces);
+	assert_int_equal(6, story->sums[FSMETA_EVENT_ROTATED].files);
+	assert_int_equal(330, story->sums[FSMETA_EVENT_ROTATED].bytes);
+	assert_int_equal(BASE_S * INT64_C(1000000), story->sums[FSMETA_EVENT_ROTATED].from_us);
+	assert_int_equal(1, story->sums[FSMETA_EVENT_LOST].pieces);
+	assert_int_equal(1, story->sums[FSMETA_EVENT_ALTERED].pieces);
+	assert_int_equal(1, story->sums[FSMETA_EVENT_SEALED].pieces);
+	assert_int_equal(INT64_C(700) * SECOND, story->sums[FSMETA_EVENT_SEALED].covered_us);
+	assert_int_equal(9, story->sums[FSMETA_EVENT_RECORDED].pieces);
+	assert_int_equal(
+	    INT64_C(9) * PIECE_S * SECOND, story->sums[FSMETA_EVENT_RECORDED].covered_us);
+	assert_int_equal(1, story->gaps);
+	assert_int_equal((int64_t)PIECE_S * SECOND, story->longest_gap_us);
+	assert_int_equal((BASE_S + 3 * (int64_t)PIECE_S) * SECOND, story->oldest_us);
+	assert_int_equal((BASE_S + 30 * (int64_t)PIECE_S) * SECOND, story->newest_us);
+	assert_false(story->is_gone);
+	assert_int_equal(6, fsmeta_archive_events_expected_removals(events));
+	assert_int_equal(FSMETA_EVENT_ROTATED, event_of("cam1/1700002000000.vidx"));
+	assert_int_equal(FSMETA_EVENT_LOST, event_of("cam1/1700010000000.h264"));
+	assert_int_equal(FSMETA_EVENT_ALTERED, event_of("cam1/1700014000000.vidx"));
+	assert_int_equal(FSMETA_EVENT_SEALED, event_of("cam1/1700019000000.vidx"));
+	assert_int_equal(FSMETA_EVENT_RECORDED, event_of("cam1/1700029000000.vidx"));
+	assert_int_equal(FSMETA_EVENT_NONE, event_of("readme.txt"));
+	end();
+}
+
+static void test_growth_and_recovery(void **state)
+{
+	(void)state;
+	/* Growing still; the one of FSV has two tracks. */
+	for (int i = 0; i < 4; i++)
+		put_segment(2, "grows", i);
+	put_segment_until(0, "grows", 4, BASE_S + 4 * PIECE_S + 100);
+	put_segment_until(1, "grows", 4, BASE_S + 4 * PIECE_S + 900);
+	put(2, "tracks/1700000000_audio.rf1i", 1, BASE_S + 900);
+	put(2, "tracks/1700000000_audio.rf1p", 1, BASE_S + 900);
+	put(2, "tracks/1700000000_video.rf1i", 1, BASE_S + 900);
+	put(2, "tracks/1700000000_video.rf1p", 1, BASE_S + 900);
+	put(0, "tracks/1700000900_audio.rf1i", 1, BASE_S + 950);
+	put(0, "tracks/1700000900_audio.rf1p", 1, BASE_S + 950);
+	put(1, "tracks/1700000900_audio.rf1i", 2, BASE_S + 970);
+	put(1, "tracks/1700000900_audio.rf1p", 2, BASE_S + 970);
+	put(1, "tracks/1700000900_video.rf1i", 2, BASE_S + 970);
+	put(1, "tracks/1700000900_video.rf1p", 2, BASE_S + 970);
+	/* Two hours without power; closed when the recorder was on again. */
+	put_segment(2, "was-open", 0);
+	put_segment_until(0, "was-open", 1, BASE_S + PIECE_S + 500);
+	put_segment_until(1, "was-open", 1, BASE_S + 8800);
+	put_segment(1, "was-open", 9);
+	put_segment(2, "came", 0);
+	put_segment(1, "came", 1);
+	put_segment_until(1, "came", 2, BASE_S + 8990);
+	put_segment(1, "came", 9);
+	/* Times were lost in copying: that is no recovery. */
+	for (int i = 0; i < 9; i++)
+		put_segment_until(i < 4 ? 2 : 1, "copied", i, BASE_S + 900000);
+	run();
+	assert_int_equal(1, pieces("grows", FSMETA_EVENT_GREW));
+	assert_int_equal(
+	    INT64_C(800) * SECOND, story_of("grows")->sums[FSMETA_EVENT_GREW].covered_us);
+	assert_int_equal(1, pieces("tracks", FSMETA_EVENT_GREW));
+	assert_int_equal(4, story_of("tracks")->sums[FSMETA_EVENT_GREW].files);
+	assert_int_equal(1, pieces("was-open", FSMETA_EVENT_RECOVERED));
+	assert_int_equal(1, pieces("was-open", FSMETA_EVENT_RECORDED));
+	assert_int_equal(1, story_of("was-open")->gaps);
+	assert_int_equal(1, pieces("came", FSMETA_EVENT_RECOVERED));
+	assert_int_equal(2, pieces("came", FSMETA_EVENT_RECORDED));
+	assert_int_equal(5, pieces("copied", FSMETA_EVENT_RECORDED));
+	assert_int_equal(0, pieces("copied", FSMETA_EVENT_RECOVERED));
+	/* Each reaches the next, but the last, of which nobody knows the end. */
+	assert_int_equal(INT64_C(4) * PIECE_S * SECOND,
+	    story_of("copied")->sums[FSMETA_EVENT_RECORDED].covered_us);
+	assert_int_equal(0, story_of("copied")->gaps);
+	end();
+}
+
+static void test_orphans(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 6; i++)
+		put_segment(i ? 2 : 0, "cam", i);
+	/* An index without its packets, and one that was cleaned away. */
+	put_segment(0, "cam", 7);
+	put(1, "cam/1700007000000.vidx", 10, BASE_S + 8 * PIECE_S);
+	put(0, "cam/1700008000000.vidx", 10, BASE_S + 9 * PIECE_S);
+	put_segment(2, "cam", 9);
+	run();
+	assert_int_equal(1, pieces("cam", FSMETA_EVENT_ROTATED));
+	assert_int_equal(1, pieces("cam", FSMETA_EVENT_ORPHANED));
+	assert_int_equal(1, pieces("cam", FSMETA_EVENT_RECOVERED));
+	assert_int_equal(0, pieces("cam", FSMETA_EVENT_LOST));
+	assert_int_equal(FSMETA_EVENT_ORPHANED, event_of("cam/1700007000000.h264"));
+	end();
+}
+
+/** Of a stream that is gone, what is older than all others have was to be rotated; without others
+ * all is lost. */
+static void test_gone(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 30; i++) {
+		put_segment(i < 4 ? 0 : 2, "a/cam1", i);
+		put_segment(i < 6 ? 0 : 2, "a/cam2", i);
+		put_segment(0, "a/cam3", i);
+		put_segment(0, "b/alone", i);
+	}
+	put_segment(1, "a/cam1", 30);
+	put_segment(1, "a/cam2", 30);
+	run();
+	assert_int_equal(2, reads);
+	assert_true(story_of("a/cam3")->is_gone);
+	assert_int_equal(4, pieces("a/cam3", FSMETA_EVENT_ROTATED));
+	assert_int_equal(26, pieces("a/cam3", FSMETA_EVENT_LOST));
+	assert_int_equal(30, pieces("b/alone", FSMETA_EVENT_LOST));
+	assert_int_equal(0, pieces("b/alone", FSMETA_EVENT_ROTATED));
+	assert_int_equal(4, pieces("a/cam1", FSMETA_EVENT_ROTATED));
+	assert_int_equal(2 * (4 + 6 + 4), fsmeta_archive_events_expected_removals(events));
+	assert_int_equal(FSMETA_EVENT_ROTATED, event_of("a/cam3/1700003000000.h264"));
+	assert_int_equal(FSMETA_EVENT_LOST, event_of("a/cam3/1700004000000.h264"));
+	end();
+}
+
+/** A short policy: nothing of the older side is left, and that is rotation, because there is newer.
+ */
+static void test_all_rotated(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 30; i++)
+		put_segment(i >= 20, "cam", i);
+	run();
+	assert_int_equal(20, pieces("cam", FSMETA_EVENT_ROTATED));
+	assert_int_equal(10, pieces("cam", FSMETA_EVENT_RECORDED));
+	assert_int_equal(0, story_of("cam")->gaps);
+	end();
+}
+
+static void test_silent(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 60; i++) {
+		put_segment(i < 30 ? 2 : 1, "cam1", i);
+		if (i < 30)
+			put_segment(2, "dead", i);
+		if (i < 40)
+			put_segment(i < 30 ? 2 : 1, "stops", i);
+		/* It had ended before. */
+		if (i < 20)
+			put_segment(2, "ended", i);
+	}
+	run();
+	assert_true(story_of("dead")->is_silent);
+	assert_true(story_of("stops")->is_silent);
+	assert_false(story_of("cam1")->is_silent);
+	assert_null(story_of("ended"));
+	assert_int_equal(3, count_stories());
+	end();
+}
+
+static void put_recording(int side, const char *id, int64_t data_s, int64_t meta_s, uint64_t size)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "store/rec_%s/data.bin", id);
+	put(side, path, size, data_s);
+	snprintf(path, sizeof(path), "store/rec_%s/index.jsonl", id);
+	put(side, path, 10, data_s);
+	snprintf(path, sizeof(path), "store/rec_%s/meta.json", id);
+	put(side, path, 10, meta_s);
+}
+
+static void test_recordings(void **state)
+{
+	const int64_t now = BASE_S + 86400 * 2;
+
+	(void)state;
+	/* Identifiers are in no order. */
+	put_recording(0, "oldest", BASE_S, BASE_S + 1, 100);
+	put_recording(0, "missing", BASE_S + 500, BASE_S + 501, 100);
+	put_recording(2, "stays", BASE_S + 100, BASE_S + 101, 100);
+	put_recording(1, "new", now - 100, now - 99, 100);
+	put_recording(1, "running", now - 1, now - 1000, 100);
+	put_recording(0, "grows", now - 90000, now - 99000, 100);
+	put_recording(1, "grows", now - 1, now - 99000, 200);
+	put_recording(0, "ends", now - 90000, now - 99000, 100);
+	put_recording(1, "ends", now - 100, now - 99, 200);
+	put_recording(0, "cut", now - 90000, now - 99000, 100);
+	put_recording(1, "cut", now - 100, now - 99, 90);
+	put_recording(0, "left", now - 90000, now - 99000, 100);
+	put_recording(1, "left", now - 80000, now - 99000, 120);
+	put_recording(0, "altered", BASE_S + 1000, BASE_S + 1001, 100);
+	put_recording(1, "altered", BASE_S + 1000, BASE_S + 1002, 100);
+	put(1, "rec_other/data.bin", 1, 1);
+	run_until(now * SECOND);
+	assert_int_equal(1, count_stories());
+	assert_int_equal(FSMETA_LAYOUT_RECORDING, story_of("store")->layout);
+	assert_int_equal(FSMETA_EVENT_ROTATED, event_of("store/rec_oldest/data.bin"));
+	assert_int_equal(FSMETA_EVENT_LOST, event_of("store/rec_missing/meta.json"));
+	assert_int_equal(FSMETA_EVENT_RECORDED, event_of("store/rec_new/meta.json"));
+	assert_int_equal(FSMETA_EVENT_RECORDED, event_of("store/rec_running/meta.json"));
+	assert_int_equal(FSMETA_EVENT_GREW, event_of("store/rec_grows/data.bin"));
+	assert_int_equal(FSMETA_EVENT_SEALED, event_of("store/rec_ends/data.bin"));
+	assert_int_equal(FSMETA_EVENT_RECOVERED, event_of("store/rec_cut/data.bin"));
+	assert_int_equal(FSMETA_EVENT_ORPHANED, event_of("store/rec_left/data.bin"));
+	assert_int_equal(FSMETA_EVENT_ALTERED, event_of("store/rec_altered/meta.json"));
+	/* Three files and the folder. */
+	assert_int_equal(4, fsmeta_archive_events_expected_removals(events));
+	end();
+}
+
+static void test_frames(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 40; i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "frames/v1/frame_%06d.npy", i);
+		if (i % 3 == 0)
+			put(0, path, 80, 5);
+		else
+			put(i < 20 ? 2 : 1, path, 80, 5);
+	}
+	put(0, "frames/v1/frame_000050.npy", 80, 5);
+	put(1, "frames/v1/frame_000050.npy.zst", 8, 5);
+	run();
+	assert_int_equal(14, pieces("frames/v1", FSMETA_EVENT_ROTATED));
+	assert_int_equal(13, pieces("frames/v1", FSMETA_EVENT_RECORDED));
+	assert_int_equal(14, fsmeta_archive_events_expected_removals(events));
+	end();
+}
+
+static void test_no_archive(void **state)
+{
+	(void)state;
+	put(1, "photos/1700000000_holiday.jpg", 1, 1);
+	put(0, "a/1700000000000.vidx", 1, 1);
+	put(0, "b/1700000000000.h264", 1, 1);
+	put(1, "rec_x/data.bin", 1, 1);
+	put(1, "index.jsonl", 1, 1);
+	put(1, "meta.json", 1, 1);
+	put(1, "frame_00001.npy", 1, 1);
+	run();
+	assert_int_equal(0, count_stories());
+	assert_int_equal(0, fsmeta_archive_events_expected_removals(events));
+	for (size_t i = 0; i < verdict_count; i++)
+		assert_false(verdicts[i].told);
+	end();
+
+	/* No name of an archive at all: nothing is read again. */
+	put(1, "photos/1700000000_holiday.jpg", 1, 1);
+	run();
+	assert_int_equal(0, reads);
+	end();
+}
+
+/** Streams within streams, and a folder between the parts of a piece. */
+static void test_nested(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 6; i++) {
+		put_segment(i < 2 ? 0 : 2, "cam", i);
+		put_segment(i == 3 ? 0 : 2, "cam/1700002500000", i);
+		put_segment(i < 5 ? 2 : 1, "cam/zoom", i);
+	}
+	run();
+	assert_int_equal(2, pieces("cam", FSMETA_EVENT_ROTATED));
+	assert_int_equal(1, pieces("cam/1700002500000", FSMETA_EVENT_LOST));
+	assert_int_equal(1, pieces("cam/zoom", FSMETA_EVENT_RECORDED));
+	assert_int_equal(3, count_stories());
+	assert_int_equal(FSMETA_EVENT_LOST, event_of("cam/1700002500000/1700003000000.h264"));
+	assert_int_equal(FSMETA_EVENT_ROTATED, event_of("cam/1700001000000.h264"));
+	end();
+}
+
+/* ---- random histories against a judge who knows everything ---- */
+
+enum {
+	STREAMS = 5,
+	PIECES = 60,
+};
+
+/** What is there of a piece on each side: 0 nothing, 1 whole, 2 whole and changed. */
+static unsigned char there[STREAMS][PIECES][2];
+
+static enum fsmeta_archive_event judge_naively(int stream, int piece)
+{
+	const unsigned char *own = there[stream][piece];
+	bool older_stayed = false, newer_then = false, newer_now = false, any_now = false;
+	int line = PIECES;
+
+	for (int i = 0; i < PIECES; i++) {
+		const unsigned char *other = there[stream][i];
+
+		older_stayed |= i < piece && other[0] && other[1];
+		newer_then |= i > piece && other[0];
+		newer_now |= i > piece && other[1];
+		any_now |= other[1] != 0;
+	}
+	for (int s = 0; s < STREAMS; s++)
+		for (int i = PIECES - 1; i >= 0; i--)
+			if (there[s][i][1] && i < line)
+				line = i;
+	if (own[0] == own[1])
+		return FSMETA_EVENT_NONE;
+	if (!own[0])
+		return FSMETA_EVENT_RECORDED;
+	if (!own[1] && !any_now)
+		return line < PIECES && piece < line ? FSMETA_EVENT_ROTATED : FSMETA_EVENT_LOST;
+	if (!own[1])
+		return older_stayed ? FSMETA_EVENT_LOST : FSMETA_EVENT_ROTATED;
+	if (newer_then)
+		return FSMETA_EVENT_ALTERED;
+	return newer_now ? FSMETA_EVENT_SEALED : FSMETA_EVENT_GREW;
+}
+
+static void make_history(uint64_t *random)
+{
+	memset(there, 0, sizeof(there));
+	for (int s = 0; s < STREAMS; s++) {
+		int first = (int)(scratch_random(random) % 20);
+		int cut = first + (int)(scratch_random(random) % 15);
+		int end = 35 + (int)(scratch_random(random) % 10);
+		int last = end + (int)(scratch_random(random) % 15);
+		bool is_gone = scratch_random(random) % 8 == 0;
+		bool is_changing = scratch_random(random) % 2 == 0;
+
+		for (int i = first; i < last; i++) {
+			unsigned dice = (unsigned)(scratch_random(random) % 50);
+
+			there[s][i][0] = i < end && dice != 2;
+			there[s][i][1] = !is_gone && i >= cut && dice > 1;
+			if (there[s][i][0] && there[s][i][1] &&
+			    (dice == 3 || (i == end - 1 && is_changing)))
+				there[s][i][1] = 2;
+		}
+	}
+}
+
+static void test_random(void **state)
+{
+	uint64_t random = 20261121;
+
+	(void)state;
+	for (int round = 0; round < 150; round++) {
+		make_history(&random);
+		put(2, "other", 1, 1);
+		for (int s = 0; s < STREAMS; s++) {
+			char stream[8] = "cam0";
+
+			stream[3] = (char)('0' + s);
+			for (int i = 0; i < PIECES; i++)
+				for (int side = 0; side < 2; side++)
+					if (there[s][i][side])
+						put_segment_until(side, stream, i,
+						    BASE_S + (int64_t)i * PIECE_S + 900 +
+							(there[s][i][side] == 2 ? 90 : 0));
+		}
+		run();
+		for (size_t i = 0; i < verdict_count; i++) {
+			long long start_ms;
+			int stream, piece;
+
+			if (sscanf(verdicts[i].path, "cam%d/%lld", &stream, &start_ms) != 2)
+				continue;
+			piece = (int)((start_ms / 1000 - BASE_S) / PIECE_S);
+			if (event_of(verdicts[i].path) != judge_naively(stream, piece))
+				fail_msg("round %d: %s is %d, not %d", round, verdicts[i].path,
+				    (int)event_of(verdicts[i].path),
+				    (int)judge_naively(stream, piece));
+		}
+		end();
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_day),
+	    cmocka_unit_test(test_growth_and_recovery),
+	    cmocka_unit_test(test_orphans),
+	    cmocka_unit_test(test_gone),
+	    cmocka_unit_test(test_all_rotated),
+	    cmocka_unit_test(test_silent),
+	    cmocka_unit_test(test_recordings),
+	    cmocka_unit_test(test_frames),
+	    cmocka_unit_test(test_no_archive),
+	    cmocka_unit_test(test_nested),
+	    cmocka_unit_test(test_random),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
