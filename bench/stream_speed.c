@@ -1,11 +1,13 @@
 /*
- * stream_speed [--fields LIST] [--level N] [--threads N] [--rounds N] [--read] ENTRIES | FILE.fss
+ * stream_speed [--fields LIST] [--level N] [--threads N] [--rounds N] [--read | --write] ENTRIES |
+ * FILE.fss
  *
  * How fast a stream is written and read, and what an entry weighs: of a recorder's
  * archive that is made up (bench/synthetic.h), or of a stream that is there, which
  * is read and written again.  Nothing touches a disk but what is named; the stream
  * stands in memory.  One line a measurement, entries a millisecond, the best of
- * all rounds (with --read nothing but reading FILE.fss):
+ * all rounds (with --read nothing but reading FILE.fss, with --write nothing but writing, for a
+ * profiler):
  *
  *     made       the cursor alone, so that its share can be taken off
  *     written    cursor to finished stream
@@ -150,7 +152,26 @@ static void tell(const struct best *best, uint64_t entries)
 	    (best->cpu - best->own_cpu) * scale);
 }
 
-/** Opens and reads the file, nothing else, as a profiler wants it. */
+/** Writes, and nothing else. */
+static int write_only(const struct input *input, int level, unsigned threads, int rounds)
+{
+	struct best written = {.what = "written"};
+
+	while (rounds-- > 0) {
+		int fd = memfd_create("stream", MFD_CLOEXEC);
+		struct fsmeta_cursor *cursor = open_input(input);
+
+		start(&written);
+		write_stream(fd, cursor, level, threads);
+		note(&written);
+		fsmeta_cursor_close(cursor);
+		close(fd);
+	}
+	tell(&written, input->synthetic.entries);
+	return 0;
+}
+
+/** Opens and reads the file, and nothing else. */
 static int read_only(const struct input *input, int rounds)
 {
 	struct best read = {.what = "read"};
@@ -177,7 +198,7 @@ int main(int argc, char **argv)
 	struct rusage usage;
 	int level = 0, rounds = 3;
 	unsigned threads = 0;
-	bool reads_only = false;
+	bool reads_only = false, writes_only = false;
 
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--fields") && i + 1 < argc) {
@@ -191,6 +212,8 @@ int main(int argc, char **argv)
 			rounds = atoi(argv[++i]);
 		} else if (!strcmp(argv[i], "--read")) {
 			reads_only = true;
+		} else if (!strcmp(argv[i], "--write")) {
+			writes_only = true;
 		} else if (strtoull(argv[i], NULL, 10)) {
 			input.synthetic.entries = strtoull(argv[i], NULL, 10);
 		} else {
@@ -200,11 +223,13 @@ int main(int argc, char **argv)
 	if (!input.file && !input.synthetic.entries) {
 		fprintf(stderr,
 		    "usage: stream_speed [--fields LIST] [--level N] [--threads N] [--rounds N] "
-		    "[--read] ENTRIES | FILE.fss\n");
+		    "[--read | --write] ENTRIES | FILE.fss\n");
 		return 64;
 	}
 	if (reads_only)
 		return read_only(&input, rounds);
+	if (writes_only)
+		return write_only(&input, level, threads, rounds);
 	while (rounds-- > 0) {
 		int fd = memfd_create("stream", MFD_CLOEXEC);
 		struct fsmeta_cursor *cursor = open_input(&input);

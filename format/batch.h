@@ -53,7 +53,10 @@ uint32_t fsmeta_batch_builder_count(const struct fsmeta_batch_builder *builder);
 /** Bytes of their names and targets. */
 size_t fsmeta_batch_builder_text_bytes(const struct fsmeta_batch_builder *builder);
 
-/** Appends the serialised Batch message.  0 or FSMETA_E_MEMORY. */
+/**
+ * Appends the serialised Batch message.  Once: the builder is to be cleared before anything
+ * else is done with its entries.  0 or FSMETA_E_MEMORY.
+ */
 int fsmeta_batch_builder_pack(
     struct fsmeta_batch_builder *builder, struct fsmeta_buffer *out, struct fsmeta_error *error);
 

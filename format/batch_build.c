@@ -1,18 +1,25 @@
 /*
  * Building a batch.
  *
- *     entry ──► one value into each column ──► (full, or cut) ──► pack
+ *     add()                                   pack()
+ *     entry ──► its values as they are ──►    column by column: differences, prefixes,
+ *               into columns                  planes ──► protobuf-c
  *
- *     level    1 1 1 0 1 1 3 …        columns are arrays of one capacity, grown
- *     size     …                      together and kept from batch to batch; what
- *     mtime    …                      is collected is what protobuf-c packs, so
- *     names    "cam1" "1_video"       nothing is copied in between
+ *     depth    1 2 2 2 1 …            level        1 0 1 1 2 …
+ *     mtime    1700000000 1700000060  mtime        +1700000000 +60 …
+ *     names    "cam1" "1_video.rf1i"  names        "cam1" "1_video.rf1i" "p"
+ *                "1_video.rf1p" …
  *
- * Every dense column has a companion word in which the differences of all its
- * values from the column's default are ORed together; where it stays 0 the
- * column is left out.  Until then its values are only counted, so that a column
- * which nobody needs costs no memory traffic.  Differences wrap around in two's
- * complement, so every int64 pair has one.
+ * Adding is on the path of every entry, on the thread that all others wait for, and
+ * does nothing but store; a column outside the field mask is not even stored.  What the
+ * format makes of the values is made of a whole column at once, in loops without
+ * choices that a compiler turns into vectors, and by the thread that packs
+ * (format/frame_output.h).  It is made in place, so a batch is packed once.
+ *
+ * Columns are arrays of one capacity, grown together and kept from batch to batch, and
+ * what is made of them is what protobuf-c packs: nothing is copied in between.  A dense
+ * column in which no value differs from the column's default is left out.  Differences
+ * wrap around in two's complement, so every int64 pair has one.
  *
  * Sizes and nanoseconds are nearly random, and most of what a stream weighs.
  * Nothing makes random bytes shorter, but their top bytes are not random: written
@@ -35,19 +42,23 @@
 #include <string.h>
 
 enum column {
-	/* uint32 */
+	/* uint32, dense */
+	/** Depths at first. */
 	COLUMN_LEVEL,
 	COLUMN_TYPE,
+	/** Empty at first. */
 	COLUMN_NAME_PREFIX,
+	/** Lengths of the names at first. */
 	COLUMN_NAME_SUFFIX,
 	COLUMN_MTIME_NANOSECONDS,
 	COLUMN_CTIME_NANOSECONDS,
 	COLUMN_BTIME_NANOSECONDS,
 	COLUMN_OWNER,
+	COLUMN_DEVICE,
+	/* uint32, of some entries or of a dictionary */
 	COLUMN_OWNER_MODE,
 	COLUMN_OWNER_UID,
 	COLUMN_OWNER_GID,
-	COLUMN_DEVICE,
 	COLUMN_RDEV_MAJOR,
 	COLUMN_RDEV_MINOR,
 	COLUMN_TARGET_LENGTH,
@@ -58,7 +69,7 @@ enum column {
 	COLUMN_FLAGS,
 	COLUMN_ERROR,
 	COLUMN_UNKNOWN_SINCE_GAP,
-	/* 64 bits */
+	/* 64 bits, dense but for the last */
 	COLUMN_WIDE,
 	COLUMN_SIZE = COLUMN_WIDE,
 	COLUMN_MTIME_SECONDS,
@@ -81,7 +92,10 @@ enum {
 	CUT_MIN_BYTES = 1024,
 };
 
-/** One column: values one after the other, and whether any differs from the default. */
+/**
+ * One column: values one after the other, and the bits in which any of them differs from the
+ * default.  Those of dense columns are not counted; there is one an entry.
+ */
 struct column_values {
 	union {
 		void *memory;
@@ -126,11 +140,12 @@ struct fsmeta_batch_builder {
 	struct column_values columns[COLUMN_COUNT];
 	uint32_t capacity;
 	uint32_t count;
-	size_t text_bytes;
 
 	struct fsmeta_buffer first_path;
 	size_t base_path_length;
+	/** Names whole, and what of them is not shared with the one before. */
 	struct fsmeta_buffer names;
+	struct fsmeta_buffer suffixes;
 	struct fsmeta_buffer targets;
 	struct fsmeta_buffer hashes;
 	/** Byte planes of the columns that are written so. */
@@ -146,13 +161,10 @@ struct fsmeta_batch_builder {
 	size_t device_capacity;
 	uint32_t last_device_index;
 
-	/** What the next entry's values are differences to. */
-	char last_name[FSMETA_NAME_MAX_BYTES];
-	size_t last_name_length;
-	uint32_t last_depth;
+	/** What stands for a value that is absent: no difference. */
 	int64_t last_mtime_seconds;
 	uint64_t last_inode;
-	uint64_t last_id;
+	/** Index of the last entry in each sparse column. */
 	uint32_t last_missing;
 	uint32_t last_flags;
 	uint32_t last_unknown_since;
@@ -164,36 +176,25 @@ struct fsmeta_batch_builder {
 
 /* ---- columns ---------------------------------------------------------- */
 
-/** A value of a column that may be left out; the same default each time. */
+/** A value of a dense column. */
+static inline void store(struct fsmeta_batch_builder *builder, enum column column, uint32_t value)
+{
+	builder->columns[column].narrow[builder->count] = value;
+}
+
+static inline void store_wide(
+    struct fsmeta_batch_builder *builder, enum column column, uint64_t value)
+{
+	builder->columns[column].wide[builder->count] = value;
+}
+
+/** A value of a column of some entries, left out where all are the default. */
 static inline void put(struct fsmeta_batch_builder *builder, enum column column, uint32_t value,
     uint32_t default_value)
 {
 	struct column_values *values = &builder->columns[column];
-	uint32_t at = values->count++;
 
-	if (!values->differs) {
-		if (value == default_value)
-			return;
-		for (uint32_t i = 0; i < at; i++)
-			values->narrow[i] = default_value;
-	}
-	values->narrow[at] = value;
-	values->differs |= value ^ default_value;
-}
-
-static inline void put_wide(struct fsmeta_batch_builder *builder, enum column column,
-    uint64_t value, uint64_t default_value)
-{
-	struct column_values *values = &builder->columns[column];
-	uint32_t at = values->count++;
-
-	if (!values->differs) {
-		if (value == default_value)
-			return;
-		for (uint32_t i = 0; i < at; i++)
-			values->wide[i] = default_value;
-	}
-	values->wide[at] = value;
+	values->narrow[values->count++] = value;
 	values->differs |= value ^ default_value;
 }
 
@@ -359,46 +360,37 @@ static int begin_batch(struct fsmeta_batch_builder *builder, const struct fsmeta
 	return fsmeta_buffer_append(&builder->first_path, entry->path, entry->path_length);
 }
 
-static int add_place(struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry)
+/** As fsmeta_buffer_append(), which is a call, for what every entry has. */
+static inline int append(struct fsmeta_buffer *buffer, const char *bytes, size_t size)
 {
-	size_t prefix;
-	uint32_t level = 1;
-
-	if (!builder->count && begin_batch(builder, entry))
+	if (buffer->capacity - buffer->length < size && fsmeta_buffer_reserve(buffer, size))
 		return FSMETA_E_MEMORY;
-	if (builder->count)
-		level = builder->last_depth + 1 - entry->depth;
-	prefix = builder->last_name_length < entry->name_length ? builder->last_name_length
-								: entry->name_length;
-	prefix = fsmeta_first_difference(builder->last_name, entry->name, prefix);
-	if (fsmeta_buffer_append(
-		&builder->names, entry->name + prefix, entry->name_length - prefix))
-		return FSMETA_E_MEMORY;
-	put(builder, COLUMN_LEVEL, level, 1);
-	put(builder, COLUMN_TYPE, entry->type, FSMETA_TYPE_FILE);
-	put(builder, COLUMN_NAME_PREFIX, (uint32_t)prefix, 0);
-	put(builder, COLUMN_NAME_SUFFIX, (uint32_t)(entry->name_length - prefix), 0);
-	memcpy(builder->last_name + prefix, entry->name + prefix, entry->name_length - prefix);
-	builder->last_name_length = entry->name_length;
-	builder->last_depth = entry->depth;
-	builder->text_bytes += entry->name_length;
+	if (size)
+		memcpy(buffer->data + buffer->length, bytes, size);
+	buffer->length += size;
 	return 0;
 }
 
-/** Absent times are written as the cheapest value: no difference. */
-static void add_other_time(struct fsmeta_batch_builder *builder, enum column seconds_column,
-    enum column nanoseconds_column, struct fsmeta_time time, struct fsmeta_time mtime)
+static int add_place(struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry)
 {
-	uint64_t seconds = (uint64_t)time.seconds - (uint64_t)mtime.seconds;
-
-	put_wide(builder, seconds_column, seconds, 0);
-	put(builder, nanoseconds_column,
-	    time.nanoseconds >= mtime.nanoseconds
-		? time.nanoseconds - mtime.nanoseconds
-		: time.nanoseconds + NANOSECONDS_PER_SECOND - mtime.nanoseconds,
-	    0);
+	if (!builder->count && begin_batch(builder, entry))
+		return FSMETA_E_MEMORY;
+	if (append(&builder->names, entry->name, entry->name_length))
+		return FSMETA_E_MEMORY;
+	store(builder, COLUMN_LEVEL, entry->depth);
+	store(builder, COLUMN_TYPE, entry->type);
+	store(builder, COLUMN_NAME_SUFFIX, (uint32_t)entry->name_length);
+	return 0;
 }
 
+static inline void add_time(struct fsmeta_batch_builder *builder, enum column seconds_column,
+    enum column nanoseconds_column, struct fsmeta_time time)
+{
+	store_wide(builder, seconds_column, (uint64_t)time.seconds);
+	store(builder, nanoseconds_column, time.nanoseconds);
+}
+
+/** Absent times are written as the cheapest value: no difference. */
 static void add_times(
     struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry, uint32_t fields)
 {
@@ -406,14 +398,14 @@ static void add_times(
 
 	if (fields & FSMETA_FIELD_MTIME)
 		mtime = entry->mtime;
-	put_wide(builder, COLUMN_MTIME_SECONDS,
-	    (uint64_t)mtime.seconds - (uint64_t)builder->last_mtime_seconds, 0);
-	put(builder, COLUMN_MTIME_NANOSECONDS, mtime.nanoseconds, 0);
 	builder->last_mtime_seconds = mtime.seconds;
-	add_other_time(builder, COLUMN_CTIME_SECONDS, COLUMN_CTIME_NANOSECONDS,
-	    fields & FSMETA_FIELD_CTIME ? entry->ctime : mtime, mtime);
-	add_other_time(builder, COLUMN_BTIME_SECONDS, COLUMN_BTIME_NANOSECONDS,
-	    fields & FSMETA_FIELD_BTIME ? entry->btime : mtime, mtime);
+	add_time(builder, COLUMN_MTIME_SECONDS, COLUMN_MTIME_NANOSECONDS, mtime);
+	if (builder->field_mask & FSMETA_FIELD_CTIME)
+		add_time(builder, COLUMN_CTIME_SECONDS, COLUMN_CTIME_NANOSECONDS,
+		    fields & FSMETA_FIELD_CTIME ? entry->ctime : mtime);
+	if (builder->field_mask & FSMETA_FIELD_BTIME)
+		add_time(builder, COLUMN_BTIME_SECONDS, COLUMN_BTIME_NANOSECONDS,
+		    fields & FSMETA_FIELD_BTIME ? entry->btime : mtime);
 }
 
 static int add_owner(
@@ -428,7 +420,7 @@ static int add_owner(
 
 	if (find_owner(&index, builder, owner))
 		return FSMETA_E_MEMORY;
-	put(builder, COLUMN_OWNER, index, 0);
+	store(builder, COLUMN_OWNER, index);
 	return 0;
 }
 
@@ -437,9 +429,11 @@ static int add_device(
 {
 	uint32_t index = 0;
 
+	if (!(builder->field_mask & FSMETA_FIELD_DEVICE))
+		return 0;
 	if (fields & FSMETA_FIELD_DEVICE && find_device(&index, builder, entry->device))
 		return FSMETA_E_MEMORY;
-	put(builder, COLUMN_DEVICE, index, 0);
+	store(builder, COLUMN_DEVICE, index);
 	return 0;
 }
 
@@ -452,20 +446,21 @@ static void add_numbers(
     struct fsmeta_batch_builder *builder, const struct fsmeta_entry *entry, uint32_t fields)
 {
 	uint64_t size = fields & FSMETA_FIELD_SIZE ? entry->size : 0;
-	uint64_t inode = fields & FSMETA_FIELD_INODE ? entry->inode : builder->last_inode;
-	uint64_t allocated = implied_allocation(size);
 
-	put_wide(builder, COLUMN_SIZE, size, 0);
-	put_wide(builder, COLUMN_INODE, inode - builder->last_inode, 0);
-	builder->last_inode = inode;
-	put_wide(builder, COLUMN_NLINK, fields & FSMETA_FIELD_NLINK ? entry->nlink : 1, 1);
-	if (fields & FSMETA_FIELD_ALLOCATED)
-		allocated = entry->allocated;
-	put_wide(builder, COLUMN_ALLOCATED, allocated - implied_allocation(size), 0);
+	store_wide(builder, COLUMN_SIZE, size);
+	if (builder->field_mask & FSMETA_FIELD_INODE) {
+		if (fields & FSMETA_FIELD_INODE)
+			builder->last_inode = entry->inode;
+		store_wide(builder, COLUMN_INODE, builder->last_inode);
+	}
+	if (builder->field_mask & FSMETA_FIELD_NLINK)
+		store_wide(builder, COLUMN_NLINK, fields & FSMETA_FIELD_NLINK ? entry->nlink : 1);
+	if (builder->field_mask & FSMETA_FIELD_ALLOCATED)
+		store_wide(builder, COLUMN_ALLOCATED,
+		    fields & FSMETA_FIELD_ALLOCATED ? entry->allocated : implied_allocation(size));
 	if (!builder->with_ids)
 		return;
-	put_wide(builder, COLUMN_ID, entry->id - builder->last_id, 0);
-	builder->last_id = entry->id;
+	store_wide(builder, COLUMN_ID, entry->id);
 	if (!builder->count || entry->id < builder->id_min)
 		builder->id_min = entry->id;
 	if (!builder->count || entry->id > builder->id_max)
@@ -484,7 +479,6 @@ static int add_particulars(
 		if (fsmeta_buffer_append(&builder->targets, entry->target, entry->target_length))
 			return FSMETA_E_MEMORY;
 		put(builder, COLUMN_TARGET_LENGTH, (uint32_t)entry->target_length, 0);
-		builder->text_bytes += entry->target_length;
 	}
 	if (fields & FSMETA_FIELD_HASH) {
 		if (fsmeta_buffer_append(
@@ -564,17 +558,187 @@ int fsmeta_batch_builder_add(struct fsmeta_batch_builder *builder, const struct 
 	return 0;
 }
 
+/* ---- from values to what is written ------------------------------------ */
+
+/** Bits in which any value differs from `default_value`. */
+static uint64_t differences(const uint32_t *values, uint32_t count, uint32_t default_value)
+{
+	uint32_t differs = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		differs |= values[i] ^ default_value;
+	return differs;
+}
+
+static uint64_t wide_differences(const uint64_t *values, uint32_t count, uint64_t default_value)
+{
+	uint64_t differs = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		differs |= values[i] ^ default_value;
+	return differs;
+}
+
+/** A dense column that is written as it was collected. */
+static void take_as_is(
+    struct fsmeta_batch_builder *builder, enum column column, uint32_t default_value)
+{
+	struct column_values *values = &builder->columns[column];
+
+	values->differs = differences(values->narrow, builder->count, default_value);
+}
+
+static void take_wide_as_is(
+    struct fsmeta_batch_builder *builder, enum column column, uint64_t default_value)
+{
+	struct column_values *values = &builder->columns[column];
+
+	values->differs = wide_differences(values->wide, builder->count, default_value);
+}
+
+/** Each value becomes its difference to the one before. */
+static void take_steps(struct fsmeta_batch_builder *builder, enum column column)
+{
+	uint64_t *values = builder->columns[column].wide;
+	uint64_t before = 0, differs = 0;
+
+	for (uint32_t i = 0; i < builder->count; i++) {
+		uint64_t value = values[i];
+
+		values[i] = value - before;
+		differs |= values[i];
+		before = value;
+	}
+	builder->columns[column].differs = differs;
+}
+
+/** Depths become levels: how far each entry is above a child of the one before. */
+static void take_levels(struct fsmeta_batch_builder *builder)
+{
+	uint32_t *values = builder->columns[COLUMN_LEVEL].narrow;
+	uint32_t before = builder->count ? values[0] : 0, differs = 0;
+
+	for (uint32_t i = 0; i < builder->count; i++) {
+		uint32_t depth = values[i];
+
+		values[i] = i ? before + 1 - depth : 1;
+		differs |= values[i] ^ 1;
+		before = depth;
+	}
+	builder->columns[COLUMN_LEVEL].differs = differs;
+}
+
+/** ctime or birth time becomes the difference to mtime, which is still whole. */
+static void take_other_times(struct fsmeta_batch_builder *builder, enum column seconds_column,
+    enum column nanoseconds_column)
+{
+	const uint64_t *mtime_seconds = builder->columns[COLUMN_MTIME_SECONDS].wide;
+	const uint32_t *mtime_nanoseconds = builder->columns[COLUMN_MTIME_NANOSECONDS].narrow;
+	uint64_t *seconds = builder->columns[seconds_column].wide;
+	uint32_t *nanoseconds = builder->columns[nanoseconds_column].narrow;
+
+	for (uint32_t i = 0; i < builder->count; i++)
+		seconds[i] -= mtime_seconds[i];
+	for (uint32_t i = 0; i < builder->count; i++)
+		nanoseconds[i] =
+		    nanoseconds[i] >= mtime_nanoseconds[i]
+			? nanoseconds[i] - mtime_nanoseconds[i]
+			: nanoseconds[i] + NANOSECONDS_PER_SECOND - mtime_nanoseconds[i];
+	take_wide_as_is(builder, seconds_column, 0);
+	take_as_is(builder, nanoseconds_column, 0);
+}
+
+static void take_allocated(struct fsmeta_batch_builder *builder)
+{
+	const uint64_t *sizes = builder->columns[COLUMN_SIZE].wide;
+	uint64_t *allocated = builder->columns[COLUMN_ALLOCATED].wide;
+
+	for (uint32_t i = 0; i < builder->count; i++)
+		allocated[i] -= implied_allocation(sizes[i]);
+	take_wide_as_is(builder, COLUMN_ALLOCATED, 0);
+}
+
+/** Splits each name into what it shares with the one before and the rest. */
+static int take_names(struct fsmeta_batch_builder *builder)
+{
+	uint32_t *prefixes = builder->columns[COLUMN_NAME_PREFIX].narrow;
+	uint32_t *lengths = builder->columns[COLUMN_NAME_SUFFIX].narrow;
+	const char *name = (const char *)builder->names.data, *before = name;
+	size_t before_length = 0;
+	char *end;
+
+	fsmeta_buffer_clear(&builder->suffixes);
+	/* The root alone has none. */
+	if (!builder->names.length)
+		return 0;
+	if (fsmeta_buffer_reserve(&builder->suffixes, builder->names.length))
+		return FSMETA_E_MEMORY;
+	end = (char *)builder->suffixes.data;
+	for (uint32_t i = 0; i < builder->count; i++) {
+		size_t length = lengths[i];
+		size_t prefix = fsmeta_first_difference(
+		    before, name, before_length < length ? before_length : length);
+
+		prefixes[i] = (uint32_t)prefix;
+		lengths[i] = (uint32_t)(length - prefix);
+		memcpy(end, name + prefix, length - prefix);
+		end += length - prefix;
+		before = name;
+		before_length = length;
+		name += length;
+	}
+	builder->suffixes.length = (size_t)(end - (char *)builder->suffixes.data);
+	take_as_is(builder, COLUMN_NAME_PREFIX, 0);
+	take_as_is(builder, COLUMN_NAME_SUFFIX, 0);
+	return 0;
+}
+
+/** Makes of all dense columns what is written. */
+static int take_columns(struct fsmeta_batch_builder *builder)
+{
+	uint32_t mask = builder->field_mask;
+
+	take_levels(builder);
+	take_as_is(builder, COLUMN_TYPE, FSMETA_TYPE_FILE);
+	take_as_is(builder, COLUMN_OWNER, 0);
+	if (mask & FSMETA_FIELD_DEVICE)
+		take_as_is(builder, COLUMN_DEVICE, 0);
+	if (mask & FSMETA_FIELD_CTIME)
+		take_other_times(builder, COLUMN_CTIME_SECONDS, COLUMN_CTIME_NANOSECONDS);
+	if (mask & FSMETA_FIELD_BTIME)
+		take_other_times(builder, COLUMN_BTIME_SECONDS, COLUMN_BTIME_NANOSECONDS);
+	take_steps(builder, COLUMN_MTIME_SECONDS);
+	take_as_is(builder, COLUMN_MTIME_NANOSECONDS, 0);
+	if (mask & FSMETA_FIELD_ALLOCATED)
+		take_allocated(builder);
+	take_wide_as_is(builder, COLUMN_SIZE, 0);
+	if (mask & FSMETA_FIELD_INODE)
+		take_steps(builder, COLUMN_INODE);
+	if (mask & FSMETA_FIELD_NLINK)
+		take_wide_as_is(builder, COLUMN_NLINK, 1);
+	if (builder->with_ids)
+		take_steps(builder, COLUMN_ID);
+	return take_names(builder);
+}
+
 /* ---- packing ---------------------------------------------------------- */
 
-/** Hands a column to protobuf-c, or leaves it out where all values are the default. */
-#define SET_DENSE(message, member, column, as)                             \
+/** Hands `length` values to protobuf-c, or leaves them out where all are the default. */
+#define SET_VALUES(message, member, column, as, length)                    \
 	do {                                                               \
 		struct column_values *values_ = &builder->columns[column]; \
 		if (values_->differs) {                                    \
-			(message)->n_##member = values_->count;            \
+			(message)->n_##member = (length);                  \
 			(message)->member = values_->as;                   \
 		}                                                          \
 	} while (0)
+
+#define SET_DENSE(message, member, column, as) \
+	SET_VALUES(message, member, column, as, builder->count)
+
+/** A column of some entries. */
+#define SET_SOME(message, member, column, as) \
+	SET_VALUES(message, member, column, as, values_->count)
 
 /** The same for columns that stand whole or not at all with their companions. */
 #define SET_WHOLE(message, member, column, as)                          \
@@ -600,16 +764,16 @@ static void set_columns(Fsmeta__V1__Batch *message, struct fsmeta_batch_builder 
 	SET_DENSE(message, inode, COLUMN_INODE, wide_signed);
 	SET_DENSE(message, nlink, COLUMN_NLINK, wide);
 	SET_DENSE(message, allocated, COLUMN_ALLOCATED, wide_signed);
-	SET_DENSE(message, rdev_major, COLUMN_RDEV_MAJOR, narrow);
-	SET_DENSE(message, rdev_minor, COLUMN_RDEV_MINOR, narrow);
-	SET_DENSE(message, target_length, COLUMN_TARGET_LENGTH, narrow);
-	SET_DENSE(message, hash_algorithm, COLUMN_HASH_ALGORITHM, narrow);
+	SET_SOME(message, rdev_major, COLUMN_RDEV_MAJOR, narrow);
+	SET_SOME(message, rdev_minor, COLUMN_RDEV_MINOR, narrow);
+	SET_SOME(message, target_length, COLUMN_TARGET_LENGTH, narrow);
+	SET_SOME(message, hash_algorithm, COLUMN_HASH_ALGORITHM, narrow);
 	SET_DENSE(message, id, COLUMN_ID, wide_signed);
 	SET_WHOLE(message, missing_gap, COLUMN_MISSING_GAP, narrow);
 	SET_WHOLE(message, missing, COLUMN_MISSING, narrow);
 	SET_WHOLE(message, flags_gap, COLUMN_FLAGS_GAP, narrow);
 	SET_WHOLE(message, flags, COLUMN_FLAGS, narrow);
-	SET_DENSE(message, error, COLUMN_ERROR, narrow);
+	SET_SOME(message, error, COLUMN_ERROR, narrow);
 	SET_WHOLE(message, unknown_since_gap, COLUMN_UNKNOWN_SINCE_GAP, narrow);
 	SET_WHOLE(message, unknown_since, COLUMN_UNKNOWN_SINCE, wide);
 }
@@ -620,28 +784,28 @@ static size_t plane_count(const struct column_values *values)
 	return values->differs ? 8 - (size_t)__builtin_clzll(values->differs) / 8 : 0;
 }
 
-/** Writes a column's planes to `out`; *out moves behind them. */
+/** Writes the planes of `count` values to `out`; *out moves behind them. */
 static ProtobufCBinaryData make_planes(
-    unsigned char **out, const struct column_values *values, bool is_wide)
+    unsigned char **out, const struct column_values *values, uint32_t count, bool is_wide)
 {
-	size_t count = plane_count(values);
-	unsigned char *at = *out;
-	ProtobufCBinaryData planes = {count * values->count, count ? at : NULL};
+	size_t planes = plane_count(values);
+	unsigned char *restrict at = *out;
+	ProtobufCBinaryData data = {planes * count, planes ? at : NULL};
 
-	for (size_t plane = 0; plane < count; plane++) {
+	for (size_t plane = 0; plane < planes; plane++) {
 		unsigned shift = 8 * (unsigned)plane;
 
 		if (is_wide) {
-			for (uint32_t i = 0; i < values->count; i++)
+			for (uint32_t i = 0; i < count; i++)
 				at[i] = (unsigned char)(values->wide[i] >> shift);
 		} else {
-			for (uint32_t i = 0; i < values->count; i++)
+			for (uint32_t i = 0; i < count; i++)
 				at[i] = (unsigned char)(values->narrow[i] >> shift);
 		}
-		at += values->count;
+		at += count;
 	}
 	*out = at;
-	return planes;
+	return data;
 }
 
 static int set_planes(Fsmeta__V1__Batch *message, struct fsmeta_batch_builder *builder)
@@ -657,10 +821,13 @@ static int set_planes(Fsmeta__V1__Batch *message, struct fsmeta_batch_builder *b
 	if (fsmeta_buffer_reserve(&builder->planes, planes * builder->count))
 		return FSMETA_E_MEMORY;
 	at = builder->planes.data;
-	message->size = make_planes(&at, &columns[COLUMN_SIZE], true);
-	message->mtime_nanoseconds = make_planes(&at, &columns[COLUMN_MTIME_NANOSECONDS], false);
-	message->ctime_nanoseconds = make_planes(&at, &columns[COLUMN_CTIME_NANOSECONDS], false);
-	message->btime_nanoseconds = make_planes(&at, &columns[COLUMN_BTIME_NANOSECONDS], false);
+	message->size = make_planes(&at, &columns[COLUMN_SIZE], builder->count, true);
+	message->mtime_nanoseconds =
+	    make_planes(&at, &columns[COLUMN_MTIME_NANOSECONDS], builder->count, false);
+	message->ctime_nanoseconds =
+	    make_planes(&at, &columns[COLUMN_CTIME_NANOSECONDS], builder->count, false);
+	message->btime_nanoseconds =
+	    make_planes(&at, &columns[COLUMN_BTIME_NANOSECONDS], builder->count, false);
 	return 0;
 }
 
@@ -712,14 +879,14 @@ int fsmeta_batch_builder_pack(
 	size_t size;
 	int code;
 
-	if (make_filesystems(&filesystems, builder))
+	if (take_columns(builder) || make_filesystems(&filesystems, builder))
 		return fsmeta_error_set_memory(error, "packing a batch");
 	message.count = builder->count;
 	message.field_mask = builder->field_mask;
 	message.base_path =
 	    (ProtobufCBinaryData){builder->base_path_length, builder->first_path.data};
 	message.root = builder->count && !builder->first_path.length;
-	message.names = binary(&builder->names);
+	message.names = binary(&builder->suffixes);
 	message.targets = binary(&builder->targets);
 	message.hashes = binary(&builder->hashes);
 	message.filesystems = filesystems;
@@ -840,6 +1007,7 @@ void fsmeta_batch_builder_free(struct fsmeta_batch_builder *builder)
 		free(builder->columns[i].memory);
 	fsmeta_buffer_release(&builder->first_path);
 	fsmeta_buffer_release(&builder->names);
+	fsmeta_buffer_release(&builder->suffixes);
 	fsmeta_buffer_release(&builder->targets);
 	fsmeta_buffer_release(&builder->hashes);
 	fsmeta_buffer_release(&builder->planes);
@@ -863,15 +1031,11 @@ void fsmeta_batch_builder_clear(struct fsmeta_batch_builder *builder)
 	fsmeta_buffer_clear(&builder->targets);
 	fsmeta_buffer_clear(&builder->hashes);
 	builder->count = 0;
-	builder->text_bytes = 0;
 	builder->base_path_length = 0;
 	builder->device_count = 0;
 	builder->last_device_index = 0;
-	builder->last_name_length = 0;
-	builder->last_depth = 0;
 	builder->last_mtime_seconds = 0;
 	builder->last_inode = 0;
-	builder->last_id = 0;
 	builder->last_missing = 0;
 	builder->last_flags = 0;
 	builder->last_unknown_since = 0;
@@ -887,5 +1051,5 @@ uint32_t fsmeta_batch_builder_count(const struct fsmeta_batch_builder *builder)
 
 size_t fsmeta_batch_builder_text_bytes(const struct fsmeta_batch_builder *builder)
 {
-	return builder->text_bytes;
+	return builder->names.length + builder->targets.length;
 }

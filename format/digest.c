@@ -28,9 +28,9 @@
 
 enum {
 	HEAD_BYTES = 16,
-	/** All fields of fixed width, the lengths and the algorithm of the others. */
 	/** Of entries that wait to be hashed. */
 	WAITING_BYTES = 2 << 20,
+	/** All fields of fixed width, the lengths and the algorithm of the others. */
 	FIELDS_MAX_BYTES = 8 + 3 * 12 + 3 * 4 + 3 * 4 + 3 * 8 + 8 + 4 + 1 + FSMETA_HASH_MAX_BYTES,
 };
 

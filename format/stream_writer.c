@@ -45,6 +45,8 @@ struct fsmeta_stream_writer {
 	uint32_t field_mask;
 	enum fsmeta_id_kind id_kind;
 	struct fsmeta_frame_output *output;
+	/** The output's batch to add to, *borrowed*. */
+	struct fsmeta_frame_batch *batch;
 
 	/** The entry added last: its path, its type, and the cut hashes of all on the path. */
 	struct fsmeta_path_stack path;
@@ -81,6 +83,7 @@ static const char *judge_place(
 	size_t parent_length, open_length, before_length;
 	const char *open = fsmeta_path_stack_path(&writer->path, &open_length);
 	const char *before;
+	size_t common;
 
 	if (!writer->any)
 		return entry->depth || entry->type != FSMETA_TYPE_FOLDER
@@ -98,7 +101,11 @@ static const char *judge_place(
 	if (entry->depth > writer->path.depth)
 		return writer->last_type == FSMETA_TYPE_FOLDER ? NULL : "it lies below no folder";
 	before = fsmeta_path_stack_name(&writer->path, entry->depth, &before_length);
-	if (fsmeta_name_compare(entry->name, entry->name_length, before, before_length) <= 0)
+	common = before_length < entry->name_length ? before_length : entry->name_length;
+	common = fsmeta_first_difference(before, entry->name, common);
+	if (common == entry->name_length ||
+	    (common < before_length &&
+		(unsigned char)entry->name[common] < (unsigned char)before[common]))
 		return "it is out of canonical order";
 	return NULL;
 }
@@ -163,8 +170,7 @@ static int follow_path(struct fsmeta_stream_writer *writer, uint64_t *cut_hash,
 static bool is_cut(const struct fsmeta_stream_writer *writer, const struct fsmeta_entry *entry,
     uint32_t fields, uint64_t cut_hash)
 {
-	const struct fsmeta_batch_builder *builder =
-	    fsmeta_frame_output_batch(writer->output)->builder;
+	const struct fsmeta_batch_builder *builder = writer->batch->builder;
 	uint32_t count = fsmeta_batch_builder_count(builder);
 	size_t text_bytes = fsmeta_batch_builder_text_bytes(builder) + entry->name_length;
 
@@ -195,10 +201,18 @@ static int count_entry(struct fsmeta_stream_writer *writer, const struct fsmeta_
 		entry = &kept;
 	}
 	fsmeta_totals_count(&writer->totals, entry, 1);
-	if (fsmeta_digest_sum_add(&fsmeta_frame_output_batch(writer->output)->digests, entry,
-		writer->field_mask, writer->source))
+	if (fsmeta_digest_sum_add(
+		&writer->batch->digests, entry, writer->field_mask, writer->source))
 		return fsmeta_error_set_memory(error, "adding an entry");
 	return 0;
+}
+
+static int end_batch(struct fsmeta_stream_writer *writer, struct fsmeta_error *error)
+{
+	int code = fsmeta_frame_output_end_batch(writer->output, error);
+
+	writer->batch = fsmeta_frame_output_batch(writer->output);
+	return code;
 }
 
 int fsmeta_stream_writer_add(struct fsmeta_stream_writer *writer, const struct fsmeta_entry *entry,
@@ -216,10 +230,9 @@ int fsmeta_stream_writer_add(struct fsmeta_stream_writer *writer, const struct f
 	fields = entry->fields & writer->expected[entry->type];
 	code = follow_path(writer, &cut_hash, entry, error);
 	if (!code && is_cut(writer, entry, fields, cut_hash))
-		code = fsmeta_frame_output_end_batch(writer->output, error);
+		code = end_batch(writer, error);
 	if (!code)
-		code = fsmeta_batch_builder_add(
-		    fsmeta_frame_output_batch(writer->output)->builder, entry, error);
+		code = fsmeta_batch_builder_add(writer->batch->builder, entry, error);
 	if (!code)
 		code = count_entry(writer, entry, fields, error);
 	if (!code && writer->path_index)
@@ -289,11 +302,10 @@ static int write_trailer(struct fsmeta_stream_writer *writer,
 /** The last batch, of which the writer always has one, and all that are on their way. */
 static int end_batches(struct fsmeta_stream_writer *writer, struct fsmeta_error *error)
 {
-	struct fsmeta_frame_batch *batch = fsmeta_frame_output_batch(writer->output);
 	int code = 0;
 
-	if (fsmeta_batch_builder_count(batch->builder))
-		code = fsmeta_frame_output_end_batch(writer->output, error);
+	if (fsmeta_batch_builder_count(writer->batch->builder))
+		code = end_batch(writer, error);
 	return code ? code : fsmeta_frame_output_drain(writer->output, error);
 }
 
@@ -363,11 +375,13 @@ int fsmeta_stream_writer_new(struct fsmeta_stream_writer **out, int fd, const ch
 	    options->threads ? options->threads > 1 : has_processors(), error);
 	if (!code)
 		code = write_header(writer, error);
-	if (code)
+	if (code) {
 		fsmeta_stream_writer_free(writer);
-	else
-		*out = writer;
-	return code;
+		return code;
+	}
+	writer->batch = fsmeta_frame_output_batch(writer->output);
+	*out = writer;
+	return 0;
 }
 
 void fsmeta_stream_writer_free(struct fsmeta_stream_writer *writer)
