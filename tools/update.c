@@ -19,12 +19,26 @@ void fsmeta_update_options_init(struct fsmeta_update_options *options)
 
 /* ---- guards: a partial view is never taken for a deletion --------------- */
 
+/** Nothing is there but the root, which was once filled. */
+static bool is_emptied(const struct fsmeta_db_generation *base, const struct fsmeta_cursor *cursor,
+    const struct fsmeta_diff_counts *counts)
+{
+	return counts->entries_b <= 1 && !counts->runs_stepped && base->source.totals.entries > 1 &&
+	       !cursor->source->unreadable.total;
+}
+
+/** A disk that is not mounted is another source, and most likely that is what happened. */
+static int add_question(const char *label, struct fsmeta_error *error)
+{
+	return fsmeta_error_set(error, FSMETA_E_REFUSED, error->path, error->action,
+	    "%s; %s is empty: is it mounted?", error->reason, label);
+}
+
 static int guard_empty(const struct fsmeta_db_generation *base, const struct fsmeta_cursor *cursor,
     const struct fsmeta_diff_counts *counts, const struct fsmeta_update_options *options,
     struct fsmeta_error *error)
 {
-	if (options->accept_empty || counts->entries_b > 1 || counts->runs_stepped ||
-	    base->source.totals.entries <= 1 || cursor->source->unreadable.total)
+	if (options->accept_empty || !is_emptied(base, cursor, counts))
 		return 0;
 	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label,
 	    "comparing with the newest generation",
@@ -184,6 +198,9 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 	/* Its identity first: what the guards say of another source means nothing. */
 	if (status >= 0)
 		status = fsmeta_db_update_begin(&update, db, number, cursor->source, error);
+	if (status == FSMETA_E_REFUSED && diff &&
+	    is_emptied(&base, cursor, fsmeta_diff_get_counts(diff)))
+		status = add_question(cursor->label, error);
 	if (status >= 0)
 		status = guard_filesystem(&base, cursor, options, error);
 	if (status >= 0)
