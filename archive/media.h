@@ -87,6 +87,8 @@ struct fsmeta_media_description {
 	int audio;
 	/** When the file says it was made; -1 = it does not. */
 	int64_t created_us;
+	/** When its first bytes came, since 1970: what is recorded live begins then. */
+	int64_t arrived_us;
 	/** When its video begins on its own clock. */
 	int64_t start_us;
 	/** 0 = not known. */
@@ -117,7 +119,7 @@ struct fsmeta_media_operations {
 	void (*close)(struct fsmeta_media_input *input);
 
 	/**
-	 * Begins a file on `fd` (*borrowed*, can be read and sought in), of the format that the
+	 * Begins a file on `fd` (*borrowed*, can be written and sought in), of the format that the
 	 * ending of `name` says.  `first` is the first key frame of track 0, the video: from it
 	 * comes what only the bitstream says.  `start_us` (since 1970) is noted as the time of its
 	 * making. FSMETA_E_USAGE for an ending that is not known or a codec that the format does

@@ -153,6 +153,13 @@ struct fsmeta_media_input {
 	struct fsmeta_error stop;
 };
 
+static int64_t now_us(void)
+{
+	struct fsmeta_time now = fsmeta_time_now();
+
+	return now.seconds * 1000000 + now.nanoseconds / 1000;
+}
+
 static int read_bytes(void *opaque, uint8_t *bytes, int size)
 {
 	struct fsmeta_media_input *input = opaque;
@@ -168,8 +175,11 @@ static int read_bytes(void *opaque, uint8_t *bytes, int size)
 		if (!input->is_regular && poll(&ready, 1, IDLE_MS) <= 0)
 			continue;
 		got = read(source->fd, bytes, (size_t)size);
-		if (got > 0)
+		if (got > 0) {
+			if (!input->description.arrived_us)
+				input->description.arrived_us = now_us();
 			return (int)got;
+		}
 		if (got == 0)
 			return AVERROR_EOF;
 		if (errno != EINTR && errno != EAGAIN)

@@ -12,6 +12,10 @@ static const struct fsmeta_command commands[] = {
 	fsmeta_archive_command_info},
     {"check", "tell whether policies hold, and with --deep whether the pieces are sound",
 	fsmeta_archive_command_check},
+    {"read", "write what a stream shows between two times to a video file",
+	fsmeta_archive_command_read},
+    {"write", "write a video file, or a live one from a pipe, into a stream",
+	fsmeta_archive_command_write},
 };
 
 enum {
