@@ -11,6 +11,7 @@
 #include "tools/progress.h"
 #include "tools/reading.h"
 #include "tools/selection.h"
+#include "tools/stories.h"
 #include "tools/tally.h"
 #include "tools/walk.h"
 
@@ -28,6 +29,7 @@ enum option_key {
 	OPTION_PROGRESS,
 	OPTION_ACCEPT_EMPTY,
 	OPTION_NO_MOVES,
+	OPTION_NO_ARCHIVE,
 };
 
 struct diff_arguments {
@@ -43,6 +45,7 @@ struct diff_arguments {
 	enum fsmeta_progress_when progress;
 	bool accept_empty;
 	bool no_moves;
+	bool no_archive;
 	/** How a live operand is read. */
 	struct fsmeta_scan_options scan;
 	struct fsmeta_diff_options diff;
@@ -69,6 +72,8 @@ static const struct argp_option options[] = {
     {"accept-empty", OPTION_ACCEPT_EMPTY, NULL, 0,
 	"Believe that the live folder B is empty although A is not", 4},
     {"no-moves", OPTION_NO_MOVES, NULL, 0, "What moved is removed and added", 4},
+    {"no-archive", OPTION_NO_ARCHIVE, NULL, 0,
+	"Files of video archives are files like all others: no line for each stream, no events", 4},
     {"progress", OPTION_PROGRESS, "WHEN", 0, "auto (default), always or never", 5},
     {0},
 };
@@ -135,6 +140,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case OPTION_NO_MOVES:
 		arguments->no_moves = true;
 		return 0;
+	case OPTION_NO_ARCHIVE:
+		arguments->no_archive = true;
+		return 0;
 	case OPTION_PROGRESS:
 		if (!fsmeta_progress_parse(&arguments->progress, text))
 			argp_error(state, "--progress: '%s' is none of auto, always, never", text);
@@ -164,8 +172,12 @@ static const struct argp_child children[] = {
 static const struct argp argp = {options, parse_option, "A B",
     "Tell what changed from A to B, each of them a live folder, a stream, or a database at a "
     "generation."
-    "\vA added, D removed, M modified, R moved, ! corrupted, U unreadable, ? not looked at. What B "
-    "could not or did not look at is never called removed. Exit status 1 means changes (of those "
+    "\vA added, D removed, M modified, R moved, ! corrupted, U unreadable, ? not looked at; V says "
+    "in a "
+    "sentence what happened to a stream of a video archive, instead of a line for each file that "
+    "came or "
+    "went as it should. What B could not or did not look at is never called removed. Exit status 1 "
+    "means changes (of those "
     "selected), 2 that something was unreadable.",
     children, NULL, NULL};
 
@@ -173,11 +185,16 @@ static const struct argp argp = {options, parse_option, "A B",
 struct diff_state {
 	struct fsmeta_operand operands[2];
 	struct fsmeta_cursor *cursors[2];
+	/** How a live operand is read, without what `hidden` says. */
+	struct fsmeta_scan_options scan;
+	struct fsmeta_operand_options operand_options;
 	struct fsmeta_hidden hidden;
 	struct fsmeta_diff *diff;
 	/** How many changes were selected, or summed up as churn. */
 	uint64_t selected;
 	struct fsmeta_churn_filter churn;
+	/** What the changes mean for video archives; NULL = none is concerned. */
+	struct fsmeta_archive_events *events;
 };
 
 static bool is_pipe(const struct fsmeta_operand *operand)
@@ -210,13 +227,14 @@ static int parse_operands(
 static int open_cursors(
     struct diff_state *state, const struct diff_arguments *arguments, struct fsmeta_error *error)
 {
-	struct fsmeta_scan_options scan = arguments->scan;
-	struct fsmeta_operand_options operand_options = {.scan = &scan};
 	int status;
 
-	scan.hidden = state->hidden.items;
-	scan.hidden_count = state->hidden.count;
-	status = fsmeta_operand_open_pair(state->cursors, state->operands, &operand_options, error);
+	state->scan = arguments->scan;
+	state->scan.hidden = state->hidden.items;
+	state->scan.hidden_count = state->hidden.count;
+	state->operand_options.scan = &state->scan;
+	status = fsmeta_operand_open_pair(
+	    state->cursors, state->operands, &state->operand_options, error);
 	if (status < 0)
 		return status;
 	return fsmeta_progress_wrap(&state->cursors[1], arguments->progress, "comparing",
@@ -245,19 +263,70 @@ static bool shows_churn(const struct diff_arguments *arguments)
 	       arguments->output_flags & (FSMETA_OUTPUT_ALL | FSMETA_OUTPUT_NULL);
 }
 
-/** Hands the changes that are selected to the sink. */
-static int replay(struct diff_state *state, struct diff_arguments *arguments,
-    struct fsmeta_change_sink *sink, struct fsmeta_error *error)
+/** Only some of the changes are asked for. */
+static bool selects(const struct fsmeta_selection *selection)
 {
+	return selection->types || selection->kinds || selection->names.count ||
+	       selection->paths.count || selection->has_larger || selection->has_smaller ||
+	       selection->has_newer || selection->has_older;
+}
+
+/** A fresh cursor over A. */
+static int open_older(void *payload, struct fsmeta_cursor **out, struct fsmeta_error *error)
+{
+	struct diff_state *state = payload;
+	struct fsmeta_operand *operand = &state->operands[0];
+	static const struct fsmeta_db_cursor_options cursor_options = {.stop = &fsmeta_stop_signal};
+
+	if (operand->kind == FSMETA_OPERAND_DATABASE)
+		return fsmeta_db_cursor(out, operand->db, operand->number, &cursor_options, error);
+	return fsmeta_operand_open(out, operand, &state->operand_options, error);
+}
+
+/** What can be read only once, and what is written without words, is not looked at as an archive.
+ */
+static int find_events(
+    struct diff_state *state, const struct diff_arguments *arguments, struct fsmeta_error *error)
+{
+	if (arguments->no_archive || arguments->format == FSMETA_OUTPUT_CSV ||
+	    arguments->output_flags & FSMETA_OUTPUT_NULL ||
+	    state->operands[0].kind == FSMETA_OPERAND_STREAM_PIPE ||
+	    !fsmeta_diff_has_changes(state->diff))
+		return 0;
+	return fsmeta_stories_gather(
+	    &state->events, state->diff, state->cursors[1]->source, open_older, error, state);
+}
+
+/** Sentences are of all that happened. */
+static bool tells_stories(const struct diff_arguments *arguments)
+{
+	return !selects(&arguments->selection) &&
+	       (arguments->format == FSMETA_OUTPUT_TEXT || arguments->stat);
+}
+
+static bool hides_files(const struct diff_arguments *arguments)
+{
+	return tells_stories(arguments) && !arguments->stat &&
+	       !(arguments->output_flags & FSMETA_OUTPUT_ALL);
+}
+
+/** Hands the changes that are selected to the sink, which may be that of `output`. */
+static int replay(struct diff_state *state, struct diff_arguments *arguments,
+    struct fsmeta_change_sink *sink, struct fsmeta_output *output, struct fsmeta_error *error)
+{
+	struct fsmeta_stories_filter stories;
 	struct fsmeta_selection_sink selected;
 	int status;
 
 	fsmeta_selection_sink_init(&selected, &arguments->selection, sink);
 	status = fsmeta_churn_filter_init(&state->churn, state->diff, state->cursors[0]->source,
 	    state->cursors[1]->source, !shows_churn(arguments), &selected.sink, error);
+	fsmeta_stories_filter_init(
+	    &stories, state->events, output, hides_files(arguments), &state->churn.sink);
 	if (status >= 0)
-		status = fsmeta_diff_replay(state->diff, &state->churn.sink, error);
-	state->selected = selected.passed + state->churn.hidden;
+		status = fsmeta_diff_replay(state->diff, &stories.sink, error);
+	state->selected = selected.passed + state->churn.hidden + stories.hidden;
+	fsmeta_stories_filter_release(&stories);
 	fsmeta_selection_sink_release(&selected);
 	return status;
 }
@@ -283,8 +352,11 @@ static int print_changes(
 	    state->cursors[1]->source, error);
 	if (status < 0)
 		return status;
-	status = replay(
-	    state, arguments, fsmeta_output_change_sink(output, state->cursors[0]->source), error);
+	if (tells_stories(arguments))
+		status = fsmeta_stories_print(stdout, state->events, false, error);
+	if (status >= 0)
+		status = replay(state, arguments,
+		    fsmeta_output_change_sink(output, state->cursors[0]->source), output, error);
 	if (status >= 0)
 		status = fsmeta_output_finish(output, error);
 	fsmeta_output_free(output);
@@ -299,9 +371,12 @@ static int print_summary(
 
 	if (status < 0)
 		return status;
-	status = replay(state, arguments, fsmeta_tally_sink(tally), error);
+	status = replay(state, arguments, fsmeta_tally_sink(tally), NULL, error);
 	if (status >= 0)
 		status = fsmeta_tally_print(tally, arguments->format, error);
+	if (status >= 0 && tells_stories(arguments))
+		status = fsmeta_stories_print(
+		    stdout, state->events, arguments->format == FSMETA_OUTPUT_JSONL, error);
 	if (status >= 0)
 		status = print_churn(state, arguments, error);
 	fsmeta_tally_free(tally);
@@ -346,10 +421,13 @@ int fsmeta_command_diff(int argc, char **argv)
 	if (status >= 0)
 		status = guard_empty(&state, &arguments, &error);
 	if (status >= 0)
+		status = find_events(&state, &arguments, &error);
+	if (status >= 0)
 		status = arguments.stat ? print_summary(&state, &arguments, &error)
 					: print_changes(&state, &arguments, &error);
 	status = status < 0 ? fsmeta_report(&error) : judge(&state);
 
+	fsmeta_archive_events_free(state.events);
 	fsmeta_churn_filter_release(&state.churn);
 	fsmeta_diff_free(state.diff);
 	fsmeta_cursor_close(state.cursors[0]);

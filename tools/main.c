@@ -63,6 +63,7 @@
  *     selection  which entries and changes are shown;  tally: how much of each kind, and where
  *     hashing    contents hashed ahead, in order;  hash_journal: what did not get committed
  *     known_contents hashes of what moved;  corruption: what was found, told
+ *     stories    what changes mean for video archives, in sentences
  *     report_gather what a report tells;  report_tree: the largest folders;  report_json: as data;
  *     report.html, .css, .js: the page around it, which is embedded
  */

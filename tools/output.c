@@ -189,7 +189,9 @@ static int add_context(struct fsmeta_output *output, size_t start)
 	case FSMETA_LINE_NO_CONTEXT:
 		return 0;
 	case FSMETA_LINE_JSON_CONTEXT:
-		return insert_text(&output->lines, start + 1, context->json);
+		/* Behind the last key are the brace and the end of the line. */
+		return insert_text(&output->lines, output->lines.length - 2, context->json_after) |
+		       insert_text(&output->lines, start + 1, context->json);
 	case FSMETA_LINE_TEXT_CONTEXT:
 		return insert_text(&output->lines, output->lines.length - 1, context->after) |
 		       insert_text(&output->lines, start, context->before);

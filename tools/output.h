@@ -106,6 +106,8 @@ struct fsmeta_output_context {
 	const char *after;
 	/** Keys in front of all others, each with a comma behind it. */
 	const char *json;
+	/** Keys behind all others, each with a comma in front. */
+	const char *json_after;
 };
 
 struct fsmeta_output;

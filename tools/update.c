@@ -2,6 +2,7 @@
 
 #include "diff/diff.h"
 #include "tools/command.h"
+#include "tools/stories.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -66,19 +67,59 @@ static int guard_filesystem(const struct fsmeta_db_generation *base,
 	    now->filesystems[0].uuid, base->number, then->filesystems[0].uuid);
 }
 
-static int guard_removed(const struct fsmeta_db_generation *base,
-    const struct fsmeta_cursor *cursor, const struct fsmeta_diff_counts *counts,
+static double percent_of(uint64_t removed, uint64_t before)
+{
+	return 100.0 * (double)removed / (double)before;
+}
+
+/** Where the base is read again. */
+struct base_place {
+	struct fsmeta_db *db;
+	uint64_t number;
+};
+
+static int open_base(void *payload, struct fsmeta_cursor **out, struct fsmeta_error *error)
+{
+	static const struct fsmeta_db_cursor_options options = {.stop = &fsmeta_stop_signal};
+	const struct base_place *place = payload;
+
+	return fsmeta_db_cursor(out, place->db, place->number, &options, error);
+}
+
+/** What a recorder rotated out and a frame store deleted is no loss; sets *removed to what is left.
+ */
+static int leave_expected_out(uint64_t *removed, struct fsmeta_db *db, uint64_t number,
+    struct fsmeta_diff *diff, const struct fsmeta_cursor *cursor, struct fsmeta_error *error)
+{
+	struct base_place place = {db, number};
+	struct fsmeta_archive_events *events;
+	int status = fsmeta_stories_gather(&events, diff, cursor->source, open_base, error, &place);
+	uint64_t expected;
+
+	if (status < 0 || !events)
+		return status;
+	expected = fsmeta_archive_events_expected_removals(events);
+	*removed -= expected < *removed ? expected : *removed;
+	fsmeta_archive_events_free(events);
+	return 0;
+}
+
+static int guard_removed(struct fsmeta_db *db, const struct fsmeta_db_generation *base,
+    const struct fsmeta_cursor *cursor, struct fsmeta_diff *diff,
     const struct fsmeta_update_options *options, double limit, struct fsmeta_error *error)
 {
 	uint64_t before = base->source.totals.entries;
-	uint64_t removed = counts->kinds[FSMETA_CHANGE_REMOVED];
+	uint64_t removed = fsmeta_diff_get_counts(diff)->kinds[FSMETA_CHANGE_REMOVED];
 	double percent;
+	int status;
 
-	if (before < GUARD_MIN_ENTRIES || options->accept_removed || limit >= 100)
+	if (before < GUARD_MIN_ENTRIES || options->accept_removed || limit >= 100 ||
+	    percent_of(removed, before) <= limit)
 		return 0;
-	percent = 100.0 * (double)removed / (double)before;
-	if (percent <= limit)
-		return 0;
+	status = leave_expected_out(&removed, db, base->number, diff, cursor, error);
+	percent = percent_of(removed, before);
+	if (status < 0 || percent <= limit)
+		return status;
 	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label,
 	    "comparing with the newest generation",
 	    "%" PRIu64 " of %" PRIu64 " entries are gone (%.0f%%, more than %g%%); "
@@ -206,8 +247,7 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 	if (status >= 0)
 		status = guard_empty(&base, cursor, fsmeta_diff_get_counts(diff), options, error);
 	if (status >= 0)
-		status = guard_removed(
-		    &base, cursor, fsmeta_diff_get_counts(diff), options, limit, error);
+		status = guard_removed(db, &base, cursor, diff, options, limit, error);
 	if (status >= 0)
 		status = apply(diff, update, options->corrupted, error);
 	if (status >= 0) {

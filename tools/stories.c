@@ -1,0 +1,442 @@
+#include "tools/stories.h"
+
+#include "base/text.h"
+#include "tools/command.h"
+#include "tools/output_line.h"
+
+#include <inttypes.h>
+
+enum {
+	SECOND_US = 1000000,
+	/** "2026-11-20 10:00" */
+	MINUTE_LENGTH = 16,
+};
+
+static const char action[] = "telling of archives";
+
+int fsmeta_stories_gather(struct fsmeta_archive_events **out, struct fsmeta_diff *diff,
+    const struct fsmeta_batch_source *newer, fsmeta_stories_open *open, struct fsmeta_error *error,
+    void *payload)
+{
+	struct fsmeta_archive_events *events;
+	int64_t newer_ns = 0;
+	bool is_known = newer->started.seconds && fsmeta_time_to_ns(newer->started, &newer_ns);
+	int code = fsmeta_archive_events_new(&events, error);
+
+	*out = NULL;
+	if (code)
+		return code;
+	code = fsmeta_diff_replay(diff, fsmeta_archive_events_sink(events), error);
+	if (code || !fsmeta_archive_events_settle(events)) {
+		fsmeta_archive_events_free(events);
+		return code;
+	}
+	do {
+		struct fsmeta_cursor *older = NULL;
+
+		code = open(payload, &older, error);
+		if (code >= 0) {
+			fsmeta_archive_events_read(
+			    events, older, is_known ? newer_ns / 1000 : INT64_MIN);
+			code = fsmeta_diff_replay(diff, fsmeta_archive_events_sink(events), error);
+		}
+		if (code >= 0)
+			code = fsmeta_archive_events_finish(events, error);
+		fsmeta_cursor_close(older);
+	} while (code > 0);
+	if (code < 0) {
+		fsmeta_archive_events_free(events);
+		return code;
+	}
+	*out = events;
+	return 0;
+}
+
+/* ---- sentences ---- */
+
+static bool is_ordinary(enum fsmeta_archive_event event)
+{
+	return event == FSMETA_EVENT_RECORDED || event == FSMETA_EVENT_GREW ||
+	       event == FSMETA_EVENT_SEALED || event == FSMETA_EVENT_ROTATED;
+}
+
+bool fsmeta_story_is_alarm(const struct fsmeta_archive_story *story)
+{
+	return story->is_silent || story->sums[FSMETA_EVENT_LOST].pieces ||
+	       story->sums[FSMETA_EVENT_ALTERED].pieces ||
+	       story->sums[FSMETA_EVENT_ORPHANED].pieces;
+}
+
+static bool has_times(const struct fsmeta_archive_story *story)
+{
+	return story->layout == FSMETA_LAYOUT_FSV || story->layout == FSMETA_LAYOUT_SEGMENTS;
+}
+
+/** "23 h 53 min", "7 min", "12 s", "30 d". */
+static int append_duration(struct fsmeta_buffer *out, int64_t duration_us)
+{
+	long long minutes = (long long)(duration_us / SECOND_US / 60), hours = minutes / 60;
+
+	if (minutes < 1)
+		return fsmeta_buffer_append_format(
+		    out, "%lld s", (long long)(duration_us / SECOND_US));
+	if (hours < 1)
+		return fsmeta_buffer_append_format(out, "%lld min", minutes);
+	if (hours < 48)
+		return minutes % 60 ? fsmeta_buffer_append_format(
+					  out, "%lld h %lld min", hours, minutes % 60)
+				    : fsmeta_buffer_append_format(out, "%lld h", hours);
+	return fsmeta_buffer_append_format(out, "%lld d", hours / 24);
+}
+
+/** "2026-11-20 10:00" */
+static int append_minute(struct fsmeta_buffer *out, int64_t time_us)
+{
+	char text[FSMETA_TIME_TEXT_BYTES];
+	int64_t ns;
+
+	if (__builtin_mul_overflow(time_us, 1000, &ns))
+		return fsmeta_buffer_append_byte(out, '?');
+	fsmeta_time_format(text, fsmeta_time_from_ns(ns));
+	text[10] = ' ';
+	return fsmeta_buffer_append(out, text, MINUTE_LENGTH);
+}
+
+static const char *noun_of(const struct fsmeta_archive_story *story)
+{
+	switch (story->layout) {
+	case FSMETA_LAYOUT_SEGMENTS:
+		return "segment";
+	case FSMETA_LAYOUT_FRAMES:
+		return "frame";
+	case FSMETA_LAYOUT_RECORDING:
+		return "recording";
+	default:
+		return "file";
+	}
+}
+
+/** Clauses with commas between them; the first number says of what. */
+struct sentence {
+	struct fsmeta_buffer *out;
+	const struct fsmeta_archive_story *story;
+	bool has_begun;
+	int failed;
+};
+
+static void begin_clause(struct sentence *sentence)
+{
+	if (sentence->has_begun)
+		sentence->failed |= fsmeta_buffer_append_text(sentence->out, ", ");
+	sentence->has_begun = true;
+}
+
+static void append_words(struct sentence *sentence, const char *words)
+{
+	sentence->failed |= fsmeta_buffer_append_text(sentence->out, words);
+}
+
+/** "84 segments WORDS", the second time "84 WORDS"; false where there are none. */
+static bool append_clause(
+    struct sentence *sentence, enum fsmeta_archive_event event, const char *words)
+{
+	uint64_t pieces = sentence->story->sums[event].pieces;
+	bool is_first = !sentence->has_begun;
+
+	if (!pieces)
+		return false;
+	begin_clause(sentence);
+	sentence->failed |= fsmeta_text_append_count(sentence->out, pieces);
+	if (is_first)
+		sentence->failed |= fsmeta_buffer_append_format(
+		    sentence->out, " %s%s", noun_of(sentence->story), pieces == 1 ? "" : "s");
+	append_words(sentence, " ");
+	append_words(sentence, words);
+	return true;
+}
+
+static int64_t covered_by(const struct fsmeta_archive_story *story)
+{
+	return story->sums[FSMETA_EVENT_RECORDED].covered_us +
+	       story->sums[FSMETA_EVENT_GREW].covered_us +
+	       story->sums[FSMETA_EVENT_SEALED].covered_us +
+	       story->sums[FSMETA_EVENT_RECOVERED].covered_us;
+}
+
+static void append_gaps(struct sentence *sentence)
+{
+	const struct fsmeta_archive_story *story = sentence->story;
+
+	if (!story->gaps)
+		return;
+	if (story->gaps == 1) {
+		append_words(sentence, ", one gap of ");
+		sentence->failed |= append_duration(sentence->out, story->gaps_us);
+		return;
+	}
+	append_words(sentence, ", ");
+	sentence->failed |= fsmeta_text_append_count(sentence->out, story->gaps);
+	append_words(sentence, " gaps of ");
+	sentence->failed |= append_duration(sentence->out, story->gaps_us);
+	append_words(sentence, " together");
+}
+
+static void append_recorded(struct sentence *sentence)
+{
+	const struct fsmeta_archive_story *story = sentence->story;
+	const char *words = story->layout == FSMETA_LAYOUT_FRAMES ? "saved" : "recorded";
+
+	if (!append_clause(sentence, FSMETA_EVENT_RECORDED, words)) {
+		if (append_clause(sentence, FSMETA_EVENT_GREW, "grew") && has_times(story)) {
+			append_words(sentence, " by ");
+			sentence->failed |= append_duration(
+			    sentence->out, story->sums[FSMETA_EVENT_GREW].covered_us);
+		}
+		append_clause(sentence, FSMETA_EVENT_SEALED, "completed");
+		return;
+	}
+	if (!has_times(story)) {
+		append_clause(sentence, FSMETA_EVENT_GREW, "grew");
+		append_clause(sentence, FSMETA_EVENT_SEALED, "completed");
+		return;
+	}
+	append_words(sentence, " (");
+	sentence->failed |= append_duration(sentence->out, covered_by(story));
+	append_gaps(sentence);
+	append_words(sentence, ")");
+}
+
+static void append_rotated(struct sentence *sentence)
+{
+	const struct fsmeta_archive_story *story = sentence->story;
+
+	if (story->layout == FSMETA_LAYOUT_FRAMES) {
+		append_clause(sentence, FSMETA_EVENT_ROTATED, "deleted");
+		return;
+	}
+	if (!append_clause(sentence, FSMETA_EVENT_ROTATED, "rotated out"))
+		return;
+	append_words(sentence, " (oldest first");
+	if (has_times(story) && story->oldest_us != INT64_MIN) {
+		append_words(sentence, ", ");
+		sentence->failed |=
+		    append_duration(sentence->out, story->newest_us - story->oldest_us);
+		append_words(sentence, " kept");
+	}
+	append_words(sentence, ")");
+}
+
+/** " (2026-11-20 10:00)", " (2026-11-20 10:00 to 12:30)" */
+static void append_when(struct sentence *sentence, enum fsmeta_archive_event event)
+{
+	const struct fsmeta_archive_sum *sum = &sentence->story->sums[event];
+
+	if (!has_times(sentence->story))
+		return;
+	append_words(sentence, " (");
+	sentence->failed |= append_minute(sentence->out, sum->from_us);
+	if (sum->pieces > 1) {
+		append_words(sentence, " to ");
+		sentence->failed |= append_minute(sentence->out, sum->to_us);
+	}
+	append_words(sentence, ")");
+}
+
+static void append_alarms(struct sentence *sentence)
+{
+	const struct fsmeta_archive_story *story = sentence->story;
+	bool is_recording = story->layout == FSMETA_LAYOUT_RECORDING;
+
+	if (append_clause(sentence, FSMETA_EVENT_LOST,
+		story->is_gone ? "lost, nothing is left" : "lost out of order"))
+		append_when(sentence, FSMETA_EVENT_LOST);
+	if (append_clause(sentence, FSMETA_EVENT_ALTERED,
+		story->layout == FSMETA_LAYOUT_FRAMES           ? "changed"
+		: is_recording                                  ? "changed after completion"
+		: story->sums[FSMETA_EVENT_ALTERED].pieces == 1 ? "changed after it was sealed"
+								: "changed after they were sealed"))
+		append_when(sentence, FSMETA_EVENT_ALTERED);
+	if (append_clause(sentence, FSMETA_EVENT_ORPHANED,
+		is_recording ? "abandoned" : "without counterpart"))
+		append_when(sentence, FSMETA_EVENT_ORPHANED);
+	if (append_clause(sentence, FSMETA_EVENT_RECOVERED, "recovered"))
+		append_when(sentence, FSMETA_EVENT_RECOVERED);
+	if (story->is_silent) {
+		int64_t newest_us = story->newest_us > story->older_newest_us
+					? story->newest_us
+					: story->older_newest_us;
+
+		begin_clause(sentence);
+		append_words(sentence, "nothing after ");
+		sentence->failed |= append_minute(sentence->out, newest_us);
+		append_words(sentence, ", while others went on");
+	}
+}
+
+int fsmeta_story_append(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story)
+{
+	struct sentence sentence = {.out = out, .story = story};
+
+	append_recorded(&sentence);
+	append_rotated(&sentence);
+	append_alarms(&sentence);
+	return sentence.failed;
+}
+
+/* ---- in front of an output ---- */
+
+static int append_json_time(struct fsmeta_buffer *out, const char *key, int64_t time_us)
+{
+	char text[FSMETA_TIME_TEXT_BYTES];
+	int64_t ns;
+
+	if (time_us == INT64_MIN || __builtin_mul_overflow(time_us, 1000, &ns))
+		return 0;
+	fsmeta_time_format(text, fsmeta_time_from_ns(ns));
+	return fsmeta_buffer_append_format(out, ",\"%s\":\"%s\"", key, text);
+}
+
+/** The path of a stream as keys; "." is the root. */
+static int append_json_stream(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story)
+{
+	return fsmeta_line_json_string(out, "stream", story->path_length ? story->path : ".",
+	    story->path_length ? story->path_length : 1);
+}
+
+/** ,"archive":{…} */
+static int append_json_verdict(
+    struct fsmeta_buffer *out, const struct fsmeta_archive_verdict *verdict)
+{
+	int failed = fsmeta_buffer_append_format(
+	    out, ",\"archive\":{\"layout\":\"%s\"", fsmeta_layout_name(verdict->story->layout));
+
+	failed |= append_json_stream(out, verdict->story);
+	failed |= append_json_time(out, "from", verdict->from_us);
+	failed |= append_json_time(out, "to", verdict->to_us);
+	return failed | fsmeta_buffer_append_format(
+			    out, ",\"event\":\"%s\"}", fsmeta_archive_event_name(verdict->event));
+}
+
+static int set_words(struct fsmeta_stories_filter *filter,
+    const struct fsmeta_archive_verdict *verdict, struct fsmeta_error *error)
+{
+	int failed;
+
+	fsmeta_buffer_clear(&filter->json);
+	fsmeta_buffer_clear(&filter->text);
+	failed = append_json_verdict(&filter->json, verdict);
+	failed |= fsmeta_buffer_append_format(
+	    &filter->text, "  [%s]", fsmeta_archive_event_name(verdict->event));
+	if (failed || !fsmeta_buffer_string(&filter->json) || !fsmeta_buffer_string(&filter->text))
+		return fsmeta_error_set_memory(error, action);
+	fsmeta_output_set_context(filter->output,
+	    &(struct fsmeta_output_context){.after = (const char *)filter->text.data,
+		.json_after = (const char *)filter->json.data});
+	return 0;
+}
+
+static int filter_change(
+    struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
+{
+	static const struct fsmeta_output_context no_words;
+	struct fsmeta_stories_filter *filter = (struct fsmeta_stories_filter *)sink;
+	struct fsmeta_archive_verdict verdict;
+	int code;
+
+	if (!filter->events || !fsmeta_archive_events_judge(filter->events, &verdict, change))
+		return filter->next->change(filter->next, change, error);
+	if (filter->hides && is_ordinary(verdict.event)) {
+		filter->hidden++;
+		return 0;
+	}
+	if (!filter->output)
+		return filter->next->change(filter->next, change, error);
+	code = set_words(filter, &verdict, error);
+	if (!code)
+		code = filter->next->change(filter->next, change, error);
+	fsmeta_output_set_context(filter->output, &no_words);
+	return code;
+}
+
+void fsmeta_stories_filter_init(struct fsmeta_stories_filter *filter,
+    struct fsmeta_archive_events *events, struct fsmeta_output *output, bool hides,
+    struct fsmeta_change_sink *next)
+{
+	*filter = (struct fsmeta_stories_filter){.sink = {.change = filter_change},
+	    .events = events,
+	    .output = output,
+	    .hides = hides,
+	    .next = next};
+	if (events)
+		fsmeta_archive_events_rewind(events);
+}
+
+void fsmeta_stories_filter_release(struct fsmeta_stories_filter *filter)
+{
+	fsmeta_buffer_release(&filter->json);
+	fsmeta_buffer_release(&filter->text);
+}
+
+/* ---- all of them ---- */
+
+/** V  PATH/: SENTENCE */
+static int append_text(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story)
+{
+	struct fsmeta_buffer path = {0};
+	int failed = fsmeta_buffer_append_text(out, "V  ");
+
+	failed |= fsmeta_buffer_append_text(&path, story->path_length ? story->path : ".");
+	failed |= fsmeta_buffer_append_byte(&path, '/');
+	if (!failed)
+		failed = fsmeta_text_append_quoted(out, (const char *)path.data, path.length);
+	failed |= fsmeta_buffer_append_text(out, ": ");
+	failed |= fsmeta_story_append(out, story);
+	fsmeta_buffer_release(&path);
+	return failed | fsmeta_buffer_append_byte(out, '\n');
+}
+
+static int append_json(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story)
+{
+	size_t start = out->length;
+	int failed = append_json_stream(out, story);
+
+	if (failed)
+		return failed;
+	out->data[start] = '{';
+	failed |= fsmeta_buffer_append_format(
+	    out, ",\"layout\":\"%s\"", fsmeta_layout_name(story->layout));
+	for (int i = FSMETA_EVENT_RECORDED; i < FSMETA_EVENTS; i++)
+		if (story->sums[i].pieces)
+			failed |= fsmeta_buffer_append_format(out, ",\"%s\":%" PRIu64,
+			    fsmeta_archive_event_name((enum fsmeta_archive_event)i),
+			    story->sums[i].pieces);
+	if (has_times(story))
+		failed |= fsmeta_buffer_append_format(out,
+		    ",\"recorded_seconds\":%" PRId64 ",\"gaps\":%" PRIu64
+		    ",\"longest_gap_seconds\":%" PRId64,
+		    covered_by(story) / SECOND_US, story->gaps, story->longest_gap_us / SECOND_US);
+	if (story->is_silent)
+		failed |= fsmeta_buffer_append_text(out, ",\"silent\":true");
+	return failed | fsmeta_buffer_append_text(out, "}\n");
+}
+
+int fsmeta_stories_print(FILE *stream, const struct fsmeta_archive_events *events, bool as_json,
+    struct fsmeta_error *error)
+{
+	const struct fsmeta_archive_story *stories;
+	struct fsmeta_buffer out = {0};
+	size_t count = 0;
+	int failed = 0;
+
+	if (!events)
+		return 0;
+	stories = fsmeta_archive_events_stories(events, &count);
+	for (size_t i = 0; i < count && !failed; i++)
+		failed = as_json ? append_json(&out, &stories[i]) : append_text(&out, &stories[i]);
+	if (!failed && out.length)
+		fwrite(out.data, 1, out.length, stream);
+	fsmeta_buffer_release(&out);
+	if (failed)
+		return fsmeta_error_set_memory(error, action);
+	return fsmeta_flush_output(error);
+}
