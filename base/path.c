@@ -47,13 +47,17 @@ static bool is_plain(const char *name, size_t length)
 {
 	const uint64_t slashes = 0x0101010101010101U * '/';
 	size_t at = 0;
+	uint64_t word;
 
 	for (; length - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
-		uint64_t word;
-
 		memcpy(&word, name + at, sizeof(word));
 		if (has_zero_byte(word) || has_zero_byte(word ^ slashes))
 			return false;
+	}
+	if (at < length && length >= sizeof(uint64_t)) {
+		/* The rest, with some of what was seen. */
+		memcpy(&word, name + length - sizeof(word), sizeof(word));
+		return !has_zero_byte(word) && !has_zero_byte(word ^ slashes);
 	}
 	for (; at < length; at++)
 		if (name[at] == '/' || name[at] == '\0')

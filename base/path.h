@@ -31,18 +31,32 @@ enum {
 	FSMETA_DEPTH_MAX = 65536,
 };
 
+/** Bits in which eight bytes of the two differ, those of the first byte lowest. */
+static inline uint64_t fsmeta_word_difference(const char *a, const char *b)
+{
+	uint64_t wide_a, wide_b;
+
+	memcpy(&wide_a, a, sizeof(wide_a));
+	memcpy(&wide_b, b, sizeof(wide_b));
+	return htole64(wide_a ^ wide_b);
+}
+
 /** Offset of the first of `common` bytes in which the two differ, or `common`. */
 static inline size_t fsmeta_first_difference(const char *a, const char *b, size_t common)
 {
+	uint64_t differs;
 	size_t at = 0;
 
 	for (; common - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
-		uint64_t wide_a, wide_b;
-
-		memcpy(&wide_a, a + at, sizeof(wide_a));
-		memcpy(&wide_b, b + at, sizeof(wide_b));
-		if (wide_a != wide_b)
-			return at + (size_t)__builtin_ctzll(htole64(wide_a ^ wide_b)) / 8;
+		differs = fsmeta_word_difference(a + at, b + at);
+		if (differs)
+			return at + (size_t)__builtin_ctzll(differs) / 8;
+	}
+	if (at > 0 && at < common) {
+		/* The last word lies over the one before, in what is equal. */
+		at = common - sizeof(uint64_t);
+		differs = fsmeta_word_difference(a + at, b + at);
+		return differs ? at + (size_t)__builtin_ctzll(differs) / 8 : common;
 	}
 	while (at < common && a[at] == b[at])
 		at++;

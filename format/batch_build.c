@@ -90,6 +90,10 @@ enum {
 	NANOSECONDS_PER_SECOND = 1000000000,
 	/** A column of this length is worth a block of its own to the compressor. */
 	CUT_MIN_BYTES = 1024,
+	/** Most bytes of a number as a varint, and of all that a message has beside its columns. */
+	VARINT_MAX_BYTES = 5,
+	VARINT_MAX_BYTES_WIDE = 10,
+	FRAMING_MAX_BYTES = 1024,
 };
 
 /**
@@ -100,7 +104,6 @@ struct column_values {
 	union {
 		void *memory;
 		uint32_t *narrow;
-		int32_t *narrow_signed;
 		uint64_t *wide;
 		int64_t *wide_signed;
 	};
@@ -784,27 +787,33 @@ static size_t plane_count(const struct column_values *values)
 	return values->differs ? 8 - (size_t)__builtin_clzll(values->differs) / 8 : 0;
 }
 
+static void write_plane(
+    unsigned char *restrict plane, const uint32_t *restrict values, uint32_t count, unsigned shift)
+{
+	for (uint32_t i = 0; i < count; i++)
+		plane[i] = (unsigned char)(values[i] >> shift);
+}
+
+static void write_wide_plane(
+    unsigned char *restrict plane, const uint64_t *restrict values, uint32_t count, unsigned shift)
+{
+	for (uint32_t i = 0; i < count; i++)
+		plane[i] = (unsigned char)(values[i] >> shift);
+}
+
 /** Writes the planes of `count` values to `out`; *out moves behind them. */
 static ProtobufCBinaryData make_planes(
     unsigned char **out, const struct column_values *values, uint32_t count, bool is_wide)
 {
 	size_t planes = plane_count(values);
-	unsigned char *restrict at = *out;
-	ProtobufCBinaryData data = {planes * count, planes ? at : NULL};
+	ProtobufCBinaryData data = {planes * count, planes ? *out : NULL};
 
-	for (size_t plane = 0; plane < planes; plane++) {
-		unsigned shift = 8 * (unsigned)plane;
-
-		if (is_wide) {
-			for (uint32_t i = 0; i < count; i++)
-				at[i] = (unsigned char)(values->wide[i] >> shift);
-		} else {
-			for (uint32_t i = 0; i < count; i++)
-				at[i] = (unsigned char)(values->narrow[i] >> shift);
-		}
-		at += count;
+	for (unsigned plane = 0; plane < planes; plane++, *out += count) {
+		if (is_wide)
+			write_wide_plane(*out, values->wide, count, 8 * plane);
+		else
+			write_plane(*out, values->narrow, count, 8 * plane);
 	}
-	*out = at;
 	return data;
 }
 
@@ -828,6 +837,7 @@ static int set_planes(Fsmeta__V1__Batch *message, struct fsmeta_batch_builder *b
 	    make_planes(&at, &columns[COLUMN_CTIME_NANOSECONDS], builder->count, false);
 	message->btime_nanoseconds =
 	    make_planes(&at, &columns[COLUMN_BTIME_NANOSECONDS], builder->count, false);
+	builder->planes.length = planes * builder->count;
 	return 0;
 }
 
@@ -871,12 +881,33 @@ static int make_filesystems(
 	return 0;
 }
 
+/**
+ * Bytes that the message has at most.  Asking protobuf-c for its very size costs as much as
+ * packing; room that is not used is never touched.
+ */
+static size_t most_packed_bytes(
+    const Fsmeta__V1__Batch *message, const struct fsmeta_batch_builder *builder)
+{
+	size_t most = FRAMING_MAX_BYTES + message->base_path.len + message->names.len +
+		      message->targets.len + message->hashes.len + builder->planes.length;
+
+	for (size_t i = 0; i < message->n_filesystems; i++)
+		most += FRAMING_MAX_BYTES + message->filesystems[i]->uuid.len +
+			message->filesystems[i]->type.len + message->filesystems[i]->label.len;
+	for (int i = 0; i < COLUMN_COUNT; i++) {
+		const struct column_values *values = &builder->columns[i];
+		size_t count = values->count ? values->count : builder->count;
+
+		most += count * (i < COLUMN_WIDE ? VARINT_MAX_BYTES : VARINT_MAX_BYTES_WIDE);
+	}
+	return most;
+}
+
 int fsmeta_batch_builder_pack(
     struct fsmeta_batch_builder *builder, struct fsmeta_buffer *out, struct fsmeta_error *error)
 {
 	Fsmeta__V1__Batch message = FSMETA__V1__BATCH__INIT;
 	Fsmeta__V1__FileSystem **filesystems;
-	size_t size;
 	int code;
 
 	if (take_columns(builder) || make_filesystems(&filesystems, builder))
@@ -894,10 +925,8 @@ int fsmeta_batch_builder_pack(
 	set_columns(&message, builder);
 
 	code = set_planes(&message, builder);
-	if (!code) {
-		size = fsmeta__v1__batch__get_packed_size(&message);
-		code = fsmeta_buffer_reserve(out, size);
-	}
+	if (!code)
+		code = fsmeta_buffer_reserve(out, most_packed_bytes(&message, builder));
 	if (!code)
 		out->length += fsmeta__v1__batch__pack(&message, out->data + out->length);
 	else

@@ -164,28 +164,6 @@ int fsmeta_fields_parse(uint32_t *out, const char *text, struct fsmeta_error *er
 	return 0;
 }
 
-uint32_t fsmeta_fields_of_type(enum fsmeta_type type)
-{
-	const uint32_t common =
-	    FSMETA_FIELDS_KNOWN &
-	    ~(uint32_t)(FSMETA_FIELD_TARGET | FSMETA_FIELD_RDEV | FSMETA_FIELD_HASH);
-
-	switch (type) {
-	case FSMETA_TYPE_FILE:
-		return common | FSMETA_FIELD_HASH;
-	case FSMETA_TYPE_SYMLINK:
-		return common | FSMETA_FIELD_TARGET;
-	case FSMETA_TYPE_BLOCK:
-	case FSMETA_TYPE_CHAR:
-		return common | FSMETA_FIELD_RDEV;
-	case FSMETA_TYPE_FOLDER:
-	case FSMETA_TYPE_FIFO:
-	case FSMETA_TYPE_SOCKET:
-		return common;
-	}
-	return 0;
-}
-
 /** The field's bit where `differs`, without a branch. */
 static inline uint32_t bit_where(uint32_t field, bool differs)
 {

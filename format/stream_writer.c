@@ -76,15 +76,18 @@ static const char *judge_entry(const struct fsmeta_entry *entry)
 	return NULL;
 }
 
-/** NULL, or why the entry cannot follow the one before. */
+/**
+ * NULL, or why the entry cannot follow the one before.  *shared is how many bytes its name
+ * shares with that before it in its folder.
+ */
 static const char *judge_place(
-    const struct fsmeta_stream_writer *writer, const struct fsmeta_entry *entry)
+    size_t *shared, const struct fsmeta_stream_writer *writer, const struct fsmeta_entry *entry)
 {
-	size_t parent_length, open_length, before_length;
+	size_t parent_length, open_length, before_length, common;
 	const char *open = fsmeta_path_stack_path(&writer->path, &open_length);
 	const char *before;
-	size_t common;
 
+	*shared = 0;
 	if (!writer->any)
 		return entry->depth || entry->type != FSMETA_TYPE_FOLDER
 			   ? "the first entry is not the root"
@@ -102,7 +105,7 @@ static const char *judge_place(
 		return writer->last_type == FSMETA_TYPE_FOLDER ? NULL : "it lies below no folder";
 	before = fsmeta_path_stack_name(&writer->path, entry->depth, &before_length);
 	common = before_length < entry->name_length ? before_length : entry->name_length;
-	common = fsmeta_first_difference(before, entry->name, common);
+	*shared = common = fsmeta_first_difference(before, entry->name, common);
 	if (common == entry->name_length ||
 	    (common < before_length &&
 		(unsigned char)entry->name[common] < (unsigned char)before[common]))
@@ -139,9 +142,12 @@ static int reserve_cut_hash(struct fsmeta_stream_writer *writer, uint32_t depth)
 	return 0;
 }
 
-/** Puts the entry onto the path stack, with its cut hash, which *cut_hash receives. */
+/**
+ * Puts the entry onto the path stack, with its cut hash, which *cut_hash receives; `shared` as
+ * of judge_place().
+ */
 static int follow_path(struct fsmeta_stream_writer *writer, uint64_t *cut_hash,
-    const struct fsmeta_entry *entry, struct fsmeta_error *error)
+    const struct fsmeta_entry *entry, size_t shared, struct fsmeta_error *error)
 {
 	struct fsmeta_path_stack *path = &writer->path;
 	uint32_t depth = entry->depth;
@@ -153,9 +159,9 @@ static int follow_path(struct fsmeta_stream_writer *writer, uint64_t *cut_hash,
 	if (reserve_cut_hash(writer, depth))
 		return fsmeta_error_set_memory(error, "adding an entry");
 	fsmeta_path_stack_truncate(path, depth);
-	code = depth == path->depth
-		   ? fsmeta_path_stack_replace_end(path, 0, entry->name, entry->name_length)
-		   : fsmeta_path_stack_push(path, entry->name, entry->name_length);
+	code = depth == path->depth ? fsmeta_path_stack_replace_end(path, shared,
+					  entry->name + shared, entry->name_length - shared)
+				    : fsmeta_path_stack_push(path, entry->name, entry->name_length);
 	if (code == FSMETA_E_LIMIT)
 		return fsmeta_error_set(error, code, writer->label, "adding an entry",
 		    "a path is too long or too deep");
@@ -221,14 +227,15 @@ int fsmeta_stream_writer_add(struct fsmeta_stream_writer *writer, const struct f
 	const char *wrong = judge_entry(entry);
 	uint64_t cut_hash;
 	uint32_t fields;
+	size_t shared;
 	int code;
 
 	if (!wrong)
-		wrong = judge_place(writer, entry);
+		wrong = judge_place(&shared, writer, entry);
 	if (wrong)
 		return refuse_entry(writer, entry, wrong, error);
 	fields = entry->fields & writer->expected[entry->type];
-	code = follow_path(writer, &cut_hash, entry, error);
+	code = follow_path(writer, &cut_hash, entry, shared, error);
 	if (!code && is_cut(writer, entry, fields, cut_hash))
 		code = end_batch(writer, error);
 	if (!code)
