@@ -258,28 +258,40 @@ static const char *judge_section(
 	return NULL;
 }
 
-static const char *judge_source(
-    const struct fsmeta_delta_section *section, const struct fsmeta_batch_source *source)
+/** Gives the BatchSource what it leaves to the section to say; NULL, or why they disagree. */
+static const char *complete_source(struct fsmeta_batch_source *source,
+    const struct fsmeta_delta_section *section, uint32_t field_mask)
 {
-	if (source->generation != section->generation || source->id_kind != FSMETA_IDS_STABLE)
-		return "a section's BatchSource has another generation, or no stable ids";
-	if (!source->has_totals || !source->has_state_digest ||
+	if (!source->generation)
+		source->generation = section->generation;
+	if (!source->has_state_digest)
+		source->state_digest = section->state_digest;
+	if (!source->field_mask)
+		source->field_mask = field_mask;
+	source->has_state_digest = true;
+	source->id_kind = FSMETA_IDS_STABLE;
+	if (source->generation != section->generation)
+		return "a section's BatchSource has another generation";
+	if (!source->has_totals ||
 	    !fsmeta_digest_equal(source->state_digest, section->state_digest))
 		return "a section's BatchSource lacks totals or has another state digest";
+	if (field_mask & ~(uint32_t)FSMETA_FIELDS_KNOWN ||
+	    (field_mask && field_mask != source->field_mask))
+		return "a section's field mask has unknown bits, or its BatchSource another one";
 	return NULL;
 }
 
 static int take_source(struct fsmeta_delta *delta, const struct fsmeta_delta_section *section,
-    ProtobufCBinaryData json, struct fsmeta_error *error)
+    const Fsmeta__V1__Section *message, struct fsmeta_error *error)
 {
 	struct fsmeta_batch_source source;
 	const char *wrong;
 	int code = fsmeta_record_source(
-	    &source, json, delta->input.label, delta->input.frame_offset, error);
+	    &source, message->source_json, delta->input.label, delta->input.frame_offset, error);
 
 	if (code)
 		return code;
-	wrong = judge_source(section, &source);
+	wrong = complete_source(&source, section, message->field_mask);
 	if (!wrong && delta->section.generation &&
 	    !text_equal(source.source_id, delta->source.source_id))
 		wrong = "its sections are of different sources";
@@ -321,7 +333,7 @@ static int take_section(struct fsmeta_delta *delta, struct fsmeta_error *error)
 	    .changes = message->changes,
 	    .source = &delta->source,
 	};
-	code = take_source(delta, &section, message->source_json, error);
+	code = take_source(delta, &section, message, error);
 	if (code)
 		return code;
 	delta->section = section;

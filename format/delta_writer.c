@@ -255,13 +255,28 @@ int fsmeta_delta_writer_begin_section(struct fsmeta_delta_writer *writer,
 	return fsmeta_spool_new(&writer->spool, 0, NULL, error);
 }
 
+/** The BatchSource without what the section says by itself. */
+static int append_source(struct fsmeta_buffer *json, const struct fsmeta_delta_section *section,
+    struct fsmeta_error *error)
+{
+	struct fsmeta_batch_source rest = *section->source;
+
+	if (rest.generation == section->generation)
+		rest.generation = 0;
+	if (fsmeta_digest_equal(rest.state_digest, section->state_digest))
+		rest.has_state_digest = false;
+	rest.field_mask = 0;
+	rest.id_kind = FSMETA_IDS_ORDINAL;
+	return fsmeta_batch_source_to_terse_json(json, &rest, error);
+}
+
 static int write_section(struct fsmeta_delta_writer *writer, struct fsmeta_error *error)
 {
 	const struct fsmeta_delta_section *section = writer->section;
 	Fsmeta__V1__Section message = FSMETA__V1__SECTION__INIT;
 	unsigned char base[16], state[16];
 	struct fsmeta_buffer json = {0};
-	int code = fsmeta_batch_source_to_compact_json(&json, section->source, error);
+	int code = append_source(&json, section, error);
 
 	if (code)
 		return code;
@@ -277,6 +292,7 @@ static int write_section(struct fsmeta_delta_writer *writer, struct fsmeta_error
 	message.removed = section->removed;
 	message.modified = section->modified;
 	message.moved = section->moved;
+	message.field_mask = section->source->field_mask;
 	message.source_json = (ProtobufCBinaryData){json.length, json.data};
 	if (fsmeta_record_begin(&writer->record) ||
 	    fsmeta_buffer_reserve(

@@ -206,6 +206,13 @@ int fsmeta_batch_source_to_compact_json(struct fsmeta_buffer *out,
     const struct fsmeta_batch_source *source, struct fsmeta_error *error);
 
 /**
+ * The compact text without what goes without saying: keys whose value is the one that is
+ * read where the key is not there.
+ */
+int fsmeta_batch_source_to_terse_json(struct fsmeta_buffer *out,
+    const struct fsmeta_batch_source *source, struct fsmeta_error *error);
+
+/**
  * Initialises `out` from JSON.  FSMETA_E_FOREIGN where it is no BatchSource,
  * FSMETA_E_TRUNCATED where the text ends too early, FSMETA_E_CORRUPT (with the
  * offset) for any other wrong JSON and (with the key in the reason) for a wrong

@@ -5,6 +5,8 @@
  * docs/batchsource.md; then what was kept for its place (see source_json.h) is
  * added behind.  Failure is sticky: the functions that put a key need no checking,
  * and the end asks once.
+ *
+ * The terse form leaves out every key whose value is read where the key is not there.
  */
 #include "format/source.h"
 
@@ -40,6 +42,8 @@ const struct fsmeta_source_scope_place fsmeta_source_unreadable = {
 /** The first thing that went wrong is kept, so that only the end need ask. */
 struct writer {
 	const struct fsmeta_batch_source *source;
+	/** Values that go without saying are not said. */
+	bool terse;
 	struct fsmeta_buffer scratch;
 	int code;
 };
@@ -127,6 +131,20 @@ static void put_count(struct writer *writer, json_t *object, const char *key, ui
 	put(writer, object, key, count_value(count));
 }
 
+/** Nothing in the terse form where the value is what is read where the key is not there. */
+static void put_count_unless(
+    struct writer *writer, json_t *object, const char *key, uint64_t count, uint64_t unsaid)
+{
+	if (!writer->terse || count != unsaid)
+		put_count(writer, object, key, count);
+}
+
+static void put_boolean(struct writer *writer, json_t *object, const char *key, bool value)
+{
+	if (!writer->terse || value)
+		put(writer, object, key, json_boolean(value));
+}
+
 /** Nothing for a count of 0, where that means "none". */
 static void put_known_count(struct writer *writer, json_t *object, const char *key, uint64_t count)
 {
@@ -156,14 +174,14 @@ static void put_digest(
 	put(writer, object, key, json_string(text));
 }
 
-/** One of `names`; a number beyond them is a bug of the caller. */
+/** One of `names`, the first of them unsaid; a number beyond them is a bug of the caller. */
 static void put_choice(struct writer *writer, json_t *object, const char *key,
     const char *const *names, size_t count, unsigned choice)
 {
-	if (choice < count)
-		put(writer, object, key, json_string(names[choice]));
-	else
+	if (choice >= count)
 		writer_fail(writer, FSMETA_E_INTERNAL);
+	else if (!writer->terse || choice)
+		put(writer, object, key, json_string(names[choice]));
 }
 
 /**
@@ -232,11 +250,21 @@ static void put_unknown_of_elements(struct writer *writer, json_t *array, const 
 	}
 }
 
+/** Takes `array` over. */
+static void put_list(struct writer *writer, json_t *parent, const char *key, json_t *array)
+{
+	if (!writer->terse || json_array_size(array))
+		put(writer, parent, key, array);
+	else
+		json_decref(array);
+}
+
+/** The same for one whose elements may have unknown keys, kept for `place`. */
 static void put_array(
     struct writer *writer, json_t *parent, const char *key, json_t *array, const char *place)
 {
 	put_unknown_of_elements(writer, array, place);
-	put(writer, parent, key, array);
+	put_list(writer, parent, key, array);
 }
 
 static void put_machine(struct writer *writer, json_t *top)
@@ -299,9 +327,9 @@ static void put_scan(struct writer *writer, json_t *top)
 
 	put_time(writer, object, "started", writer->source->started);
 	put_time(writer, object, "finished", writer->source->finished);
-	put(writer, object, "quick", json_boolean(writer->source->quick));
+	put_boolean(writer, object, "quick", writer->source->quick);
 	put_unknown(writer, object, "scan");
-	put_object(writer, top, "scan", object, true);
+	put_object(writer, top, "scan", object, !writer->terse);
 }
 
 static void put_generation(struct writer *writer, json_t *top)
@@ -322,7 +350,7 @@ static void put_fields(struct writer *writer, json_t *top)
 	for (uint32_t field = 1; field <= FSMETA_FIELDS_KNOWN; field <<= 1)
 		if (writer->source->field_mask & FSMETA_FIELDS_KNOWN & field)
 			append(writer, array, json_string(fsmeta_field_name(field)));
-	put(writer, top, "fields", array);
+	put_list(writer, top, "fields", array);
 }
 
 /** "error": a name, or the number where it has none; nothing for 0. */
@@ -350,10 +378,10 @@ static void put_scope_list(struct writer *writer, json_t *scope,
 		put_errno(writer, element, root->error);
 		append(writer, array, element);
 	}
-	put_count(writer, object, "total", list->total);
+	put_count_unless(writer, object, "total", list->total, list->count);
 	put_array(writer, object, "roots", array, place->roots_place);
 	put_unknown(writer, object, place->place);
-	put_object(writer, scope, place->key, object, true);
+	put_object(writer, scope, place->key, object, !writer->terse);
 }
 
 static void put_scope(struct writer *writer, json_t *top)
@@ -363,11 +391,11 @@ static void put_scope(struct writer *writer, json_t *top)
 
 	put_strings(writer, object, "subtrees", &source->subtrees, "path", "scope.subtrees");
 	put_strings(writer, object, "excludes", &source->excludes, "pattern", "scope.excludes");
-	put(writer, object, "cross_filesystems", json_boolean(source->cross_filesystems));
+	put_boolean(writer, object, "cross_filesystems", source->cross_filesystems);
 	put_scope_list(writer, object, &source->not_entered, &fsmeta_source_not_entered);
 	put_scope_list(writer, object, &source->unreadable, &fsmeta_source_unreadable);
 	put_unknown(writer, object, "scope");
-	put_object(writer, top, "scope", object, true);
+	put_object(writer, top, "scope", object, !writer->terse);
 }
 
 static void put_names(struct writer *writer, json_t *top, const char *key,
@@ -393,15 +421,15 @@ static void put_totals(struct writer *writer, json_t *top)
 	if (!writer->source->has_totals)
 		return;
 	object = json_object();
-	put_count(writer, object, "entries", totals->entries);
-	put_count(writer, object, "files", totals->files);
-	put_count(writer, object, "folders", totals->folders);
-	put_count(writer, object, "symlinks", totals->symlinks);
-	put_count(writer, object, "others", totals->others);
-	put_count(writer, object, "bytes", totals->bytes);
-	put_count(writer, object, "allocated", totals->allocated);
-	put_count(writer, object, "unreadable", totals->unreadable);
-	put_count(writer, object, "carried", totals->carried);
+	put_count_unless(writer, object, "entries", totals->entries, 0);
+	put_count_unless(writer, object, "files", totals->files, 0);
+	put_count_unless(writer, object, "folders", totals->folders, 0);
+	put_count_unless(writer, object, "symlinks", totals->symlinks, 0);
+	put_count_unless(writer, object, "others", totals->others, 0);
+	put_count_unless(writer, object, "bytes", totals->bytes, 0);
+	put_count_unless(writer, object, "allocated", totals->allocated, 0);
+	put_count_unless(writer, object, "unreadable", totals->unreadable, 0);
+	put_count_unless(writer, object, "carried", totals->carried, 0);
 	put_unknown(writer, object, "totals");
 	put_object(writer, top, "totals", object, true);
 }
@@ -454,9 +482,9 @@ static int report_write_failure(int code, struct fsmeta_error *error)
 }
 
 static int write_json(struct fsmeta_buffer *out, const struct fsmeta_batch_source *source,
-    size_t flags, const char *end, struct fsmeta_error *error)
+    bool terse, size_t flags, const char *end, struct fsmeta_error *error)
 {
-	struct writer writer = {.source = source};
+	struct writer writer = {.source = source, .terse = terse};
 	size_t start = out->length;
 	json_t *top = make_json(&writer);
 
@@ -476,11 +504,17 @@ static int write_json(struct fsmeta_buffer *out, const struct fsmeta_batch_sourc
 int fsmeta_batch_source_to_json(
     struct fsmeta_buffer *out, const struct fsmeta_batch_source *source, struct fsmeta_error *error)
 {
-	return write_json(out, source, JSON_INDENT(2), "\n", error);
+	return write_json(out, source, false, JSON_INDENT(2), "\n", error);
 }
 
 int fsmeta_batch_source_to_compact_json(
     struct fsmeta_buffer *out, const struct fsmeta_batch_source *source, struct fsmeta_error *error)
 {
-	return write_json(out, source, JSON_COMPACT, "", error);
+	return write_json(out, source, false, JSON_COMPACT, "", error);
+}
+
+int fsmeta_batch_source_to_terse_json(
+    struct fsmeta_buffer *out, const struct fsmeta_batch_source *source, struct fsmeta_error *error)
+{
+	return write_json(out, source, true, JSON_COMPACT, "", error);
 }

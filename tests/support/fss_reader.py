@@ -551,8 +551,10 @@ class Delta:
                 must(state in (None, section.base_state_digest), "another base state")
                 number, state = section.generation, section.state_digest
                 source = json.loads(section.source_json)
-                must(source["state_digest"] == state.hex(), "another state digest")
-                must(int(source["generation"]) == number, "another generation")
+                must(source.get("state_digest", state.hex()) == state.hex(), "another state digest")
+                must(int(source.get("generation", number)) == number, "another generation")
+                must(section.field_mask < 1 << len(FIELDS), "unknown fields")
+                must("fields" not in source, "the field mask stands in the section")
                 pairs.append((section, changes))
             else:
                 must(kind == 3 and section is not None, "a record out of place")
@@ -567,7 +569,7 @@ class Delta:
 
     def check_changes(self, section, changes):
         must(len(changes) == section.changes, "a section has another number of changes")
-        mask = sum(BIT[name] for name in json.loads(section.source_json).get("fields", []))
+        mask = section.field_mask
         last, named, path = None, set(), b""
         for change in changes:
             must(change.path_prefix <= len(path), "a path's prefix is too long")

@@ -283,23 +283,40 @@ static void random_source(struct fsmeta_batch_source *out, unsigned *seed)
 	add_random_lists(out, seed);
 }
 
-/** The compact text says the same, in one shorter line. */
-static void expect_compact_is_equal(
+typedef int (*write_function)(
+    struct fsmeta_buffer *, const struct fsmeta_batch_source *, struct fsmeta_error *);
+
+/** A text in one line says the same; how long it is. */
+static size_t expect_line_is_equal(write_function write_line,
     const struct fsmeta_batch_source *source, const struct fsmeta_buffer *indented)
 {
-	struct fsmeta_buffer compact = {0}, again = {0};
+	struct fsmeta_buffer line = {0}, again = {0};
 	struct fsmeta_batch_source back;
+	size_t length;
 
-	assert_int_equal(fsmeta_batch_source_to_compact_json(&compact, source, NULL), 0);
-	assert_true(compact.length < indented->length);
-	assert_null(memchr(compact.data, '\n', compact.length));
-	read_json(&back, (const char *)compact.data, compact.length);
+	assert_int_equal(write_line(&line, source, NULL), 0);
+	length = line.length;
+	assert_null(memchr(line.data, '\n', length));
+	read_json(&back, (const char *)line.data, length);
 	assert_int_equal(fsmeta_batch_source_to_json(&again, &back, NULL), 0);
 	assert_int_equal(again.length, indented->length);
 	assert_memory_equal(again.data, indented->data, again.length);
 	fsmeta_batch_source_release(&back);
 	fsmeta_buffer_release(&again);
-	fsmeta_buffer_release(&compact);
+	fsmeta_buffer_release(&line);
+	return length;
+}
+
+/** Compact is shorter, terse no longer than that. */
+static void expect_lines_are_equal(
+    const struct fsmeta_batch_source *source, const struct fsmeta_buffer *indented)
+{
+	size_t compact =
+	    expect_line_is_equal(fsmeta_batch_source_to_compact_json, source, indented);
+	size_t terse = expect_line_is_equal(fsmeta_batch_source_to_terse_json, source, indented);
+
+	assert_true(compact < indented->length);
+	assert_true(terse <= compact);
 }
 
 static void random_sources_survive_json(void **state)
@@ -319,7 +336,7 @@ static void random_sources_survive_json(void **state)
 		assert_same_source(&source, &back);
 		assert_null(back.unknown_keys);
 		assert_string_equal(write_json(&second, &back), fsmeta_buffer_string(&first));
-		expect_compact_is_equal(&source, &first);
+		expect_lines_are_equal(&source, &first);
 		fsmeta_batch_source_release(&back);
 		fsmeta_batch_source_release(&source);
 	}
@@ -512,6 +529,7 @@ static void unknown_keys_are_kept_everywhere(void **state)
 	read_json(&source, (const char *)first.data, first.length);
 	assert_int_equal(source.filesystem_count, 2);
 	assert_string_equal(write_json(&second, &source), fsmeta_buffer_string(&first));
+	expect_lines_are_equal(&source, &first);
 	assert_int_equal(fsmeta_batch_source_copy(&copy, &source), 0);
 	fsmeta_batch_source_release(&source);
 	assert_string_equal(write_json(&second, &copy), fsmeta_buffer_string(&first));
