@@ -17,21 +17,19 @@
 #include "archive/inspect.h"
 
 #include "archive/annexb.h"
-#include "archive/fsv_container.h"
-#include "archive/names.h"
 #include "archive/npy.h"
 #include "archive/recording_lines.h"
+#include "archive/stream_folder.h"
+#include "archive/track.h"
 #include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -42,16 +40,13 @@ enum {
 	PACKET_START_BYTES = 1 << 20,
 	PACKET_END_BYTES = 4096,
 	TEXT_BYTES = 640,
-	FOLDER_BYTES = 40,
 	UNPACK_BYTES = 1 << 17,
 	SECTOR_BYTES = 512,
 };
 
 struct inspection {
 	const struct fsmeta_archive_stream *stream;
-	/** "/proc/self/fd/N" of the folder. */
-	char folder[FOLDER_BYTES];
-	int folder_fd;
+	struct fsmeta_stream_folder folder;
 	struct fsmeta_names names;
 	const volatile sig_atomic_t *stop;
 	uint64_t *pieces;
@@ -111,12 +106,7 @@ static int report_failure(const struct inspection *inspection, const char *name,
 /** Whether somebody wrote to it a moment ago. */
 static bool is_growing(const struct inspection *inspection, const char *name)
 {
-	struct timespec now;
-	struct stat status;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return fstatat(inspection->folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
-	       status.st_mtim.tv_sec + GROWS_S > now.tv_sec;
+	return fsmeta_stream_folder_is_fresh(&inspection->folder, name, GROWS_S);
 }
 
 /* ---- tracks ---- */
@@ -265,8 +255,8 @@ static int judge_wholeness(const struct inspection *inspection, const struct fsm
 static int inspect_track(const struct inspection *inspection, const char *index,
     const char *packets, struct fsmeta_error *error)
 {
-	char *index_path = fsmeta_names_join(inspection->folder, index);
-	char *packets_path = fsmeta_names_join(inspection->folder, packets);
+	char *index_path = fsmeta_names_join(inspection->folder.path, index);
+	char *packets_path = fsmeta_names_join(inspection->folder.path, packets);
 	struct fsmeta_track track = {.packets_fd = -1};
 	struct fsmeta_error failure;
 	int code = FSMETA_E_MEMORY;
@@ -299,51 +289,17 @@ done:
 	return code;
 }
 
-static bool has_name(const struct inspection *inspection, const char *name)
-{
-	struct stat status;
-
-	return fstatat(inspection->folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-/** *packets gets the counterpart of an index, *new*; NULL where `name` is no index or alone. */
-static int find_packets(char **packets, const struct inspection *inspection, const char *name)
-{
-	struct fsmeta_container_name parsed;
-	size_t length = strlen(name);
-	uint64_t start_ms;
-
-	*packets = NULL;
-	if (inspection->stream->layout == FSMETA_LAYOUT_FSV) {
-		if (!fsmeta_container_rf1.parse_name(&parsed, name, length) || parsed.parts != 1)
-			return 0;
-		*packets = strdup(name);
-		if (*packets)
-			(*packets)[length - 1] = 'p';
-	} else {
-		size_t digits = fsmeta_names_number(&start_ms, name, length);
-
-		if (!digits || strcmp(name + digits, ".vidx") != 0)
-			return 0;
-		*packets = strdup(name);
-		if (*packets)
-			memcpy(*packets + digits, ".h264", 5);
-		if (*packets && !has_name(inspection, *packets))
-			(*packets)[length - 1] = '5';
-	}
-	return *packets ? 0 : FSMETA_E_MEMORY;
-}
-
 static int inspect_tracks(
     const struct inspection *inspection, const char *name, struct fsmeta_error *error)
 {
 	char *packets;
-	int code = find_packets(&packets, inspection, name);
+	int code = fsmeta_stream_folder_packets(
+	    &packets, &inspection->folder, inspection->stream->layout, name);
 
 	if (code)
 		return fsmeta_error_set_memory(error, "inspecting");
 	/* Without its counterpart it is an orphan, and the survey counts those. */
-	if (packets && has_name(inspection, packets))
+	if (packets)
 		code = inspect_track(inspection, name, packets, error);
 	free(packets);
 	return code;
@@ -443,7 +399,7 @@ static int inspect_frame(
 		return 0;
 	fsmeta_error_clear(&failure);
 	fd = openat(
-	    inspection->folder_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	    inspection->folder.fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	bytes = calloc(1, sizeof(*bytes));
 	if (!bytes)
 		code = fsmeta_error_set_memory(&failure, "inspecting a frame");
@@ -521,13 +477,13 @@ static int inspect_recording(const struct inspection *inspection, struct fsmeta_
 	int code;
 
 	fsmeta_error_clear(&failure);
-	code = fsmeta_recording_open_folder(&lines, inspection->folder, true, &failure);
+	code = fsmeta_recording_open_folder(&lines, inspection->folder.path, true, &failure);
 	if (code)
 		return report_failure(inspection, "", code, &failure, error);
 	++*inspection->pieces;
 	code = judge_recording(inspection, &lines, error);
 	if (!code && lines.is_completed && !lines.invalid_line_bytes &&
-	    fsmeta_recording_open_folder(&quick, inspection->folder, false, &failure) == 0) {
+	    fsmeta_recording_open_folder(&quick, inspection->folder.path, false, &failure) == 0) {
 		/* One that does not fit is not believed by any reader. */
 		if (quick.is_quick)
 			code = compare_indexes(inspection, &lines, &quick, error);
@@ -538,33 +494,6 @@ static int inspect_recording(const struct inspection *inspection, struct fsmeta_
 }
 
 /* ---- all of a stream ---- */
-
-/** Opens the folder `path` below root_fd, no component of which may be a link. */
-static int open_below(int *out, int root_fd, const char *path, size_t length)
-{
-	char name[NAME_MAX + 1];
-	int fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	size_t at = 0;
-
-	while (fd >= 0 && at < length) {
-		const char *slash = memchr(path + at, '/', length - at);
-		size_t size = slash ? (size_t)(slash - path) - at : length - at;
-		int next = -1;
-
-		if (size < sizeof(name)) {
-			memcpy(name, path + at, size);
-			name[size] = '\0';
-			next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		} else {
-			errno = ENAMETOOLONG;
-		}
-		close(fd);
-		fd = next;
-		at += size + 1;
-	}
-	*out = fd;
-	return fd < 0 ? errno : 0;
-}
 
 static int inspect_names(const struct inspection *inspection, struct fsmeta_error *error)
 {
@@ -589,27 +518,24 @@ int fsmeta_archive_inspect(int root_fd, const struct fsmeta_archive_stream *stre
 	struct inspection inspection = {
 	    .stream = stream, .stop = stop, .pieces = pieces, .visit = visit, .payload = payload};
 	struct fsmeta_error failure;
-	int failed = open_below(&inspection.folder_fd, root_fd, stream->path, stream->path_length);
-	int code = 0;
+	int code;
 
 	*pieces = 0;
 	fsmeta_error_clear(&failure);
-	if (failed) {
-		code = fsmeta_error_set_errno(&failure, failed, NULL, "opening the folder");
+	code = fsmeta_stream_folder_open(
+	    &inspection.folder, root_fd, stream->path, stream->path_length, &failure);
+	if (code)
 		return report_failure(&inspection, "", code, &failure, error);
-	}
-	snprintf(
-	    inspection.folder, sizeof(inspection.folder), "/proc/self/fd/%d", inspection.folder_fd);
 	if (stream->layout == FSMETA_LAYOUT_RECORDING) {
 		code = inspect_recording(&inspection, error);
 	} else {
-		code = fsmeta_names_list(&inspection.names, inspection.folder, &failure);
+		code = fsmeta_names_list(&inspection.names, inspection.folder.path, &failure);
 		if (code)
 			code = report_failure(&inspection, "", code, &failure, error);
 		else
 			code = inspect_names(&inspection, error);
 		fsmeta_names_release(&inspection.names);
 	}
-	close(inspection.folder_fd);
+	fsmeta_stream_folder_close(&inspection.folder);
 	return code;
 }
