@@ -756,6 +756,11 @@ static int delete_doomed(struct fsmeta_frame_store *store, const struct fsmeta_b
 	const char *behind = ref + refs->length;
 	int code = 0;
 
+	if (store->options.dry_run) {
+		for (const char *at = ref; at < behind; at += strlen(at) + 1)
+			++*deleted;
+		return 0;
+	}
 	for (const char *at = ref; at < behind && !code; at += strlen(at) + 1)
 		code = fsmeta_frame_store_delete(store, at, error);
 	if (code || !refs->length)
@@ -839,7 +844,7 @@ static void remove_half(const struct fsmeta_frame_store *store, const char *path
     const struct stat *status, uint64_t *orphans)
 {
 	if (orphans && to_us(status->st_mtim) < now_us() - store->options.orphan_us)
-		*orphans += unlink(path) == 0;
+		*orphans += store->options.dry_run || unlink(path) == 0;
 }
 
 static int visit_name(struct fsmeta_frame_store *store, const char *video, const char *folder,
@@ -908,6 +913,22 @@ static int visit_frames(struct fsmeta_frame_store *store, uint64_t *orphans, vis
 	return code;
 }
 
+/** Counts a frame that would be deleted now; those that are doomed are counted as such. */
+static int count_if_free(struct fsmeta_frame_store *store, const char *ref, uint64_t *deleted,
+    struct fsmeta_error *error)
+{
+	uint64_t dependents;
+	int code = fsmeta_frame_store_count_dependents(store, ref, &dependents, error);
+
+	if (code || dependents)
+		return code;
+	pthread_mutex_lock(&store->lock);
+	code = is_doomed(store, ref, error);
+	pthread_mutex_unlock(&store->lock);
+	*deleted += !code;
+	return code < 0 ? code : 0;
+}
+
 /** Deletes a frame on which nothing depends; *deleted counts it. */
 static int delete_if_free(struct fsmeta_frame_store *store, const char *ref, uint64_t *deleted,
     struct fsmeta_error *error)
@@ -915,6 +936,8 @@ static int delete_if_free(struct fsmeta_frame_store *store, const char *ref, uin
 	struct fsmeta_buffer refs = {0};
 	int code;
 
+	if (store->options.dry_run)
+		return count_if_free(store, ref, deleted, error);
 	pthread_mutex_lock(&store->lock);
 	code = run(store, BEGIN, error);
 	if (!code) {

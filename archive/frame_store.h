@@ -33,6 +33,8 @@ struct fsmeta_frame_store_options {
 	int64_t orphan_us;
 	/** Loading notes when, for fsmeta_frame_store_trim(). */
 	bool track_use;
+	/** Sweeping and trimming only count what would go. */
+	bool dry_run;
 };
 
 struct fsmeta_frame_store;

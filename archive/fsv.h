@@ -82,6 +82,18 @@ int fsmeta_fsv_read(struct fsmeta_fsv *fsv, const char *stream, const char *trac
 /** Deletes the oldest files across streams until the archive is below its budget; *files were. */
 int fsmeta_fsv_roll_over(struct fsmeta_fsv *fsv, uint64_t *files, struct fsmeta_error *error);
 
+/** What fsmeta_fsv_roll_over() would delete. */
+struct fsmeta_fsv_plan {
+	uint64_t files;
+	uint64_t bytes;
+	/** Start of the oldest file that would stay; INT64_MAX where none would. */
+	int64_t kept_from_ms;
+};
+
+/** Tells it, and changes nothing; for an archive that is open for reading, too. */
+int fsmeta_fsv_plan_roll_over(
+    struct fsmeta_fsv *fsv, struct fsmeta_fsv_plan *out, struct fsmeta_error *error);
+
 struct fsmeta_fsv_info {
 	uint64_t streams;
 	/** Files as FSV counts them, whatever tracks they have. */

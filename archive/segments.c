@@ -45,7 +45,6 @@ enum {
 	/** Attempts to find a name where a segment of the same millisecond stands. */
 	NAME_ATTEMPTS = 1000,
 	/** Most that is read of a segment in one piece. */
-	READ_PIECE_BYTES = 32 << 20,
 	PATH_EXTRA = 64,
 };
 
@@ -674,36 +673,28 @@ struct reading {
 	struct fsmeta_buffer bytes;
 };
 
+/** A segment whose packets are handed out. */
+struct visiting {
+	const struct reading *reading;
+	const struct fsmeta_segment *segment;
+};
+
+static int visit_packet(
+    void *payload, const struct fsmeta_packet *packet, struct fsmeta_error *error)
+{
+	const struct visiting *visiting = payload;
+
+	return visiting->reading->visit(
+	    visiting->reading->payload, visiting->segment, packet, error);
+}
+
 static int visit_packets(struct reading *reading, const struct fsmeta_segment *segment,
     const struct fsmeta_track *track, uint32_t first, uint32_t last, struct fsmeta_error *error)
 {
-	int code = 0;
+	struct visiting visiting = {.reading = reading, .segment = segment};
 
-	while (first < last && !code) {
-		const unsigned char *from;
-		uint32_t piece = first;
-		uint64_t size = 0;
-
-		do {
-			size += fsmeta_track_size(track, piece++);
-		} while (
-		    piece < last && size + fsmeta_track_size(track, piece) <= READ_PIECE_BYTES);
-		fsmeta_buffer_clear(&reading->bytes);
-		code = fsmeta_track_read(track, first, piece, &reading->bytes, error);
-		from = reading->bytes.data;
-		for (; first < piece && !code; first++) {
-			struct fsmeta_packet packet = {
-			    .time_us = fsmeta_track_time_us(track, first),
-			    .flags = fsmeta_word_flags(track->words[first]),
-			    .bytes = from,
-			    .size = fsmeta_track_size(track, first),
-			};
-
-			from += packet.size;
-			code = reading->visit(reading->payload, segment, &packet, error);
-		}
-	}
-	return code;
+	return fsmeta_track_visit_packets(
+	    track, first, last, &reading->bytes, visit_packet, error, &visiting);
 }
 
 static int open_segment(struct fsmeta_track *track, struct reading *reading,
@@ -726,14 +717,6 @@ static int open_segment(struct fsmeta_track *track, struct reading *reading,
 	if (code && error)
 		*error = local;
 	return code ? code : 1;
-}
-
-static bool begins_with_key(const struct fsmeta_track *track, uint32_t first)
-{
-	while (first < track->count &&
-	       fsmeta_word_flags(track->words[first]) & FSMETA_PACKET_ESSENTIAL)
-		first++;
-	return first < track->count && fsmeta_word_flags(track->words[first]) & FSMETA_PACKET_KEY;
 }
 
 /** A copy of a record that outlives its row. */
@@ -772,13 +755,8 @@ static int visit_before(
 	if (code <= 0)
 		return code;
 	code = 0;
-	first = track.count;
-	while (first && !(fsmeta_word_flags(track.words[first - 1]) & FSMETA_PACKET_KEY))
-		first--;
-	first = first ? first - 1 : 0;
-	while (first && fsmeta_word_flags(track.words[first - 1]) & FSMETA_PACKET_ESSENTIAL)
-		first--;
-	if (!begins_with_key(&track, first) && before.segment.continues)
+	first = fsmeta_track_last_key(&track);
+	if (!fsmeta_track_begins_with_key(&track, first) && before.segment.continues)
 		code = visit_before(reading, &before.segment, error);
 	if (!code)
 		code = visit_packets(reading, &before.segment, &track, first, track.count, error);
@@ -802,7 +780,8 @@ static int read_segment(
 	/* What was begun is gone on with from the first packet. */
 	if (last && !reading->at_start)
 		first = 0;
-	if (last && reading->at_start && !begins_with_key(&track, first) && segment->continues)
+	if (last && reading->at_start && !fsmeta_track_begins_with_key(&track, first) &&
+	    segment->continues)
 		code = visit_before(reading, segment, error);
 	if (!code)
 		code = visit_packets(reading, segment, &track, first, last, error);

@@ -52,6 +52,7 @@ enum {
 	AT_WIDTH = 26,
 	AT_HEIGHT = 28,
 	WORD_BYTES = 8,
+	READ_PIECE_BYTES = 32 << 20,
 	INDEX_MAX_BYTES = FSMETA_TRACK_HEADER_BYTES + (FSMETA_TRACK_PACKETS_MAX + 1) * WORD_BYTES,
 };
 
@@ -651,6 +652,59 @@ int fsmeta_track_read(const struct fsmeta_track *track, uint32_t first, uint32_t
 		    (int64_t)(start + got), action, "it has become shorter");
 	out->length += size;
 	return 0;
+}
+
+int fsmeta_track_visit_packets(const struct fsmeta_track *track, uint32_t first, uint32_t last,
+    struct fsmeta_buffer *bytes, fsmeta_track_visit *visit, struct fsmeta_error *error,
+    void *payload)
+{
+	int code = 0;
+
+	while (first < last && !code) {
+		const unsigned char *from;
+		uint32_t piece = first;
+		uint64_t size = 0;
+
+		do {
+			size += fsmeta_track_size(track, piece++);
+		} while (
+		    piece < last && size + fsmeta_track_size(track, piece) <= READ_PIECE_BYTES);
+		fsmeta_buffer_clear(bytes);
+		code = fsmeta_track_read(track, first, piece, bytes, error);
+		from = bytes->data;
+		for (; first < piece && !code; first++) {
+			struct fsmeta_packet packet = {
+			    .time_us = fsmeta_track_time_us(track, first),
+			    .flags = fsmeta_word_flags(track->words[first]),
+			    .bytes = from,
+			    .size = fsmeta_track_size(track, first),
+			};
+
+			from += packet.size;
+			code = visit(payload, &packet, error);
+		}
+	}
+	return code;
+}
+
+bool fsmeta_track_begins_with_key(const struct fsmeta_track *track, uint32_t first)
+{
+	while (first < track->count &&
+	       fsmeta_word_flags(track->words[first]) & FSMETA_PACKET_ESSENTIAL)
+		first++;
+	return first < track->count && fsmeta_word_flags(track->words[first]) & FSMETA_PACKET_KEY;
+}
+
+uint32_t fsmeta_track_last_key(const struct fsmeta_track *track)
+{
+	uint32_t first = track->count;
+
+	while (first && !(fsmeta_word_flags(track->words[first - 1]) & FSMETA_PACKET_KEY))
+		first--;
+	first = first ? first - 1 : 0;
+	while (first && fsmeta_word_flags(track->words[first - 1]) & FSMETA_PACKET_ESSENTIAL)
+		first--;
+	return first;
 }
 
 /* ---- recovery ---- */

@@ -173,6 +173,21 @@ void fsmeta_track_window(const struct fsmeta_track *track, int64_t from_us, int6
 int fsmeta_track_read(const struct fsmeta_track *track, uint32_t first, uint32_t last,
     struct fsmeta_buffer *out, struct fsmeta_error *error);
 
+/** Takes packets, whose bytes live as long as the call; a code other than 0 ends the visit. */
+typedef int fsmeta_track_visit(
+    void *payload, const struct fsmeta_packet *packet, struct fsmeta_error *error);
+
+/** Visits packets [first, last); `bytes` is room to read them into, some 32 MiB at a time. */
+int fsmeta_track_visit_packets(const struct fsmeta_track *track, uint32_t first, uint32_t last,
+    struct fsmeta_buffer *bytes, fsmeta_track_visit *visit, struct fsmeta_error *error,
+    void *payload);
+
+/** Whether packet `first`, but for parameter sets in front, is a key frame. */
+bool fsmeta_track_begins_with_key(const struct fsmeta_track *track, uint32_t first);
+
+/** The last key frame of all, with the parameter sets in front of it; 0 where there is none. */
+uint32_t fsmeta_track_last_key(const struct fsmeta_track *track);
+
 /**
  * Seals what a crash left: cuts both files behind the last whole packet.  1 where
  * that was done, 0 where it was sealed already, FSMETA_E_BUSY while a writer holds it.
