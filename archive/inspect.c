@@ -265,9 +265,12 @@ static int inspect_track(const struct inspection *inspection, const char *index,
 	fsmeta_error_set_memory(&failure, "opening a track");
 	if (index_path && packets_path)
 		code = fsmeta_track_open(&track, index_path, packets_path, &failure);
-	if (code == FSMETA_E_FOREIGN && is_growing(inspection, index)) {
-		/* Its header comes next. */
-		code = 0;
+	if (code == FSMETA_E_FOREIGN && fsmeta_track_is_stillborn(index_path, packets_path)) {
+		/* Or its header comes next. */
+		code = is_growing(inspection, index)
+			   ? 0
+			   : report(inspection, FSMETA_FINDING_UNSEALED, index, error,
+				 "it was begun, and nothing was written to it");
 		goto done;
 	}
 	if (code) {
@@ -299,7 +302,7 @@ static int inspect_tracks(
 	if (code)
 		return fsmeta_error_set_memory(error, "inspecting");
 	/* Without its counterpart it is an orphan, and the survey counts those. */
-	if (packets)
+	if (packets && fsmeta_stream_folder_has(&inspection->folder, packets))
 		code = inspect_track(inspection, name, packets, error);
 	free(packets);
 	return code;

@@ -110,7 +110,7 @@ done:
 }
 
 static int write_first_meta(
-    const struct fsmeta_recording_writer *writer, struct fsmeta_error *error)
+    const struct fsmeta_recording_writer *writer, const char *folder, struct fsmeta_error *error)
 {
 	const struct fsmeta_recording_format *format = &writer->format;
 	char now[FSMETA_TIME_TEXT_BYTES];
@@ -126,7 +126,7 @@ static int write_first_meta(
 						 json_real(format->framerate_millihertz / 1000.0))))
 		code = fsmeta_error_set_memory(error, "writing meta.json");
 	else
-		code = write_meta(writer->path, meta, error);
+		code = write_meta(folder, meta, error);
 	json_decref(meta);
 	return code;
 }
@@ -293,28 +293,62 @@ static int hold(int fd, const char *path, struct fsmeta_error *error)
 }
 
 /** meta.json comes last: without it, it is no recording yet. */
-static int make_files(struct fsmeta_recording_writer *writer, struct fsmeta_error *error)
+/** What a crash left of an attempt to begin the same recording. */
+static int clear_begun(const char *begun, struct fsmeta_error *error)
+{
+	int fd, code = 0;
+
+	if (open_file(&fd, begun, FSMETA_RECORDING_DATA, O_RDWR, NULL) == 0) {
+		code = hold(fd, begun, error);
+		close(fd);
+	}
+	return code ? code : fsmeta_remove_tree_at(AT_FDCWD, begun, error);
+}
+
+/** All of it under a name that is none of a recording, so that nobody ever sees half of one. */
+static int fill_folder(
+    struct fsmeta_recording_writer *writer, const char *folder, struct fsmeta_error *error)
 {
 	const int flags = O_RDWR | O_CREAT | O_EXCL;
-	int code = fsmeta_names_make_folder(writer->root, error);
+	int code = open_file(&writer->data_fd, folder, FSMETA_RECORDING_DATA, flags, error);
 
-	if (!code && mkdir(writer->path, 0777) < 0)
+	if (!code)
+		code = hold(writer->data_fd, folder, error);
+	if (!code)
+		code = open_file(&writer->lines_fd, folder, FSMETA_RECORDING_LINES, flags, error);
+	if (!code)
+		code = open_file(&writer->index_fd, folder, FSMETA_RECORDING_INDEX, flags, error);
+	if (!code)
+		code = write_first_meta(writer, folder, error);
+	return code;
+}
+
+static int make_files(struct fsmeta_recording_writer *writer, struct fsmeta_error *error)
+{
+	char *begun = fsmeta_names_join_format(
+	    writer->root, ".begun-" FSMETA_RECORDING_PREFIX "%s", writer->id);
+	struct stat status;
+	int code = begun ? fsmeta_names_make_folder(writer->root, error)
+			 : fsmeta_error_set_memory(error, "recording");
+
+	if (!code && lstat(writer->path, &status) == 0)
+		code = fsmeta_error_set_errno(error, EEXIST, writer->path, "making the recording");
+	if (!code)
+		code = clear_begun(begun, error);
+	if (!code && mkdir(begun, 0777) < 0)
+		code = fsmeta_error_set_errno(error, errno, begun, "making the recording");
+	if (code)
+		goto done;
+	code = fill_folder(writer, begun, error);
+	/* Fails where somebody made one of that name meanwhile, as it is not empty. */
+	if (!code && rename(begun, writer->path) < 0)
 		code = fsmeta_error_set_errno(error, errno, writer->path, "making the recording");
-	if (!code)
-		code =
-		    open_file(&writer->data_fd, writer->path, FSMETA_RECORDING_DATA, flags, error);
-	if (!code)
-		code = hold(writer->data_fd, writer->path, error);
-	if (!code)
-		code = open_file(
-		    &writer->lines_fd, writer->path, FSMETA_RECORDING_LINES, flags, error);
-	if (!code)
-		code = open_file(
-		    &writer->index_fd, writer->path, FSMETA_RECORDING_INDEX, flags, error);
-	if (!code)
-		code = write_first_meta(writer, error);
-	if (!code)
+	if (code)
+		fsmeta_remove_tree_at(AT_FDCWD, begun, NULL);
+	else
 		code = fsmeta_names_sync_folder(writer->root, error);
+done:
+	free(begun);
 	return code;
 }
 

@@ -4,6 +4,7 @@
 #include "archive/stream_folder.h"
 #include "archive/track.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,24 +75,50 @@ static int recover_opened(const struct recovering *recovering, const struct fsme
 	    (unsigned long long)track->trailing_bytes);
 }
 
+static int bury(const struct recovering *recovering, const char *name, const char *index_path,
+    const char *packets_path, struct fsmeta_error *error)
+{
+	struct fsmeta_error failure;
+	int code = 1;
+
+	fsmeta_error_clear(&failure);
+	if (!recovering->dry_run)
+		code = fsmeta_track_recover(index_path, packets_path, &failure);
+	if (code < 0)
+		return report_failure(recovering, name, code, &failure, error);
+	return report(recovering, FSMETA_RECOVERY_MENDED, name, error,
+	    "it was begun, and nothing was written to it: removed");
+}
+
+static int recover_paths(const struct recovering *recovering, const char *name,
+    const char *index_path, const char *packets_path, struct fsmeta_error *error)
+{
+	struct fsmeta_track track;
+	struct fsmeta_error failure;
+	int code;
+
+	if (fsmeta_track_is_stillborn(index_path, packets_path))
+		return bury(recovering, name, index_path, packets_path, error);
+	fsmeta_error_clear(&failure);
+	code = fsmeta_track_open(&track, index_path, packets_path, &failure);
+	if (code == FSMETA_E_SYSTEM && failure.system_errno == ENOENT)
+		return 0; /* An orphan, which `archive check` tells of, or rotated out. */
+	if (code)
+		return report_failure(recovering, name, code, &failure, error);
+	code = recover_opened(recovering, &track, name, index_path, packets_path, error);
+	fsmeta_track_release(&track);
+	return code;
+}
+
 static int recover_track(const struct recovering *recovering, const char *index,
     const char *packets, struct fsmeta_error *error)
 {
 	char *index_path = fsmeta_names_join(recovering->folder.path, index);
 	char *packets_path = fsmeta_names_join(recovering->folder.path, packets);
-	struct fsmeta_track track = {.packets_fd = -1};
-	struct fsmeta_error failure;
-	int code = FSMETA_E_MEMORY;
+	int code = index_path && packets_path
+		       ? recover_paths(recovering, index, index_path, packets_path, error)
+		       : fsmeta_error_set_memory(error, "recovering a track");
 
-	fsmeta_error_clear(&failure);
-	fsmeta_error_set_memory(&failure, "recovering a track");
-	if (index_path && packets_path)
-		code = fsmeta_track_open(&track, index_path, packets_path, &failure);
-	if (code)
-		code = report_failure(recovering, index, code, &failure, error);
-	else
-		code = recover_opened(recovering, &track, index, index_path, packets_path, error);
-	fsmeta_track_release(&track);
 	free(index_path);
 	free(packets_path);
 	return code;

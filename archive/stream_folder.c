@@ -101,14 +101,7 @@ static int segment_packets(
 int fsmeta_stream_folder_packets(char **packets, const struct fsmeta_stream_folder *folder,
     enum fsmeta_layout layout, const char *name)
 {
-	int code;
-
 	*packets = NULL;
-	code = layout == FSMETA_LAYOUT_FSV ? fsv_packets(packets, name)
+	return layout == FSMETA_LAYOUT_FSV ? fsv_packets(packets, name)
 					   : segment_packets(packets, folder, name);
-	if (*packets && !fsmeta_stream_folder_has(folder, *packets)) {
-		free(*packets);
-		*packets = NULL;
-	}
-	return code;
 }

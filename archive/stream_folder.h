@@ -34,8 +34,8 @@ bool fsmeta_stream_folder_is_fresh(
     const struct fsmeta_stream_folder *folder, const char *name, int64_t seconds);
 
 /**
- * Sets *packets, *new*, to the name of the packets that belong to the index `name` of a
- * stream of FSV or segments; NULL where `name` is no index, or has none.  FSMETA_E_MEMORY.
+ * Sets *packets, *new*, to the name of the packets that belong to the index `name` of a stream of
+ * FSV or segments, which need not be there; NULL where `name` is no index.  FSMETA_E_MEMORY.
  */
 int fsmeta_stream_folder_packets(char **packets, const struct fsmeta_stream_folder *folder,
     enum fsmeta_layout layout, const char *name);

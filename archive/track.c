@@ -242,23 +242,21 @@ int fsmeta_track_create(struct fsmeta_track_writer **out, const char *index_path
 	writer->packets_path = strdup(packets_path);
 	if (!writer->index_path || !writer->packets_path)
 		code = fsmeta_error_set_memory(error, "beginning a track");
+	/* The index first, held: whoever cleans up sees that somebody is at work. */
 	if (!code)
-		code = make_file(&writer->packets_fd, packets_path, error);
-	if (!code) {
 		code = make_file(&writer->index_fd, index_path, error);
-		if (code)
-			unlink(packets_path);
-	}
 	if (!code && flock(writer->index_fd, LOCK_EX | LOCK_NB) < 0)
 		code = fsmeta_error_set_errno(error, errno, index_path, "locking");
+	if (!code)
+		code = make_file(&writer->packets_fd, packets_path, error);
 	if (!code && is_in_memory(writer->packets_fd))
 		writer->reserve_bytes = 0;
 	if (!code)
 		code = write_beginning(writer, error);
-	if (code && writer->index_fd >= 0) {
-		unlink(index_path);
+	if (code && writer->packets_fd >= 0)
 		unlink(packets_path);
-	}
+	if (code && writer->index_fd >= 0)
+		unlink(index_path);
 	if (code)
 		fsmeta_track_abandon(writer);
 	else
@@ -731,6 +729,26 @@ static uint64_t closing_word(const struct fsmeta_track *track)
 	return fsmeta_word_pack(ticks, fsmeta_word_location(track->words[track->count]), 0);
 }
 
+bool fsmeta_track_is_stillborn(const char *index_path, const char *packets_path)
+{
+	struct stat status;
+
+	return lstat(index_path, &status) == 0 && S_ISREG(status.st_mode) &&
+	       status.st_size < FSMETA_TRACK_HEADER_BYTES &&
+	       (lstat(packets_path, &status) == 0 ? S_ISREG(status.st_mode) && !status.st_size
+						  : errno == ENOENT);
+}
+
+/** The index, which is held, last: then a crash between leaves it as it is. */
+static int bury(const char *index_path, const char *packets_path, struct fsmeta_error *error)
+{
+	if (unlink(packets_path) < 0 && errno != ENOENT)
+		return fsmeta_error_set_errno(error, errno, packets_path, "recovering");
+	if (unlink(index_path) < 0)
+		return fsmeta_error_set_errno(error, errno, index_path, "recovering");
+	return 1;
+}
+
 int fsmeta_track_recover(
     const char *index_path, const char *packets_path, struct fsmeta_error *error)
 {
@@ -738,7 +756,9 @@ int fsmeta_track_recover(
 	int index_fd = -1, packets_fd = -1;
 	int code = open_held(&index_fd, index_path, true, error);
 
-	if (!code)
+	if (!code && fsmeta_track_is_stillborn(index_path, packets_path))
+		code = bury(index_path, packets_path, error);
+	else if (!code)
 		code = fsmeta_track_open(&track, index_path, packets_path, error);
 	if (!code && (!track.is_sealed || track.trailing_bytes))
 		code = open_held(&packets_fd, packets_path, false, error);

@@ -189,8 +189,15 @@ bool fsmeta_track_begins_with_key(const struct fsmeta_track *track, uint32_t fir
 uint32_t fsmeta_track_last_key(const struct fsmeta_track *track);
 
 /**
- * Seals what a crash left: cuts both files behind the last whole packet.  1 where
- * that was done, 0 where it was sealed already, FSMETA_E_BUSY while a writer holds it.
+ * Whether a crash came right after the files were made: the index has no header yet, and the
+ * packets are empty or missing.  Nothing was ever in it.
+ */
+bool fsmeta_track_is_stillborn(const char *index_path, const char *packets_path);
+
+/**
+ * Seals what a crash left: cuts both files behind the last whole packet; what is stillborn is
+ * removed.  1 where that was done, 0 where it was sealed already, FSMETA_E_BUSY while a writer
+ * holds it.
  */
 int fsmeta_track_recover(
     const char *index_path, const char *packets_path, struct fsmeta_error *error);

@@ -16,6 +16,8 @@ static const struct fsmeta_command commands[] = {
 	fsmeta_archive_command_read},
     {"write", "write a video file, or a live one from a pipe, into a stream",
 	fsmeta_archive_command_write},
+    {"recover", "close what a crash left open", fsmeta_archive_command_recover},
+    {"sweep", "take away what is not needed, and keep a budget", fsmeta_archive_command_sweep},
 };
 
 enum {

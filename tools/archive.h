@@ -11,6 +11,8 @@ int fsmeta_archive_command_info(int argc, char **argv);
 int fsmeta_archive_command_check(int argc, char **argv);
 int fsmeta_archive_command_read(int argc, char **argv);
 int fsmeta_archive_command_write(int argc, char **argv);
+int fsmeta_archive_command_recover(int argc, char **argv);
+int fsmeta_archive_command_sweep(int argc, char **argv);
 
 /**
  * Appends a line: "fsv        camera-0001  (86 files, 1.2 GiB, 2026-11-01T10:00:00Z to …, 23 h 53

@@ -28,7 +28,7 @@ static const struct {
 
 /* ---- reading ---- */
 
-static bool parse_duration(int64_t *out, const char *text)
+bool fsmeta_duration_parse(int64_t *out, const char *text)
 {
 	static const struct {
 		char unit;
@@ -87,7 +87,7 @@ bool fsmeta_policy_parse(struct fsmeta_policy *out, const char *text)
 	/* A budget is for all; what would it mean for some? */
 	return out->kind == FSMETA_POLICY_BUDGET
 		   ? !out->pattern && fsmeta_size_parse(&out->bytes, value)
-		   : parse_duration(&out->duration_us, value);
+		   : fsmeta_duration_parse(&out->duration_us, value);
 }
 
 /* ---- judging ---- */

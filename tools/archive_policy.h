@@ -28,9 +28,13 @@ struct fsmeta_policy {
 	const char *text;
 };
 
+/** Reads "30s", "5m" (minutes), "12h", "90d", "8w", "1y" as microseconds; false on anything else.
+ */
+bool fsmeta_duration_parse(int64_t *out, const char *text);
+
 /**
- * Reads "KIND VALUE [PATTERN]".  Durations: 30s, 5m (minutes), 12h, 90d, 8w, 1y.  False on
- * anything else.  `out` borrows from `text`, which must outlive it.
+ * Reads "KIND VALUE [PATTERN]".  False on anything else.  `out` borrows from `text`, which must
+ * outlive it.
  */
 bool fsmeta_policy_parse(struct fsmeta_policy *out, const char *text);
 

@@ -8,3 +8,6 @@ fsmeta_unit_test(test_archive_events test_archive_events.c LINKS fsmeta_archive)
 # What tests/oracle/test_archive.py feeds videos with.
 add_executable(test_archive_feed test_archive_feed.c)
 target_link_libraries(test_archive_feed PRIVATE fsmeta_archive)
+# What tests/oracle/test_archive_kill.py kills.
+add_executable(test_archive_writer test_archive_writer.c)
+target_link_libraries(test_archive_writer PRIVATE fsmeta_archive Threads::Threads)
