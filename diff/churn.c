@@ -343,6 +343,12 @@ int fsmeta_churn_judge(
 	return rules != 0;
 }
 
+void fsmeta_churn_rewind(struct fsmeta_churn *churn)
+{
+	for (unsigned i = 0; i < FSMETA_CHURN_RULES; i++)
+		churn->findings[i].count = 0;
+}
+
 const char *fsmeta_churn_rule_name(enum fsmeta_churn_rule rule)
 {
 	static const char *const names[] = {"times", "numbers", "owners", "names"};

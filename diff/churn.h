@@ -54,6 +54,9 @@ bool fsmeta_churn_settle(struct fsmeta_churn *churn);
 int fsmeta_churn_judge(
     struct fsmeta_churn *churn, const struct fsmeta_change *change, struct fsmeta_error *error);
 
+/** All counts are 0 again: judge() will see the same changes once more. */
+void fsmeta_churn_rewind(struct fsmeta_churn *churn);
+
 /** "times", "numbers", "owners", "names": what JSON says. */
 const char *fsmeta_churn_rule_name(enum fsmeta_churn_rule rule);
 

@@ -22,6 +22,8 @@ static int filter_change(
 		filter->hidden++;
 		return 0;
 	}
+	if (code > 0 && filter->aside)
+		return filter->aside->change(filter->aside, change, error);
 	return filter->next->change(filter->next, change, error);
 }
 
@@ -42,6 +44,21 @@ int fsmeta_churn_filter_init(struct fsmeta_churn_filter *filter, struct fsmeta_d
 		code = fsmeta_diff_replay(diff, fsmeta_churn_sink(filter->churn), error);
 	if (!code && !fsmeta_churn_settle(filter->churn))
 		fsmeta_churn_filter_release(filter);
+	return code;
+}
+
+int fsmeta_churn_filter_replay(struct fsmeta_churn_filter *filter, struct fsmeta_diff *diff,
+    struct fsmeta_change_sink *sink, struct fsmeta_error *error)
+{
+	struct fsmeta_churn_filter silent = *filter;
+	int code;
+
+	if (!filter->churn)
+		return fsmeta_diff_replay(diff, sink, error);
+	silent.next = sink;
+	silent.hides = true;
+	code = fsmeta_diff_replay(diff, &silent.sink, error);
+	fsmeta_churn_rewind(filter->churn);
 	return code;
 }
 

@@ -15,8 +15,10 @@ struct fsmeta_churn_filter {
 	/** NULL where there is no churn. */
 	struct fsmeta_churn *churn;
 	struct fsmeta_change_sink *next;
-	/** Leave churn out; else it is only counted. */
+	/** Leave churn out; else it is only counted, and goes to `aside`, or with NULL to `next`.
+	 */
 	bool hides;
+	struct fsmeta_change_sink *aside;
 	/** How many changes were left out. */
 	uint64_t hidden;
 };
@@ -25,6 +27,13 @@ struct fsmeta_churn_filter {
 int fsmeta_churn_filter_init(struct fsmeta_churn_filter *filter, struct fsmeta_diff *diff,
     const struct fsmeta_batch_source *older, const struct fsmeta_batch_source *newer, bool hides,
     struct fsmeta_change_sink *next, struct fsmeta_error *error);
+
+/**
+ * All that is no churn, and nothing else, to `sink`.  As often as needed; what was counted and left
+ * out is forgotten.
+ */
+int fsmeta_churn_filter_replay(struct fsmeta_churn_filter *filter, struct fsmeta_diff *diff,
+    struct fsmeta_change_sink *sink, struct fsmeta_error *error);
 
 void fsmeta_churn_filter_release(struct fsmeta_churn_filter *filter);
 

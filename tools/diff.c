@@ -283,18 +283,25 @@ static int open_older(void *payload, struct fsmeta_cursor **out, struct fsmeta_e
 	return fsmeta_operand_open(out, operand, &state->operand_options, error);
 }
 
-/** What can be read only once, and what is written without words, is not looked at as an archive.
+/**
+ * Churn first: it means nothing, for archives neither.  What can be read only once, and what is
+ * written without words, is not looked at as an archive.
  */
-static int find_events(
+static int find_meaning(
     struct diff_state *state, const struct diff_arguments *arguments, struct fsmeta_error *error)
 {
-	if (arguments->no_archive || arguments->format == FSMETA_OUTPUT_CSV ||
+	const struct fsmeta_batch_source *older = state->cursors[0]->source;
+	const struct fsmeta_batch_source *newer = state->cursors[1]->source;
+	int status = fsmeta_churn_filter_init(
+	    &state->churn, state->diff, older, newer, !shows_churn(arguments), NULL, error);
+
+	if (status < 0 || arguments->no_archive || arguments->format == FSMETA_OUTPUT_CSV ||
 	    arguments->output_flags & FSMETA_OUTPUT_NULL ||
 	    state->operands[0].kind == FSMETA_OPERAND_STREAM_PIPE ||
 	    !fsmeta_diff_has_changes(state->diff))
-		return 0;
-	return fsmeta_stories_gather(
-	    &state->events, state->diff, state->cursors[1]->source, open_older, error, state);
+		return status;
+	return fsmeta_stories_gather_meant(
+	    &state->events, state->diff, &state->churn, newer, open_older, error, state);
 }
 
 /** Sentences are of all that happened. */
@@ -319,12 +326,11 @@ static int replay(struct diff_state *state, struct diff_arguments *arguments,
 	int status;
 
 	fsmeta_selection_sink_init(&selected, &arguments->selection, sink);
-	status = fsmeta_churn_filter_init(&state->churn, state->diff, state->cursors[0]->source,
-	    state->cursors[1]->source, !shows_churn(arguments), &selected.sink, error);
 	fsmeta_stories_filter_init(
-	    &stories, state->events, output, hides_files(arguments), &state->churn.sink);
-	if (status >= 0)
-		status = fsmeta_diff_replay(state->diff, &stories.sink, error);
+	    &stories, state->events, output, hides_files(arguments), &selected.sink);
+	state->churn.next = &stories.sink;
+	state->churn.aside = &selected.sink;
+	status = fsmeta_diff_replay(state->diff, &state->churn.sink, error);
 	state->selected = selected.passed + state->churn.hidden + stories.hidden;
 	fsmeta_stories_filter_release(&stories);
 	fsmeta_selection_sink_release(&selected);
@@ -421,7 +427,7 @@ int fsmeta_command_diff(int argc, char **argv)
 	if (status >= 0)
 		status = guard_empty(&state, &arguments, &error);
 	if (status >= 0)
-		status = find_events(&state, &arguments, &error);
+		status = find_meaning(&state, &arguments, &error);
 	if (status >= 0)
 		status = arguments.stat ? print_summary(&state, &arguments, &error)
 					: print_changes(&state, &arguments, &error);

@@ -5,6 +5,7 @@
 #include "tools/output_line.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 enum {
 	SECOND_US = 1000000,
@@ -14,9 +15,25 @@ enum {
 
 static const char action[] = "telling of archives";
 
+static int replay(struct fsmeta_diff *diff, struct fsmeta_churn_filter *churn,
+    struct fsmeta_archive_events *events, struct fsmeta_error *error)
+{
+	struct fsmeta_change_sink *sink = fsmeta_archive_events_sink(events);
+
+	return churn ? fsmeta_churn_filter_replay(churn, diff, sink, error)
+		     : fsmeta_diff_replay(diff, sink, error);
+}
+
 int fsmeta_stories_gather(struct fsmeta_archive_events **out, struct fsmeta_diff *diff,
     const struct fsmeta_batch_source *newer, fsmeta_stories_open *open, struct fsmeta_error *error,
     void *payload)
+{
+	return fsmeta_stories_gather_meant(out, diff, NULL, newer, open, error, payload);
+}
+
+int fsmeta_stories_gather_meant(struct fsmeta_archive_events **out, struct fsmeta_diff *diff,
+    struct fsmeta_churn_filter *churn, const struct fsmeta_batch_source *newer,
+    fsmeta_stories_open *open, struct fsmeta_error *error, void *payload)
 {
 	struct fsmeta_archive_events *events;
 	int64_t newer_ns = 0;
@@ -26,7 +43,7 @@ int fsmeta_stories_gather(struct fsmeta_archive_events **out, struct fsmeta_diff
 	*out = NULL;
 	if (code)
 		return code;
-	code = fsmeta_diff_replay(diff, fsmeta_archive_events_sink(events), error);
+	code = replay(diff, churn, events, error);
 	if (code || !fsmeta_archive_events_settle(events)) {
 		fsmeta_archive_events_free(events);
 		return code;
@@ -38,7 +55,7 @@ int fsmeta_stories_gather(struct fsmeta_archive_events **out, struct fsmeta_diff
 		if (code >= 0) {
 			fsmeta_archive_events_read(
 			    events, older, is_known ? newer_ns / 1000 : INT64_MIN);
-			code = fsmeta_diff_replay(diff, fsmeta_archive_events_sink(events), error);
+			code = replay(diff, churn, events, error);
 		}
 		if (code >= 0)
 			code = fsmeta_archive_events_finish(events, error);
@@ -285,17 +302,6 @@ int fsmeta_story_append(struct fsmeta_buffer *out, const struct fsmeta_archive_s
 
 /* ---- in front of an output ---- */
 
-static int append_json_time(struct fsmeta_buffer *out, const char *key, int64_t time_us)
-{
-	char text[FSMETA_TIME_TEXT_BYTES];
-	int64_t ns;
-
-	if (time_us == INT64_MIN || __builtin_mul_overflow(time_us, 1000, &ns))
-		return 0;
-	fsmeta_time_format(text, fsmeta_time_from_ns(ns));
-	return fsmeta_buffer_append_format(out, ",\"%s\":\"%s\"", key, text);
-}
-
 /** The path of a stream as keys; "." is the root. */
 static int append_json_stream(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story)
 {
@@ -303,30 +309,74 @@ static int append_json_stream(struct fsmeta_buffer *out, const struct fsmeta_arc
 	    story->path_length ? story->path_length : 1);
 }
 
-/** ,"archive":{…} */
-static int append_json_verdict(
-    struct fsmeta_buffer *out, const struct fsmeta_archive_verdict *verdict)
+/** ,"KEY":"TIME"; there is room for it. */
+static void put_json_time(
+    struct fsmeta_stories_filter *filter, const char *key, size_t key_length, int64_t time_us)
 {
-	int failed = fsmeta_buffer_append_format(
-	    out, ",\"archive\":{\"layout\":\"%s\"", fsmeta_layout_name(verdict->story->layout));
+	struct fsmeta_buffer *out = &filter->json;
+	struct fsmeta_line_day_text *day = &filter->day;
+	struct fsmeta_time time;
+	int64_t ns;
 
-	failed |= append_json_stream(out, verdict->story);
-	failed |= append_json_time(out, "from", verdict->from_us);
-	failed |= append_json_time(out, "to", verdict->to_us);
-	return failed | fsmeta_buffer_append_format(
-			    out, ",\"event\":\"%s\"}", fsmeta_archive_event_name(verdict->event));
+	if (time_us == INT64_MIN || __builtin_mul_overflow(time_us, 1000, &ns))
+		return;
+	time = fsmeta_time_from_ns(ns);
+	if (!day->length || day->day != fsmeta_line_day_of(time.seconds)) {
+		char text[FSMETA_TIME_TEXT_BYTES];
+
+		fsmeta_time_format(text, time);
+		day->day = fsmeta_line_day_of(time.seconds);
+		day->length = (unsigned char)strcspn(text, "T");
+		memcpy(day->text, text, day->length);
+	}
+	fsmeta_line_text(out, key, key_length);
+	fsmeta_line_text(out, day->text, day->length);
+	fsmeta_line_byte(out, 'T');
+	fsmeta_line_time_of_day(out, time);
+	fsmeta_line_fraction(out, time.nanoseconds);
+	FSMETA_LINE_PUT(out, "Z\"");
+}
+
+/** ,"archive":{…}: a million lines have one each, and most begin as the one before. */
+static int append_json_verdict(
+    struct fsmeta_stories_filter *filter, const struct fsmeta_archive_verdict *verdict)
+{
+	static const char from[] = ",\"from\":\"", to[] = ",\"to\":\"", event[] = ",\"event\":\"";
+	const char *name = fsmeta_archive_event_name(verdict->event);
+	struct fsmeta_buffer *out = &filter->json;
+	int failed = 0;
+
+	if (filter->story == verdict->story) {
+		out->length = filter->story_length;
+	} else {
+		fsmeta_buffer_clear(out);
+		failed |= fsmeta_buffer_append_format(out, ",\"archive\":{\"layout\":\"%s\"",
+		    fsmeta_layout_name(verdict->story->layout));
+		failed |= append_json_stream(out, verdict->story);
+		filter->story = failed ? NULL : verdict->story;
+		filter->story_length = out->length;
+	}
+	failed |= fsmeta_buffer_reserve(out, FSMETA_LINE_FIXED_BYTES);
+	if (failed)
+		return failed;
+	put_json_time(filter, from, sizeof(from) - 1, verdict->from_us);
+	put_json_time(filter, to, sizeof(to) - 1, verdict->to_us);
+	fsmeta_line_text(out, event, sizeof(event) - 1);
+	fsmeta_line_text(out, name, strlen(name));
+	FSMETA_LINE_PUT(out, "\"}");
+	return 0;
 }
 
 static int set_words(struct fsmeta_stories_filter *filter,
     const struct fsmeta_archive_verdict *verdict, struct fsmeta_error *error)
 {
-	int failed;
+	int failed = append_json_verdict(filter, verdict);
 
-	fsmeta_buffer_clear(&filter->json);
 	fsmeta_buffer_clear(&filter->text);
-	failed = append_json_verdict(&filter->json, verdict);
-	failed |= fsmeta_buffer_append_format(
-	    &filter->text, "  [%s]", fsmeta_archive_event_name(verdict->event));
+	failed |= fsmeta_buffer_append_text(&filter->text, "  [");
+	failed |=
+	    fsmeta_buffer_append_text(&filter->text, fsmeta_archive_event_name(verdict->event));
+	failed |= fsmeta_buffer_append_byte(&filter->text, ']');
 	if (failed || !fsmeta_buffer_string(&filter->json) || !fsmeta_buffer_string(&filter->text))
 		return fsmeta_error_set_memory(error, action);
 	fsmeta_output_set_context(filter->output,

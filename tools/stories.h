@@ -7,7 +7,9 @@
 
 #include "archive/events.h"
 #include "diff/diff.h"
+#include "tools/churn.h"
 #include "tools/output.h"
+#include "tools/output_line.h"
 
 /** Opens a cursor over the older side once more; 0 or a code. */
 typedef int fsmeta_stories_open(
@@ -20,6 +22,11 @@ typedef int fsmeta_stories_open(
 int fsmeta_stories_gather(struct fsmeta_archive_events **out, struct fsmeta_diff *diff,
     const struct fsmeta_batch_source *newer, fsmeta_stories_open *open, struct fsmeta_error *error,
     void *payload);
+
+/** The same of all that is no churn: times that were all shifted alter nothing. */
+int fsmeta_stories_gather_meant(struct fsmeta_archive_events **out, struct fsmeta_diff *diff,
+    struct fsmeta_churn_filter *churn, const struct fsmeta_batch_source *newer,
+    fsmeta_stories_open *open, struct fsmeta_error *error, void *payload);
 
 /** Something that nobody planned: lost, altered, orphaned, or silent. */
 bool fsmeta_story_is_alarm(const struct fsmeta_archive_story *story);
@@ -46,6 +53,11 @@ struct fsmeta_stories_filter {
 	uint64_t hidden;
 	struct fsmeta_buffer json;
 	struct fsmeta_buffer text;
+	/** What `json` begins with for all changes of this story, so many bytes of it. */
+	const struct fsmeta_archive_story *story;
+	size_t story_length;
+	/** The day that was written last. */
+	struct fsmeta_line_day_text day;
 };
 
 /** All is *borrowed* until release. */

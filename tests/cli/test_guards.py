@@ -151,3 +151,33 @@ def test_churn_is_one_line(fsmeta, tree, scratch):
     assert len(fsmeta.run("diff", "--all", older, newer, code=1).out.splitlines()) == ENTRIES
     # What is one thing is a change all the same.
     fsmeta.run("diff", older, older)
+
+
+def test_churn_of_an_archive_is_no_event(fsmeta, scratch):
+    """Its times were all shifted: nothing was written to, nor to what was sealed."""
+    root = os.path.join(scratch, "archive")
+    os.makedirs(os.path.join(root, "cam1"))
+    for number in range(40):
+        for ending in ("rf1i", "rf1p"):
+            start = 1_700_000_000 + 1000 * number
+            path = os.path.join(root, "cam1", f"{start}_video.{ending}")
+            with open(path, "wb") as file:
+                file.write(b"x" * number)
+            os.utime(path, (start + 1000, start + 1000))
+    older, newer = (os.path.join(scratch, name) for name in ("older", "newer"))
+    fsmeta.run("scan", root, "-o", older)
+    for name in os.listdir(os.path.join(root, "cam1")):
+        path = os.path.join(root, "cam1", name)
+        os.utime(path, (0, os.stat(path).st_mtime + 3600))
+    fsmeta.run("scan", root, "-o", newer)
+    told = fsmeta.run("diff", older, newer, code=1).out
+    assert told.startswith(b"~  80 entries: all times are shifted by +3600 s") and told.count(b"\n") == 1
+    lines = fsmeta.run("diff", "--format=jsonl", older, newer, code=1).out.splitlines()
+    assert len(lines) == 81 and not any(b'"event"' in line for line in lines)
+    # One that was written to besides is told, in the archive's words too.
+    with open(os.path.join(root, "cam1", "1700003000_video.rf1p"), "wb") as file:
+        file.write(b"tampered with")
+    fsmeta.run("scan", root, "-o", newer + "2")
+    told = fsmeta.run("diff", older, newer + "2", code=1).out.splitlines()
+    assert [line[:1] for line in told] == [b"V", b"M", b"~"], told
+    assert b"[altered]" in told[1]
