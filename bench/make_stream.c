@@ -1,6 +1,6 @@
 /*
  * make_stream [--fields LIST] OUT synthetic ENTRIES [CHANGES]
- * make_stream OUT scattered|clustered|spread|rotated STREAM
+ * make_stream OUT scattered|clustered|spread|rotated|shifted STREAM
  *
  * A stream to compare with, without a disk to change and to scan again: a recorder's archive
  * that is made up (bench/synthetic.h), or a copy of a stream with
@@ -9,6 +9,7 @@
  *   clustered  the same within 8 large folders that lie evenly
  *   spread     every 1,000th file modified: no batch is as it was
  *   rotated    the first 1,000 files of every folder gone
+ *   shifted    every entry, folders too, an hour younger
  *
  * A removed file is left out, a modified one a byte longer and a second younger, and an added
  * one follows the file whose name with ".added" it has.
@@ -32,13 +33,15 @@ enum {
 	CLUSTER_FILES = KINDS * CHANGES_EACH / CLUSTERS,
 	SPREAD = 1000,
 	ROTATED = 1000,
+	SHIFT_SECONDS = 3600,
 };
 
 enum kind {
 	UNCHANGED,
 	MODIFIED,
 	REMOVED,
-	ADDED
+	ADDED,
+	SHIFTED
 };
 
 static struct fsmeta_error error;
@@ -52,8 +55,9 @@ static void die(void)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: make_stream [--fields LIST] OUT synthetic ENTRIES [CHANGES]\n"
-			"       make_stream OUT scattered|clustered|spread|rotated STREAM\n");
+	fprintf(stderr,
+	    "usage: make_stream [--fields LIST] OUT synthetic ENTRIES [CHANGES]\n"
+	    "       make_stream OUT scattered|clustered|spread|rotated|shifted STREAM\n");
 	return 64;
 }
 
@@ -75,14 +79,20 @@ struct edit {
 	uint32_t depth;
 };
 
-/** Notes an entry of the pass; true where it is a file that may be changed. */
+static enum kind shifted(const struct edit *edit)
+{
+	(void)edit;
+	return SHIFTED;
+}
+
+/** Notes an entry of the pass; true where it may be changed: most edits are of files. */
 static bool pass(struct edit *edit, const struct fsmeta_entry *entry)
 {
 	if (entry->type != FSMETA_TYPE_FILE || entry->depth != edit->depth)
 		edit->in_folder = 0;
 	edit->depth = entry->depth;
 	if (entry->type != FSMETA_TYPE_FILE)
-		return false;
+		return edit->judge == shifted;
 	edit->file++;
 	edit->in_folder++;
 	/* A folder turns out to be large with so many files. */
@@ -132,6 +142,7 @@ static judge *find_judge(const char *how)
 	    {"clustered", clustered},
 	    {"spread", spread},
 	    {"rotated", rotated},
+	    {"shifted", shifted},
 	};
 
 	for (size_t i = 0; i < sizeof(judges) / sizeof(judges[0]); i++)
@@ -155,6 +166,10 @@ static void add_edited(
 	if (kind == MODIFIED) {
 		edited.size++;
 		edited.mtime.seconds++;
+		add(output, &edited);
+	}
+	if (kind == SHIFTED) {
+		edited.mtime.seconds += SHIFT_SECONDS;
 		add(output, &edited);
 	}
 	if (kind == UNCHANGED || kind == ADDED)
