@@ -107,6 +107,7 @@ struct folder {
 	int64_t line_us;
 	/** Something of the older side stayed. */
 	bool has_survivor;
+	bool has_older;
 	bool has_newer;
 	/** How far the pieces so far reach. */
 	bool has_covered;
@@ -583,6 +584,7 @@ static int end_timed_piece(struct fsmeta_archive_events *events, struct folder *
 	}
 	folder->before_was_late = newer->is_whole && is_late(piece, NEWER);
 	folder->has_survivor |= piece->sides[OLDER].is_whole && newer->is_whole;
+	folder->has_older |= piece->sides[OLDER].is_whole;
 	folder->has_newer |= newer->is_whole;
 	folder->evidence[piece->layout] += is_piece;
 	return code;
@@ -599,6 +601,7 @@ static int end_frame(struct fsmeta_archive_events *events, struct folder *folder
 	size_t at;
 
 	folder->evidence[FSMETA_LAYOUT_FRAMES]++;
+	folder->has_older |= older->is_whole;
 	folder->has_newer |= newer->is_whole;
 	if (!piece->changes)
 		return 0;
@@ -659,6 +662,7 @@ static int end_recording(struct fsmeta_archive_events *events, struct folder *fo
 	if (older->is_whole && newer->is_whole && end_us != UNKNOWN_US &&
 	    end_us < folder->oldest_recording_us)
 		folder->oldest_recording_us = end_us;
+	folder->has_older |= older->is_whole;
 	folder->has_newer |= newer->is_whole;
 	if (!piece->changes)
 		return 0;
@@ -789,7 +793,7 @@ static int close_folder(struct fsmeta_archive_events *events)
 		struct fsmeta_archive_story *story = story_at(events, (size_t)folder->stories[0]);
 
 		story->layout = claim(folder);
-		story->is_gone = !folder->has_newer;
+		story->is_gone = folder->has_older && !folder->has_newer;
 	}
 	if (folder->stories[1] != NO_STORY) {
 		struct fsmeta_archive_story *story = story_at(events, (size_t)folder->stories[1]);
@@ -797,7 +801,7 @@ static int close_folder(struct fsmeta_archive_events *events)
 		judge_removed_recordings(events, folder, (size_t)folder->stories[1]);
 		if (!folder->evidence[FSMETA_LAYOUT_RECORDING])
 			story->layout = FSMETA_LAYOUT_NONE;
-		story->is_gone = !folder->has_newer;
+		story->is_gone = folder->has_older && !folder->has_newer;
 	}
 	return 0;
 }

@@ -64,6 +64,7 @@
  *     hashing    contents hashed ahead, in order;  hash_journal: what did not get committed
  *     known_contents hashes of what moved;  corruption: what was found, told
  *     stories    what changes mean for video archives, in sentences
+ *     report_archive what recordings cover and lost
  *     report_gather what a report tells;  report_tree: the largest folders;  report_json: as data;
  *     report.html, .css, .js: the page around it, which is embedded
  */

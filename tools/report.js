@@ -14,6 +14,9 @@
  *                        whole, counts, bytes}; what changed in a place that is in no place below it
  *   unknown              {entries, bytes, total, places: [path, since, reason]}
  *   churn                [rule, count, seconds, rounded] of changes that mean nothing and are in no other number
+ *   archive              {streams: [path, layout], stretches: [stream, generation, event, from, to, pieces], sentences: [stream,
+ *                        generation, alarm, asked, text], leftOut}; the event "covered" is what there is in the newer generation, all
+ *                        others are of the last steps; asked are the sentences of the generations compared
  *   changes              pieces with a letter a change in `kind` and `type`; a value a change in `folder`, `name`, `size`,
  *                        `mtime`; [change, value] of those that have one in `oldSize`, `entries`, `oldMtime`, `from`, `note`; and
  *                        the `folders` that came up, [in, name], numbered through all pieces.  A folder that changed
@@ -249,6 +252,174 @@
       $("churn").append(make("li", {}, plural(changed, "entry differs", "entries differ") + " by one cause that means nothing, and " +
         (changed === 1 ? "is" : "are") + " not counted as changed: " + (words[rule] ? words[rule](seconds, rounded) : rule) + "."));
     $("churn").hidden = !data.churn.length;
+  }
+
+  /* ---- recordings: a line a stream, what it covers and what happened to it ---------------- */
+
+  const ROWS = 60;
+  const archive = data.archive;
+  const streams = archive.streams.map(([path, layout]) => ({ path: path, layout: layout, stretches: [], alarms: 0 }));
+  const eventWords = {
+    covered: "there", recorded: "recorded", rotated: "rotated out", lost: "lost", altered: "changed after it was sealed",
+    orphaned: "without counterpart", recovered: "recovered", sealed: "completed", grew: "grew",
+  };
+  const eventMarks = { altered: "corrupted", orphaned: "went", recovered: "moved" };
+  const noun = (stream) => stream.layout === "segments" ? "segment" : "file";
+
+  function gatherStreams() {
+    for (const [stream, generation, event, from, to, pieces] of archive.stretches)
+      streams[stream].stretches.push({ generation: generation, event: event, from: from, to: to, pieces: pieces });
+    for (const sentence of archive.sentences) if (sentence[2]) streams[sentence[0]].alarms++;
+    for (const stream of streams) {
+      const covered = stream.stretches.filter((stretch) => stretch.event === "covered");
+      stream.hours = covered.reduce((total, stretch) => total + stretch.to - stretch.from, 0) / 3600;
+      stream.covered = covered;
+    }
+  }
+
+  const isSame = (one, other) => one.generation === other.generation && one.alarm === other.alarm && one.text === other.text;
+  /** Sentences, those that are equal as one with all their streams. */
+  function groupSentences(wanted) {
+    const groups = [];
+    for (const [stream, generation, alarm, asked, text] of archive.sentences) {
+      const sentence = { generation: generation, alarm: alarm, text: text, streams: [streams[stream].path] };
+      if (!wanted(sentence, asked)) continue;
+      const group = groups.find((other) => isSame(other, sentence));
+      if (group) group.streams.push(streams[stream].path); else groups.push(sentence);
+    }
+    return groups;
+  }
+  function namesOf(list) {
+    const names = list.slice().sort();
+    return names.length < 5 ? names.join(", ") : names.slice(0, 3).join(", ") + " and " + count(names.length - 3) + " more";
+  }
+  const item = (group, look) => make("li", { class: look }, make("b", {}, namesOf(group.streams)), ": " + group.text);
+
+  function showSentences() {
+    const groups = groupSentences((sentence, asked) => asked);
+    const alarms = groups.filter((group) => group.alarm), usual = groups.filter((group) => !group.alarm);
+    const usualStreams = usual.reduce((total, group) => total + group.streams.length, 0);
+    for (const group of alarms) $("alarms").append(item(group, "went"));
+    if (usual.length && usual.length <= 3 && usualStreams) {
+      for (const group of usual) $("alarms").append(item(group, "came"));
+    } else if (usual.length) {
+      $("usual").firstChild.textContent = plural(usualStreams, "stream") + (alarms.length ? " as usual" : ", all as usual");
+      $("usual").lastChild.append(...usual.map((group) => item(group)));
+    }
+    $("usual").hidden = usual.length <= 3;
+    if (!groups.length && data.older) $("alarms").append(make("li", { class: "came" }, "Nothing happened to them."));
+  }
+
+  function showEvents() {
+    const groups = groupSentences((sentence) => !sentence.usual && byNumber.has(sentence.generation)).filter((group, i, all) =>
+      group.alarm || !all.some((other) => other !== group && other.generation === group.generation && other.text === group.text));
+    const news = groups.filter((group) => group.alarm || / gaps? of |recovered/.test(group.text)).sort((a, b) => b.generation - a.generation);
+    $("events").hidden = !news.length;
+    $("events").firstChild.textContent = "What stood out in the last " + plural(data.steps.length, "step") + ": " + count(news.length);
+    tableWhenOpened($("events"), () => table(["Generation", "Finished", "Streams", "What"],
+      news.map((group) => [String(group.generation), time(byNumber.get(group.generation).finished), namesOf(group.streams), group.text]), 4));
+  }
+
+  /** Days, or hours of few days, so that at most `lines` of them are in `seconds`. */
+  function timeStep(seconds, lines) {
+    for (const step of [3600, 7200, 21600, 43200, 86400, 172800, 432000, 864000, 1728000, 2592000, 7776000, 15552000])
+      if (seconds / step <= lines) return step;
+    return 31536000 * Math.max(1, Math.ceil(seconds / 31536000 / lines));
+  }
+  /** The end of a path is what tells streams apart. */
+  const shorten = (path, letters) => path.length > letters ? "…" + path.slice(1 - letters) : path;
+
+  function drawStretch(svg, stream, stretch, x, y, height) {
+    const left = x(stretch.from), width = Math.max(1, x(Math.max(stretch.to, stretch.from)) - left);
+    const look = { covered: "covered", rotated: "past" }[stretch.event];
+    if (look) svg.append(draw("rect", { class: look, x: left, y: y, width: width, height: height }));
+    if (stretch.event === "lost")
+      svg.append(draw("rect", { class: "hatch-ground", x: left, y: y, width: Math.max(4, width), height: height }),
+        draw("rect", { class: "lost", fill: "url(#lost-hatch)", x: left, y: y, width: Math.max(4, width), height: height }));
+  }
+  /** What cannot be seen by its width, and what is told when the pointer rests on it. */
+  function drawMarks(svg, stream, stretch, x, y, height) {
+    const left = x(stretch.from), width = Math.max(3, x(Math.max(stretch.to, stretch.from)) - left);
+    if (stretch.event === "recorded") svg.append(draw("line", { class: "notch", x1: left, x2: left, y1: y, y2: y + height }));
+    if (eventMarks[stretch.event]) svg.append(draw("path", { class: "mark " + eventMarks[stretch.event],
+      d: "M" + (left - 5) + "," + (y - 2) + "h10l-5,8Z" }));
+    svg.append(draw("rect", { class: "target", x: left, y: y, width: width, height: height },
+      draw("title", {}, stream.path + "\n" + exactTime(stretch.from) + " to " + exactTime(stretch.to) + "\n" +
+        plural(stretch.pieces, noun(stream)) + " " + eventWords[stretch.event] +
+        (stretch.generation ? " in generation " + stretch.generation : ""))));
+  }
+
+  /** Streams that are drawn: all, or those with most alarms, in the order of their names. */
+  function drawnStreams() {
+    const timed = streams.filter((stream) => stream.stretches.length);
+    return timed.sort((a, b) => b.alarms - a.alarms || (a.path < b.path ? -1 : 1)).slice(0, ROWS)
+      .sort((a, b) => a.path < b.path ? -1 : 1);
+  }
+  function drawCoverage() {
+    const shown = drawnStreams();
+    const all = shown.flatMap((stream) => stream.stretches);
+    if (!all.length) { $("coverage").replaceChildren(); return; }
+    const from = Math.min(...all.map((stretch) => stretch.from)), to = Math.max(...all.map((stretch) => stretch.to), from + 3600);
+    const width = Math.max(280, Math.floor($("coverage").clientWidth));
+    const narrow = width < 480;
+    const letters = Math.min(Math.max(...shown.map((stream) => stream.path.length)), narrow ? 14 : 26);
+    const left = 14 + letters * 7, right = 12, line = shown.length <= 8 ? 24 : shown.length <= 30 ? 18 : 13, top = 4;
+    const height = top + shown.length * line + 24, bar = line - 5;
+    const x = (seconds) => left + (width - left - right) * (seconds - from) / (to - from);
+    const svg = draw("svg", { viewBox: "0 0 " + width + " " + height, height: height, role: "img" },
+      draw("title", {}, "Time covered by each stream, " + exactTime(from) + " to " + exactTime(to)),
+      draw("desc", {}, "A line for each of " + plural(shown.length, "stream") + ": what is there is solid, what was rotated out is pale, what " +
+        "was lost is hatched, gaps are empty. The table below says the same."),
+      draw("defs", {}, draw("pattern", { id: "lost-hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
+        draw("line", { class: "hatch", x1: 0, y1: 0, x2: 0, y2: 6 }))));
+    const step = timeStep(to - from, Math.max(2, Math.floor((width - left) / (narrow ? 56 : 90))));
+    for (let at = Math.ceil(from / step) * step; at <= to; at += step) {
+      const name = step < 86400 ? time(at).slice(5) : time(at).slice(narrow ? 5 : 0, 10);
+      svg.append(draw("line", { class: "grid", x1: x(at), x2: x(at), y1: top, y2: height - 20 }));
+      if (x(at) > left + 14 && x(at) < width - (narrow ? 16 : 30)) svg.append(draw("text", { x: x(at), y: height - 6, "text-anchor": "middle" }, name));
+    }
+    shown.forEach((stream, i) => {
+      const y = top + i * line + 2;
+      svg.append(draw("text", { class: "stream", x: left - 8, y: y + bar / 2 + 4, "text-anchor": "end" },
+        shorten(stream.path, letters), draw("title", {}, stream.path)),
+        draw("rect", { class: "track", x: left, y: y, width: width - left - right, height: bar }));
+      for (const kind of ["rotated", "lost", "covered"])
+        for (const stretch of stream.stretches) if (stretch.event === kind) drawStretch(svg, stream, stretch, x, y, bar);
+      for (const stretch of stream.stretches)
+        if (!["grew", "sealed"].includes(stretch.event)) drawMarks(svg, stream, stretch, x, y, bar);
+    });
+    $("coverage").replaceChildren(svg);
+    const timed = streams.filter((stream) => stream.stretches.length).length;
+    if (timed > shown.length) $("coverage").append(make("p", { class: "legend" },
+      "Shown are " + count(shown.length) + " of " + plural(timed, "stream") + ", those to which something happened first; the table has all."));
+  }
+
+  function showArchive() {
+    $("archive").hidden = !streams.length;
+    if (!streams.length) return;
+    gatherStreams();
+    showSentences();
+    showEvents();
+    const has = (event) => archive.stretches.some((stretch) => stretch[2] === event);
+    const legend = [["came", "there"], ["past", "rotated out", "rotated"], ["lost", "lost", "lost"], ["corrupted point", "changed late", "altered"],
+      ["went point", "without counterpart", "orphaned"], ["moved point", "recovered", "recovered"]].filter((entry) => !entry[2] || has(entry[2]));
+    if (archive.stretches.length) $("coverage-legend").append("Time that each stream covers; notches are generations, gaps are empty:",
+      ...legend.map((entry) => make("span", {}, make("i", { class: "swatch " + entry[0] }), entry[1])));
+    drawCoverage();
+    let width = $("coverage").clientWidth;
+    new ResizeObserver(() => {
+      if (Math.abs($("coverage").clientWidth - width) > 8) { width = $("coverage").clientWidth; drawCoverage(); }
+    }).observe($("coverage"));
+    const timed = streams.filter((stream) => stream.stretches.length).sort((a, b) => a.path < b.path ? -1 : 1);
+    $("coverage-table").hidden = !timed.length;
+    tableWhenOpened($("coverage-table"), () => table(
+      ["Stream", "From", "To", "Hours", "Gaps", "Rotated out", "Lost", "Changed late", "Recovered"],
+      timed.map((stream) => {
+        const covered = stream.covered, last = covered[covered.length - 1];
+        const of = (event) => stream.stretches.reduce((total, stretch) => total + (stretch.event === event ? stretch.pieces : 0), 0);
+        return [stream.path, covered.length ? time(covered[0].from) : "–", covered.length ? time(last.to) : "–", stream.hours.toFixed(1),
+          count(Math.max(0, covered.length - 1))].concat(["rotated", "lost", "altered", "recovered"].map((event) => of(event) ? count(of(event)) : "–"));
+      }), 1));
   }
 
   /* ---- where: the map --------------------------------------------------------------- */
@@ -946,6 +1117,7 @@
   showCards();
   showUnknown();
   showChurn();
+  showArchive();
   showMap();
   showGrowth();
   showKinds();

@@ -25,6 +25,7 @@ void fsmeta_report_release(struct fsmeta_report *report)
 	fsmeta_cursor_close(report->cursors[0]);
 	fsmeta_cursor_close(report->cursors[1]);
 	fsmeta_report_tree_free(report->tree);
+	fsmeta_report_archive_release(&report->archive);
 	fsmeta_db_unknown_places_release(&report->unknown);
 	fsmeta_db_generation_release(&report->generation);
 	fsmeta_buffer_release(&report->generations);
@@ -168,8 +169,8 @@ static int count_changes(struct counter *counter, struct fsmeta_diff *diff,
 	return status;
 }
 
-static int gather_step(
-    struct fsmeta_report_step *step, struct fsmeta_db *db, struct fsmeta_error *error)
+static int gather_step(struct fsmeta_report *report, struct fsmeta_report_step *step,
+    struct fsmeta_db *db, struct fsmeta_error *error)
 {
 	struct counter counter = {.sink = {take_change}, .sums = &step->sums};
 	struct fsmeta_churn_finding churn[FSMETA_CHURN_RULES];
@@ -179,6 +180,15 @@ static int gather_step(
 
 	if (!status)
 		status = count_changes(&counter, diff, cursors, churn, error);
+	if (!status)
+		status = fsmeta_report_archive_way(&report->archive,
+		    &(struct fsmeta_report_way){.db = db,
+			.older = step->older,
+			.newer = step->newer,
+			.diff = diff,
+			.source = cursors[1]->source,
+			.is_step = true},
+		    error);
 	fsmeta_diff_free(diff);
 	fsmeta_cursor_close(cursors[0]);
 	fsmeta_cursor_close(cursors[1]);
@@ -209,7 +219,7 @@ static int gather_steps(
 		if (step->older == report->older && step->newer == report->newer)
 			step->sums = report->sums;
 		else
-			status = gather_step(step, db, error);
+			status = gather_step(report, step, db, error);
 	}
 	return status;
 }
@@ -225,6 +235,8 @@ static int gather_tree(struct fsmeta_report *report, struct fsmeta_db *db,
 	int status = fsmeta_report_tree_new(&report->tree, error);
 
 	if (!status)
+		status = fsmeta_report_archive_begin(&report->archive, error);
+	if (!status)
 		status = fsmeta_db_cursor(&cursor, db, report->newer, &options, error);
 	if (!status)
 		status = fsmeta_progress_wrap(&cursor, progress, "reporting",
@@ -233,11 +245,16 @@ static int gather_tree(struct fsmeta_report *report, struct fsmeta_db *db,
 		while ((status = fsmeta_cursor_next(cursor, &entry, error)) > 0) {
 			status = fsmeta_report_tree_entry(report->tree, entry, error);
 			if (!status)
+				status =
+				    fsmeta_report_archive_entry(&report->archive, entry, error);
+			if (!status)
 				status = fsmeta_check_stop(error);
 			if (status)
 				break;
 		}
 	fsmeta_cursor_close(cursor);
+	if (!status)
+		status = fsmeta_report_archive_end(&report->archive, error);
 	return status ? status : fsmeta_report_tree_finish(report->tree, error);
 }
 
@@ -251,9 +268,19 @@ static int gather_changes(
 	if (!report->older)
 		return 0;
 	status = compare(&report->diff, report->cursors, db, report->older, report->newer, error);
-	return status
-		   ? status
-		   : count_changes(&counter, report->diff, report->cursors, report->churn, error);
+	if (!status)
+		status =
+		    count_changes(&counter, report->diff, report->cursors, report->churn, error);
+	return status ? status
+		      : fsmeta_report_archive_way(&report->archive,
+			    &(struct fsmeta_report_way){.db = db,
+				.older = report->older,
+				.newer = report->newer,
+				.diff = report->diff,
+				.source = report->cursors[1]->source,
+				.is_step = report->older == kept_before(report, report->newer),
+				.is_asked = true},
+			    error);
 }
 
 int fsmeta_report_gather(struct fsmeta_report *report, struct fsmeta_db *db, const char *older,

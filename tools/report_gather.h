@@ -9,6 +9,7 @@
 #include "diff/churn.h"
 #include "diff/diff.h"
 #include "tools/progress.h"
+#include "tools/report_archive.h"
 #include "tools/report_tree.h"
 
 enum {
@@ -61,6 +62,8 @@ struct fsmeta_report {
 	struct fsmeta_report_sums sums;
 	/** Changes that mean nothing, by rule; they are in no sum. */
 	struct fsmeta_churn_finding churn[FSMETA_CHURN_RULES];
+	/** What the changes mean for video archives. */
+	struct fsmeta_report_archive archive;
 	/** The tree at `newer`, with what changed since `older`. */
 	struct fsmeta_report_tree *tree;
 	/** Where entries of `newer` come from, *owned*. */

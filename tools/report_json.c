@@ -309,6 +309,73 @@ static int append_churn(struct fsmeta_buffer *out, const struct fsmeta_report *r
 	return failed | fsmeta_buffer_append_byte(out, ']');
 }
 
+/* ---- video archives ---------------------------------------------------------------- */
+
+static int append_streams(struct fsmeta_report_output *output, const struct fsmeta_report *report)
+{
+	const struct fsmeta_buffer *streams = &report->archive.streams;
+	const struct fsmeta_report_stream *items = (const void *)streams->data;
+	struct fsmeta_buffer *out = &output->text;
+	int failed = fsmeta_buffer_append_text(out, ",\n\"archive\":{\"streams\":[");
+
+	for (size_t i = 0; i < streams->length / sizeof(*items); i++) {
+		bool is_root = !items[i].path_length;
+
+		failed |= fsmeta_buffer_append_text(out, i ? ",\n[" : "\n[");
+		failed |= append_name(
+		    output, out, is_root ? "." : items[i].path, is_root ? 1 : items[i].path_length);
+		failed |= fsmeta_buffer_append_format(
+		    out, ",\"%s\"]", fsmeta_layout_name(items[i].layout));
+	}
+	return failed | fsmeta_buffer_append_byte(out, ']');
+}
+
+static int append_stretches(struct fsmeta_buffer *out, const struct fsmeta_report *report)
+{
+	const struct fsmeta_buffer *stretches = &report->archive.stretches;
+	const struct fsmeta_report_stretch *items = (const void *)stretches->data;
+	int failed = fsmeta_buffer_append_text(out, ",\"stretches\":[");
+
+	for (size_t i = 0; i < stretches->length / sizeof(*items); i++) {
+		const struct fsmeta_report_stretch *stretch = &items[i];
+		const char *event =
+		    fsmeta_archive_event_name((enum fsmeta_archive_event)stretch->event);
+
+		failed |= fsmeta_buffer_append_format(out,
+		    "%s[%" PRIu32 ",%" PRIu64 ",\"%s\",%" PRId64 ",%" PRId64 ",%" PRIu64 "]",
+		    i ? ",\n" : "\n", stretch->stream, stretch->generation,
+		    event ? event : "covered", stretch->from_us / 1000000, stretch->to_us / 1000000,
+		    stretch->pieces);
+	}
+	return failed | fsmeta_buffer_append_byte(out, ']');
+}
+
+static int append_sentences(struct fsmeta_report_output *output, const struct fsmeta_report *report)
+{
+	const struct fsmeta_buffer *sentences = &report->archive.sentences;
+	const struct fsmeta_report_sentence *items = (const void *)sentences->data;
+	struct fsmeta_buffer *out = &output->text;
+	int failed = fsmeta_buffer_append_text(out, ",\"sentences\":[");
+
+	for (size_t i = 0; i < sentences->length / sizeof(*items); i++) {
+		failed |= fsmeta_buffer_append_format(out, "%s[%" PRIu32 ",%" PRIu64 ",%d,%d,",
+		    i ? ",\n" : "\n", items[i].stream, items[i].generation, items[i].is_alarm,
+		    items[i].is_asked);
+		failed |= append_text(output, out, items[i].text, strlen(items[i].text));
+		failed |= fsmeta_buffer_append_byte(out, ']');
+	}
+	return failed | fsmeta_buffer_append_format(
+			    out, "],\"leftOut\":%" PRIu64 "}", report->archive.left_out);
+}
+
+static int append_archive(struct fsmeta_report_output *output, const struct fsmeta_report *report)
+{
+	int failed = append_streams(output, report);
+
+	failed |= append_stretches(&output->text, report);
+	return failed | append_sentences(output, report);
+}
+
 /* ---- changes --------------------------------------------------------------------- */
 
 enum column {
@@ -641,6 +708,7 @@ int fsmeta_report_write_json(struct fsmeta_report_output *output, struct fsmeta_
 	failed |= append_tree(output, report);
 	failed |= append_unknown(output, report);
 	failed |= append_churn(out, report);
+	failed |= append_archive(output, report);
 	failed |= fsmeta_buffer_append_text(out, ",\n\"changes\":[");
 	if (failed)
 		return fsmeta_error_set_memory(error, action);

@@ -183,6 +183,21 @@ test("the policy lets nothing else run", () => open(report, {}, async (page) => 
   assert.notStrictEqual(await page.title(), "owned");
 }, /Content Security Policy/));
 
+test("says what happened to recordings, and draws what they cover", () => open(report, {}, async (page) => {
+  const said = await page.textContent("#archive");
+  for (const camera of ["cam-gate", "cam-roof", "cam-yard"]) assert.ok(said.includes(camera), said);
+  assert.match(said, /6 files recorded/);
+  assert.match(said, /cam-roof: 6 files recorded \([^)]*\), 5 rotated out \(oldest first/);
+  const picture = page.locator("#coverage svg");
+  assert.match(await picture.locator("> title").textContent(), /^Time covered by each stream/);
+  assert.match(await picture.locator("> desc").textContent(), /3 streams/);
+  assert.strictEqual(await picture.locator("text.stream").count(), 3);
+  assert.ok(await picture.locator("rect.covered").count() > 3);
+  assert.ok(await picture.locator("rect.past").count() > 0);
+  await page.click("#coverage-table summary");
+  assert.strictEqual(await page.locator("#coverage-table tbody tr").count(), 3);
+}));
+
 test("folds", () => open(report, {}, async (page) => {
   await page.click("#fold");
   const folded = await names(page);

@@ -5,6 +5,7 @@ A day has only a few pieces here; FSMETA_MONTH=full has as many as a real one.""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -222,6 +223,38 @@ def test_a_stream_tells_the_same(month, tmp_path):
     by_database = fsmeta("diff", f"{month}@{LOST_DISK}", f"{month}@{LOST_DISK + 1}", codes=(1,))
     assert by_streams.stdout == by_database.stdout
     assert b"nothing is left" in by_streams.stdout
+
+
+def test_the_report_says_what_diff_says(month, tmp_path):
+    database, lost = month
+    page = tmp_path / "report.html"
+    fsmeta("report", database, f"{LOST_DISK}..{LOST_DISK + 1}", "-o", page, "-q")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.S).group(1))
+    archive = data["archive"]
+    names = [path for path, layout in archive["streams"]]
+    said = {names[stream]: text for stream, generation, alarm, asked, text in archive["sentences"]
+            if asked}
+    words = ("diff", f"{database}@{LOST_DISK}", f"{database}@{LOST_DISK + 1}", "--stat")
+    lines = fsmeta(*words, codes=(1,)).stdout.decode().splitlines()
+    assert said == {line[3:].split("/: ")[0]: line.split("/: ", 1)[1]
+                    for line in lines if line.startswith("V  ")}
+    alarms = {names[row[0]] for row in archive["sentences"] if row[2]}
+    assert alarms == {f"cam-{camera:02}" for camera in ON_LOST_DISK}
+    gone = {}
+    for stream, generation, event, begin, end, pieces in archive["stretches"]:
+        assert begin <= end
+        if event == "lost":
+            assert generation == LOST_DISK + 1
+            gone[int(names[stream][-2:])] = gone.get(int(names[stream][-2:]), 0) + pieces
+    assert gone == lost
+    # What is there is what `archive info` finds.
+    info = fsmeta("archive", "info", f"{database}@{LOST_DISK + 1}", "--format=jsonl").stdout
+    there = {line["path"]: line["pieces"] for line in map(json.loads, info.splitlines())}
+    covered = {}
+    for stream, _, event, _, _, pieces in archive["stretches"]:
+        if event == "covered":
+            covered[names[stream]] = covered.get(names[stream], 0) + pieces
+    assert covered == there
 
 
 @pytest.fixture
