@@ -14,6 +14,7 @@
 #ifndef FSMETA_BASE_PATH_H
 #define FSMETA_BASE_PATH_H
 
+#include "base/error.h"
 #include "base/memory.h"
 
 #include <endian.h>
@@ -131,8 +132,22 @@ int fsmeta_path_stack_push(struct fsmeta_path_stack *stack, const char *name, si
  * (which it has) and `length` others: the step from one sibling to the next.  Codes
  * and conditions as push.
  */
-int fsmeta_path_stack_replace_end(
-    struct fsmeta_path_stack *stack, size_t prefix, const char *suffix, size_t length);
+static inline int fsmeta_path_stack_replace_end(
+    struct fsmeta_path_stack *stack, size_t prefix, const char *suffix, size_t length)
+{
+	struct fsmeta_buffer *path = &stack->path;
+	size_t keep = stack->starts[stack->depth - 1] + prefix;
+
+	if (length > FSMETA_PATH_MAX_BYTES - keep)
+		return FSMETA_E_LIMIT;
+	/* Every entry of every stream comes through here, and nearly always there is room. */
+	if (path->capacity - path->length <= length && fsmeta_buffer_reserve(path, length + 1))
+		return FSMETA_E_MEMORY;
+	memcpy(path->data + keep, suffix, length);
+	path->length = keep + length;
+	path->data[path->length] = '\0';
+	return 0;
+}
 
 /** Replaces the content by a valid path.  Codes as push; a failure leaves the root. */
 int fsmeta_path_stack_set(struct fsmeta_path_stack *stack, const char *path, size_t length);

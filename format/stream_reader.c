@@ -422,12 +422,10 @@ static int check_unseen(struct stream_cursor *stream, struct fsmeta_error *error
 	return 0;
 }
 
-/** The next entry within the batch in hand: 1, 0 behind its last, or a code. */
-static int next_in_batch(
-    struct stream_cursor *stream, const struct fsmeta_entry **entry, struct fsmeta_error *error)
+/** What there is to check about entries that begin or end a batch, and all on a pipe. */
+static __attribute__((noinline)) int judge_next(struct stream_cursor *stream, int code,
+    const struct fsmeta_entry **entry, struct fsmeta_error *error)
 {
-	int code = fsmeta_batch_reader_next(stream->batch, entry, error);
-
 	if (code < 0)
 		return locate_batch(stream, code, error);
 	if (code == 0)
@@ -437,6 +435,17 @@ static int next_in_batch(
 	else if (stream->at_first)
 		code = check_first_path(stream, *entry, error);
 	return code < 0 ? code : 1;
+}
+
+/** The next entry within the batch in hand: 1, 0 behind its last, or a code. */
+static inline int next_in_batch(
+    struct stream_cursor *stream, const struct fsmeta_entry **entry, struct fsmeta_error *error)
+{
+	int code = fsmeta_batch_reader_next(stream->batch, entry, error);
+
+	if (code == 1 && stream->indexed && !stream->at_first)
+		return 1;
+	return judge_next(stream, code, entry, error);
 }
 
 /** Loads the next batch: 1, 0 at the end, or a code. */
