@@ -45,6 +45,8 @@ enum {
 	IDLE_MS = 250,
 	LOG_BYTES = 200,
 	AAC_FRAME_SAMPLES = 1024,
+	/** A frame that stands alone is shown so long. */
+	INTERVAL_US = 40000,
 	/** Two ticks of an index word. */
 	NEAR_US = 490,
 };
@@ -842,6 +844,12 @@ static int write_packet(struct fsmeta_media_output *output, const struct fsmeta_
 		packet->dts = *last + 1;
 	if (packet->pts < packet->dts)
 		packet->pts = packet->dts;
+	/* As long as the one before; it counts for the last of all, which would be cut off without.
+	 */
+	if (!packet->duration)
+		packet->duration = *last == AV_NOPTS_VALUE
+				       ? av_rescale_q(INTERVAL_US, microseconds, stream->time_base)
+				       : packet->dts - *last;
 	*last = packet->dts;
 	result = av_interleaved_write_frame(output->format, packet);
 	av_packet_unref(packet);

@@ -38,6 +38,8 @@ enum {
 	AUDIO_BEFORE_US = 1000000,
 	/** A tick and more: times of two tracks are rounded apart. */
 	NEAR_US = 1000,
+	/** Of an index word, rounded up. */
+	TICK_US = 245,
 	AUDIO_CONFIG_BYTES = 8,
 	RECORDING_PIECE_BYTES = 32 << 20,
 	VIDEO = 0,
@@ -48,6 +50,8 @@ enum {
 	EARLIER_MAX_US = 1024000000,
 	/** What a visitor ends a reading with that begins too late. */
 	READ_EARLIER = 2,
+	/** … and with one that needs the parameter sets at the start of a segment. */
+	READ_SETS = 3,
 };
 
 static const char action[] = "reading a stream";
@@ -84,6 +88,8 @@ struct reading {
 	int64_t read_from_us;
 	/** There is nothing earlier, so what there is must do. */
 	bool accepts_late;
+	/** Of the packet at hand. */
+	int64_t segment_start_us;
 
 	struct ahead ahead[FSMETA_ORDER_AHEAD];
 	int64_t ahead_us[FSMETA_ORDER_AHEAD];
@@ -335,6 +341,8 @@ static int take_key(
 	if (summary.has_parameter_sets &&
 	    fsmeta_annexb_update_sets(&reading->sets, reading->codec, packet->bytes, packet->size))
 		return fsmeta_error_set_memory(error, action);
+	if (!reading->sets.length && reading->segment_start_us)
+		return READ_SETS;
 	if (!reading->has_begun && reading->sets.length &&
 	    fsmeta_buffer_append(&reading->first_sets, reading->sets.data, reading->sets.length))
 		return fsmeta_error_set_memory(error, action);
@@ -430,9 +438,39 @@ static int visit_segment(void *payload, const struct fsmeta_segment *segment,
     const struct fsmeta_packet *packet, struct fsmeta_error *error)
 {
 	struct fsmeta_track_format format = {.width = segment->width, .height = segment->height};
+	struct reading *reading = payload;
 
 	memcpy(format.codec, segment->codec, sizeof(format.codec));
-	return take_video(payload, &format, packet, error);
+	reading->segment_start_us = segment->start_us;
+	return take_video(reading, &format, packet, error);
+}
+
+/** Takes what stands in front of the first frame of a segment, and ends there. */
+static int visit_first(void *payload, const struct fsmeta_segment *segment,
+    const struct fsmeta_packet *packet, struct fsmeta_error *error)
+{
+	struct reading *reading = payload;
+
+	if (fsmeta_annexb_update_sets(&reading->sets, fsmeta_codec_from_name(segment->codec),
+		packet->bytes, packet->size))
+		return fsmeta_error_set_memory(error, action);
+	return !(packet->flags & FSMETA_PACKET_ESSENTIAL);
+}
+
+/** The store puts parameter sets at the start of each segment, and a window may begin behind. */
+static int read_sets(
+    struct reading *reading, struct fsmeta_segments *segments, struct fsmeta_error *error)
+{
+	int64_t start_us = reading->segment_start_us;
+	int code = fsmeta_segments_read(segments, reading->window->stream, start_us - TICK_US,
+	    start_us + TICK_US, NULL, visit_first, error, reading);
+
+	if (code < 0)
+		return code;
+	return reading->sets.length
+		   ? 0
+		   : fsmeta_error_set(error, FSMETA_E_CORRUPT, reading->window->stream, action,
+			 "a segment begins without parameter sets");
 }
 
 static int read_segments(struct reading *reading, struct fsmeta_error *error)
@@ -443,8 +481,10 @@ static int read_segments(struct reading *reading, struct fsmeta_error *error)
 
 	if (code)
 		return code;
-	code = fsmeta_segments_read(segments, window->stream, reading->read_from_us, window->to_us,
-	    NULL, visit_segment, error, reading);
+	do {
+		code = fsmeta_segments_read(segments, window->stream, reading->read_from_us,
+		    window->to_us, NULL, visit_segment, error, reading);
+	} while (code == READ_SETS && !(code = read_sets(reading, segments, error)));
 	fsmeta_segments_close(segments, NULL);
 	return code;
 }
