@@ -276,8 +276,8 @@ int fsmeta_report_archive_way(struct fsmeta_report_archive *archive,
 {
 	struct fsmeta_report_way payload = *way;
 	struct fsmeta_archive_events *events;
-	int code =
-	    fsmeta_stories_gather(&events, way->diff, way->source, open_older, error, &payload);
+	int code = fsmeta_stories_gather_meant(
+	    &events, way->diff, way->churn, way->source, open_older, error, &payload);
 
 	if (code || !events)
 		return code;

@@ -8,7 +8,7 @@
 
 #include "archive/events.h"
 #include "db/db.h"
-#include "diff/diff.h"
+#include "tools/churn.h"
 
 enum {
 	/** Streams that are told; others are counted. */
@@ -82,6 +82,8 @@ struct fsmeta_report_way {
 	uint64_t older;
 	uint64_t newer;
 	struct fsmeta_diff *diff;
+	/** What of it means nothing. */
+	struct fsmeta_churn_filter *churn;
 	const struct fsmeta_batch_source *source;
 	/** One of the last steps, and the one that was asked for. */
 	bool is_step;

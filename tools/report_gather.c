@@ -152,19 +152,26 @@ static int compare(struct fsmeta_diff **diff, struct fsmeta_cursor *cursors[2],
 	return status ? status : fsmeta_diff_run(diff, cursors[0], cursors[1], &options, error);
 }
 
-/** Hands all changes but churn to the counter, and says what churn there was. */
-static int count_changes(struct counter *counter, struct fsmeta_diff *diff,
-    struct fsmeta_cursor *const cursors[2], struct fsmeta_churn_finding *churn,
-    struct fsmeta_error *error)
+/**
+ * Hands all changes but churn to the counter, says what churn there was, and tells the rest to the
+ * archives.
+ */
+static int count_changes(struct fsmeta_report *report, struct counter *counter,
+    struct fsmeta_report_way *way, struct fsmeta_cursor *const cursors[2],
+    struct fsmeta_churn_finding *churn, struct fsmeta_error *error)
 {
 	struct fsmeta_churn_filter filter;
-	int status = fsmeta_churn_filter_init(
-	    &filter, diff, cursors[0]->source, cursors[1]->source, true, &counter->sink, error);
+	int status = fsmeta_churn_filter_init(&filter, way->diff, cursors[0]->source,
+	    cursors[1]->source, true, &counter->sink, error);
 
+	way->churn = &filter;
+	way->source = cursors[1]->source;
 	if (!status)
-		status = fsmeta_diff_replay(diff, &filter.sink, error);
+		status = fsmeta_diff_replay(way->diff, &filter.sink, error);
 	for (int rule = 0; filter.churn && rule < FSMETA_CHURN_RULES; rule++)
 		churn[rule] = *fsmeta_churn_finding(filter.churn, (enum fsmeta_churn_rule)rule);
+	if (!status)
+		status = fsmeta_report_archive_way(&report->archive, way, error);
 	fsmeta_churn_filter_release(&filter);
 	return status;
 }
@@ -173,23 +180,15 @@ static int gather_step(struct fsmeta_report *report, struct fsmeta_report_step *
     struct fsmeta_db *db, struct fsmeta_error *error)
 {
 	struct counter counter = {.sink = {take_change}, .sums = &step->sums};
+	struct fsmeta_report_way way = {
+	    .db = db, .older = step->older, .newer = step->newer, .is_step = true};
 	struct fsmeta_churn_finding churn[FSMETA_CHURN_RULES];
 	struct fsmeta_cursor *cursors[2] = {NULL, NULL};
-	struct fsmeta_diff *diff = NULL;
-	int status = compare(&diff, cursors, db, step->older, step->newer, error);
+	int status = compare(&way.diff, cursors, db, step->older, step->newer, error);
 
 	if (!status)
-		status = count_changes(&counter, diff, cursors, churn, error);
-	if (!status)
-		status = fsmeta_report_archive_way(&report->archive,
-		    &(struct fsmeta_report_way){.db = db,
-			.older = step->older,
-			.newer = step->newer,
-			.diff = diff,
-			.source = cursors[1]->source,
-			.is_step = true},
-		    error);
-	fsmeta_diff_free(diff);
+		status = count_changes(report, &counter, &way, cursors, churn, error);
+	fsmeta_diff_free(way.diff);
 	fsmeta_cursor_close(cursors[0]);
 	fsmeta_cursor_close(cursors[1]);
 	return status;
@@ -263,24 +262,20 @@ static int gather_changes(
 {
 	struct counter counter = {
 	    .sink = {take_change}, .sums = &report->sums, .tree = report->tree};
+	struct fsmeta_report_way way = {.db = db,
+	    .older = report->older,
+	    .newer = report->newer,
+	    .is_step = report->older == kept_before(report, report->newer),
+	    .is_asked = true};
 	int status;
 
 	if (!report->older)
 		return 0;
 	status = compare(&report->diff, report->cursors, db, report->older, report->newer, error);
-	if (!status)
-		status =
-		    count_changes(&counter, report->diff, report->cursors, report->churn, error);
-	return status ? status
-		      : fsmeta_report_archive_way(&report->archive,
-			    &(struct fsmeta_report_way){.db = db,
-				.older = report->older,
-				.newer = report->newer,
-				.diff = report->diff,
-				.source = report->cursors[1]->source,
-				.is_step = report->older == kept_before(report, report->newer),
-				.is_asked = true},
-			    error);
+	way.diff = report->diff;
+	return status
+		   ? status
+		   : count_changes(report, &counter, &way, report->cursors, report->churn, error);
 }
 
 int fsmeta_report_gather(struct fsmeta_report *report, struct fsmeta_db *db, const char *older,
