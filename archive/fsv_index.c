@@ -260,10 +260,20 @@ static int compare_files(const void *a, const void *b)
 /** Names in seconds and in milliseconds do not sort together by themselves. */
 static void finish_stream(struct fsmeta_fsv *fsv, struct fsmeta_fsv_stream *stream)
 {
+	struct fsmeta_fsv_file *fitted;
+
 	if (stream->file_count)
 		qsort(stream->files, stream->file_count, sizeof(*stream->files), compare_files);
 	for (size_t i = 0; i < stream->file_count; i++)
 		fsv->orphans += stream->files[i].indexes != stream->files[i].packets;
+	/* Most archives that are opened never grow. */
+	fitted = stream->file_count
+		     ? realloc(stream->files, stream->file_count * sizeof(*stream->files))
+		     : NULL;
+	if (fitted) {
+		stream->files = fitted;
+		stream->file_capacity = stream->file_count;
+	}
 }
 
 /** Seals what the newest file's writer left behind. */

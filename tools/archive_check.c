@@ -124,7 +124,8 @@ struct check {
 	uint64_t streams;
 	uint64_t opened;
 	uint64_t findings;
-	uint64_t broken;
+	uint64_t streams_broken;
+	uint64_t budgets_broken;
 	struct fsmeta_growth growth;
 };
 
@@ -237,7 +238,6 @@ static int append_verdict(
 	struct fsmeta_buffer *out = &check->line;
 	int code;
 
-	check->broken += !holds;
 	if (is_json(check)) {
 		code = fsmeta_buffer_append_text(out, first ? ",\"policies\":[{" : ",{");
 		if (!code)
@@ -264,12 +264,12 @@ static int append_verdict(
 static int append_verdicts(struct check *check, const struct fsmeta_archive_stream *stream)
 {
 	const struct check_arguments *arguments = check->arguments;
-	bool first = true;
+	bool first = true, is_broken = false;
 	int code = 0;
 
 	for (size_t i = 0; i < arguments->policy_count && !code; i++) {
 		const struct fsmeta_policy *policy = &arguments->policies[i];
-		bool holds;
+		bool holds = true;
 
 		if (!fsmeta_policy_concerns(policy, stream))
 			continue;
@@ -278,7 +278,9 @@ static int append_verdicts(struct check *check, const struct fsmeta_archive_stre
 		if (!code)
 			code = append_verdict(check, policy, holds, first);
 		first = false;
+		is_broken |= !holds;
 	}
+	check->streams_broken += is_broken;
 	if (!code && !first && is_json(check))
 		code = fsmeta_buffer_append_byte(&check->line, ']');
 	return code;
@@ -377,7 +379,12 @@ static int append_budget_json(struct check *check, const struct fsmeta_policy *p
 	return code ? code : fsmeta_buffer_append_text(out, "}\n");
 }
 
-/** "4 streams; 12,000 pieces opened; 2 policies do not hold; 1 finding" */
+static bool is_bad(const struct check *check)
+{
+	return check->streams_broken || check->budgets_broken || check->findings;
+}
+
+/** "4 streams; 12,000 pieces opened; 2 break a policy; 1 finding" */
 static int append_summary(struct check *check)
 {
 	struct fsmeta_buffer *out = &check->line;
@@ -393,13 +400,16 @@ static int append_summary(struct check *check)
 			code = fsmeta_buffer_append_text(
 			    out, check->opened == 1 ? " piece opened" : " pieces opened");
 	}
-	if (!code && check->broken)
-		code = fsmeta_buffer_append_format(out, "; %llu polic%s not hold",
-		    (unsigned long long)check->broken, check->broken == 1 ? "y does" : "ies do");
+	if (!code && check->streams_broken)
+		code = fsmeta_buffer_append_format(out, "; %llu %s a policy",
+		    (unsigned long long)check->streams_broken,
+		    check->streams_broken == 1 ? "breaks" : "break");
+	if (!code && check->budgets_broken)
+		code = fsmeta_buffer_append_text(out, "; it is beyond its budget");
 	if (!code && check->findings)
 		code = fsmeta_buffer_append_format(out, "; %llu finding%s",
 		    (unsigned long long)check->findings, check->findings == 1 ? "" : "s");
-	if (!code && !check->broken && !check->findings)
+	if (!code && !is_bad(check))
 		code = fsmeta_buffer_append_text(out, "; all is well");
 	return code ? code : fsmeta_buffer_append_byte(out, '\n');
 }
@@ -414,7 +424,7 @@ static int tell_all(struct check *check, struct fsmeta_error *error)
 
 		if (policy->kind != FSMETA_POLICY_BUDGET)
 			continue;
-		check->broken += check->growth.bytes > policy->bytes;
+		check->budgets_broken += check->growth.bytes > policy->bytes;
 		code = is_json(check) ? append_budget_json(check, policy)
 				      : append_budget_text(check, policy);
 	}
@@ -482,7 +492,7 @@ static int check(const struct check_arguments *arguments, struct fsmeta_error *e
 		return status;
 	if (is_partial)
 		return FSMETA_EXIT_PARTIAL;
-	return checking.broken || checking.findings ? FSMETA_EXIT_CHANGES : FSMETA_EXIT_OK;
+	return is_bad(&checking) ? FSMETA_EXIT_CHANGES : FSMETA_EXIT_OK;
 }
 
 int fsmeta_archive_command_check(int argc, char **argv)

@@ -102,9 +102,9 @@ def test_patterns_gaps_and_status(archive):
     fsmeta("archive", "check", "--policy", "keep 30d old", "--policy", "fresh 1h [on]*", archive)
     out, _ = fsmeta("archive", "check", "--policy", "gaps 5m old", archive, code=1)
     assert "gaps 5m old: does not hold: 23 h 43 min are missing from " in out
-    assert out.count("gaps 5m") == 1 and out.splitlines()[-1] == "3 streams; 1 policy does not hold"
+    assert out.count("gaps 5m") == 1 and out.splitlines()[-1] == "3 streams; 1 breaks a policy"
     out, _ = fsmeta("archive", "check", "--policy", "budget 1k", archive, code=1)
-    assert "budget 1k: does not hold: " in out
+    assert "budget 1k: does not hold: " in out and out.splitlines()[-1] == "3 streams; it is beyond its budget"
     assert fsmeta("archive", "check", archive)[0].splitlines()[-1] == "3 streams; all is well"
 
 
