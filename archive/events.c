@@ -1121,7 +1121,7 @@ static int draw_lines(struct fsmeta_archive_events *events)
 
 static bool is_behind(int64_t newest_us, int64_t others_us)
 {
-	return newest_us < others_us - SILENT_US;
+	return others_us != UNKNOWN_US && newest_us < others_us - SILENT_US;
 }
 
 /** Kept up with the streams beside it before, and does not any more. */

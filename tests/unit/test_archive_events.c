@@ -5,6 +5,7 @@
 #include "test_archive_scratch.h"
 
 #include "archive/events.h"
+#include "archive/piece.h"
 #include "base/path.h"
 
 enum {
@@ -651,6 +652,77 @@ static void test_random(void **state)
 	}
 }
 
+/** A name of a piece, of a part of it, or of something that merely looks like one. */
+static void make_name(char *out, size_t size, uint64_t *random)
+{
+	static const char *const folders[] = {"", "cam/", "cam/rec_1/", "cam/sub/", "rec_1/",
+	    "rec_2/", "rec_/", "store/v/", "store/rec_1/", "1700000000002/"};
+	static const char *const endings[] = {".vidx", ".h264", ".h265", "_v.rf1i", "_v.rf1p",
+	    "_.rf1i", "_a.rf1p", ".vidx2", "_v.rf1", ""};
+	static const char *const others[] = {"data.bin", "index.jsonl", "meta.json", "index.bin",
+	    "frame_000001.npy", "frame_000001.npy.zst", "frame_99999999999999999999.npy",
+	    "frame_.npy", "frame_000002", "dat", "m", "00.vidx"};
+	static const char *const times[] = {"1700000000", "1700000001", "1700000000000",
+	    "17000000000000", "170000000000000000", "01700000000", "9999999999", "1"};
+	const char *folder = folders[scratch_random(random) % 10];
+
+	if (scratch_random(random) % 3)
+		snprintf(out, size, "%s%s%s", folder, times[scratch_random(random) % 8],
+		    endings[scratch_random(random) % 10]);
+	else
+		snprintf(out, size, "%s%s", folder, others[scratch_random(random) % 12]);
+}
+
+/** Whatever trees hold: every change gets one answer, and all runs are used up. */
+static void test_hostile(void **state)
+{
+	static const int64_t seconds[] = {0, 1, 1700000000, 1700000500, 1700009000, -5, INT64_MAX,
+	    INT64_MIN, INT64_MAX / 1000000000};
+	uint64_t random = 4711;
+
+	(void)state;
+	for (int round = 0; round < 400; round++) {
+		const struct fsmeta_archive_run *runs;
+		uint64_t changes = 0, removals = 0;
+		size_t count;
+
+		put(2, "root.txt", 1, 1);
+		for (int i = 0; i < 60; i++) {
+			char name[64];
+			int side = (int)(scratch_random(&random) % 3);
+			bool moves = side == 2 && scratch_random(&random) % 2;
+
+			make_name(name, sizeof(name), &random);
+			if (find_entry(&sides[0], name) || find_entry(&sides[1], name))
+				continue;
+			put(side, name, scratch_random(&random) % 9 ? 5 : UINT64_MAX,
+			    seconds[scratch_random(&random) % 9]);
+			if (moves)
+				find_entry(&sides[1], name)->mtime.seconds =
+				    seconds[scratch_random(&random) % 9];
+		}
+		run_until(seconds[scratch_random(&random) % 5] * SECOND);
+		runs = fsmeta_archive_events_runs(events, &count);
+		for (size_t i = 0; i < count; i++) {
+			changes += runs[i].sum.files;
+			assert_true(runs[i].sum.files > 0);
+			assert_true(runs[i].event < FSMETA_EVENTS);
+		}
+		for (size_t i = 0; i < verdict_count; i++) {
+			struct fsmeta_piece_name name;
+			const char *slash = strrchr(verdicts[i].path, '/');
+			const char *last = slash ? slash + 1 : verdicts[i].path;
+
+			removals += !find_entry(&sides[1], verdicts[i].path);
+			assert_true(
+			    !verdicts[i].told || fsmeta_piece_parse(&name, last, strlen(last)));
+		}
+		assert_true(changes <= verdict_count);
+		assert_true(fsmeta_archive_events_expected_removals(events) <= removals);
+		end();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -665,6 +737,7 @@ int main(void)
 	    cmocka_unit_test(test_no_archive),
 	    cmocka_unit_test(test_nested),
 	    cmocka_unit_test(test_random),
+	    cmocka_unit_test(test_hostile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
