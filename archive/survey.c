@@ -9,37 +9,22 @@
  * is cam2/                               judged.  A folder that ends is judged as a whole.
  *
  * The parts of a piece differ in their endings only, so they stand side by side in the canonical
- * order and one name has to be remembered, not all.  Of whole pieces start and end are kept, 16
+ * order and one name has to be remembered, not all.  Of whole pieces start and end are kept, 24
  * bytes each, because names in seconds and in milliseconds do not sort together.
  */
 #include "archive/archive.h"
 
-#include "archive/fsv_container.h"
-#include "archive/names.h"
+#include "archive/piece.h"
 #include "base/path.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	SECOND_US = 1000000,
-	GAP_S = 10,
-	PIECE_MAX_S = 1024,
-	/** A piece is closed, and its times change, a little after its last packet. */
-	PIECE_CLOSED_S = 1100,
-	DIGITS_OF_MS = 13,
-	/** Parts of a piece. */
-	PART_INDEX = 1,
-	PART_PAYLOAD = 2,
-	PART_BOTH = 3,
-	/** Of a recording: data.bin, index.jsonl, meta.json. */
-	PART_ALL = 7,
-};
-
 struct span {
 	int64_t start_us;
 	/** -1 = not known. */
 	int64_t end_us;
+	enum fsmeta_layout layout;
 };
 
 /** What one layout found in one folder. */
@@ -104,13 +89,6 @@ const char *fsmeta_layout_name(enum fsmeta_layout layout)
 
 /* ---- pieces ---- */
 
-static bool ends_with(const char *name, size_t length, const char *ending)
-{
-	size_t size = strlen(ending);
-
-	return length > size && memcmp(name + length - size, ending, size) == 0;
-}
-
 static struct evidence *evidence_of(struct collector *collector, enum fsmeta_layout layout)
 {
 	return layout == FSMETA_LAYOUT_FSV ? &collector->fsv : &collector->segments;
@@ -133,12 +111,11 @@ static int add_span(struct collector *collector, const struct span *span)
 
 static void weigh(struct evidence *evidence, const struct fsmeta_entry *entry)
 {
-	int64_t ns;
+	int64_t modified_us = fsmeta_piece_modified_us(entry);
 
 	evidence->bytes += entry->size;
-	if (entry->fields & FSMETA_FIELD_MTIME && fsmeta_time_to_ns(entry->mtime, &ns) &&
-	    ns / 1000 > evidence->changed_us)
-		evidence->changed_us = ns / 1000;
+	if (modified_us > evidence->changed_us)
+		evidence->changed_us = modified_us;
 }
 
 /** The tracks of one file of FSV come one behind the other and are one piece. */
@@ -152,9 +129,10 @@ static int end_piece(struct collector *collector)
 
 	if (!current->parts)
 		return 0;
-	if (current->parts != PART_BOTH) {
+	if (current->parts != FSMETA_PIECE_BOTH) {
 		evidence->orphans++;
-	} else if (last && last->start_us == current->span.start_us) {
+	} else if (last && last->start_us == current->span.start_us &&
+		   last->layout == current->layout) {
 		if (current->span.end_us > last->end_us)
 			last->end_us = current->span.end_us;
 	} else {
@@ -165,122 +143,74 @@ static int end_piece(struct collector *collector)
 	return code;
 }
 
-/** When it was modified last, where that can be the end of a piece. */
+/** When it was modified last, where that can be the end of a piece; else -1. */
 static int64_t plausible_end(const struct fsmeta_entry *entry, int64_t start_us)
 {
-	int64_t ns;
+	int64_t modified_us = fsmeta_piece_modified_us(entry);
 
-	if (!(entry->fields & FSMETA_FIELD_MTIME) || !fsmeta_time_to_ns(entry->mtime, &ns) ||
-	    ns / 1000 < start_us || ns / 1000 > start_us + (int64_t)PIECE_CLOSED_S * SECOND_US)
-		return -1;
-	return ns / 1000;
+	return modified_us < start_us || modified_us > start_us + FSMETA_PIECE_CLOSED_US
+		   ? -1
+		   : modified_us;
 }
 
-static int add_part(struct collector *collector, enum fsmeta_layout layout,
-    const struct fsmeta_entry *entry, size_t stem_length, unsigned part, int64_t start_us)
+/** A part of a file of FSV or of a segment. */
+static int add_part(struct collector *collector, const struct fsmeta_piece_name *name,
+    const struct fsmeta_entry *entry)
 {
 	struct current_piece *current = &collector->current;
-	int64_t end_us = plausible_end(entry, start_us);
+	int64_t end_us = plausible_end(entry, name->start_us);
 	int code = 0;
 
-	if (current->layout != layout || current->stem.length != stem_length ||
-	    memcmp(current->stem.data, entry->name, stem_length) != 0) {
+	if (current->layout != name->layout || current->stem.length != name->stem_length ||
+	    memcmp(current->stem.data, entry->name, name->stem_length) != 0) {
 		code = end_piece(collector);
 		fsmeta_buffer_clear(&current->stem);
 		if (!code)
-			code = fsmeta_buffer_append(&current->stem, entry->name, stem_length);
-		current->layout = layout;
-		current->span = (struct span){.start_us = start_us, .end_us = -1};
+			code = fsmeta_buffer_append(&current->stem, entry->name, name->stem_length);
+		current->layout = name->layout;
+		current->span =
+		    (struct span){.start_us = name->start_us, .end_us = -1, .layout = name->layout};
 	}
-	weigh(evidence_of(collector, layout), entry);
-	current->parts |= part;
+	weigh(evidence_of(collector, name->layout), entry);
+	current->parts |= name->part;
 	if (end_us > current->span.end_us)
 		current->span.end_us = end_us;
 	return code;
 }
 
-/* ---- recognisers: each is shown a file and says whether it is its own ---- */
-
-static bool offer_fsv(struct collector *collector, const struct fsmeta_entry *entry, int *code)
+static void add_recording_part(struct collector *collector, const struct fsmeta_piece_name *name,
+    const struct fsmeta_entry *entry)
 {
-	struct fsmeta_container_name name;
-
-	if (!fsmeta_container_rf1.parse_name(&name, entry->name, entry->name_length))
-		return false;
-	*code = add_part(collector, FSMETA_LAYOUT_FSV, entry, entry->name_length - 1, name.parts,
-	    (int64_t)name.time * (name.digits == DIGITS_OF_MS ? 1000 : SECOND_US));
-	return true;
-}
-
-static bool offer_segment(struct collector *collector, const struct fsmeta_entry *entry, int *code)
-{
-	uint64_t start_ms;
-	size_t digits = fsmeta_names_number(&start_ms, entry->name, entry->name_length);
-	bool is_index = ends_with(entry->name, entry->name_length, ".vidx");
-
-	if (digits < DIGITS_OF_MS - 3 || digits > DIGITS_OF_MS + 1 ||
-	    entry->name_length != digits + 5 || entry->name[digits] != '.' ||
-	    (!is_index && !ends_with(entry->name, entry->name_length, ".h264") &&
-		!ends_with(entry->name, entry->name_length, ".h265")))
-		return false;
-	*code = add_part(collector, FSMETA_LAYOUT_SEGMENTS, entry, digits,
-	    is_index ? PART_INDEX : PART_PAYLOAD, (int64_t)start_ms * 1000);
-	return true;
-}
-
-static bool offer_frame(struct collector *collector, const struct fsmeta_entry *entry)
-{
-	static const char start[] = "frame_";
-	size_t length = entry->name_length, ending, digits = 0;
-
-	if (ends_with(entry->name, length, ".npy"))
-		ending = 4;
-	else if (ends_with(entry->name, length, ".npy.zst"))
-		ending = 8;
-	else
-		return false;
-	if (length < ending + sizeof(start) - 1 + 6 ||
-	    memcmp(entry->name, start, sizeof(start) - 1) != 0)
-		return false;
-	while (entry->name[sizeof(start) - 1 + digits] >= '0' &&
-	       entry->name[sizeof(start) - 1 + digits] <= '9')
-		digits++;
-	if (digits != length - ending - (sizeof(start) - 1))
-		return false;
-	collector->frames.pieces++;
-	weigh(&collector->frames, entry);
-	return true;
-}
-
-static bool offer_recording(struct collector *collector, const struct fsmeta_entry *entry)
-{
-	static const char *const names[] = {"data.bin", "index.jsonl", "meta.json", "index.bin"};
-	size_t i;
-
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (entry->name_length == strlen(names[i]) &&
-		    memcmp(entry->name, names[i], entry->name_length) == 0)
-			break;
-	if (i == sizeof(names) / sizeof(names[0]))
-		return false;
 	weigh(&collector->recording, entry);
-	if (i == 0)
+	if (name->part == FSMETA_PIECE_DATA)
 		collector->data_time = entry->mtime;
-	if (i == 2)
+	if (name->part == FSMETA_PIECE_META)
 		collector->meta_time = entry->mtime;
-	if (i < 3)
-		collector->recording_parts |= 1U << i;
-	return true;
+	collector->recording_parts |= name->part;
 }
 
+/** Shows the folder a file. */
 static int offer(struct collector *collector, const struct fsmeta_entry *entry)
 {
-	int code = 0;
+	struct fsmeta_piece_name name;
 
-	if (!offer_fsv(collector, entry, &code) && !offer_segment(collector, entry, &code) &&
-	    !offer_frame(collector, entry))
-		offer_recording(collector, entry);
-	return code;
+	if (!fsmeta_piece_parse(&name, entry->name, entry->name_length))
+		return 0;
+	switch (name.layout) {
+	case FSMETA_LAYOUT_FSV:
+	case FSMETA_LAYOUT_SEGMENTS:
+		return add_part(collector, &name, entry);
+	case FSMETA_LAYOUT_FRAMES:
+		collector->frames.pieces++;
+		weigh(&collector->frames, entry);
+		break;
+	case FSMETA_LAYOUT_RECORDING:
+		add_recording_part(collector, &name, entry);
+		break;
+	case FSMETA_LAYOUT_NONE:
+		break;
+	}
+	return 0;
 }
 
 /* ---- judging a folder ---- */
@@ -295,7 +225,7 @@ static int compare_spans(const void *a, const void *b)
 /** Coverage, gaps and overlaps of pieces in order. */
 static void measure_spans(struct fsmeta_archive_stream *out, struct span *spans, size_t count)
 {
-	const int64_t tolerance = (int64_t)GAP_S * SECOND_US;
+	const int64_t tolerance = FSMETA_PIECE_GAP_US;
 	int64_t covered_to;
 
 	if (!count)
@@ -307,7 +237,7 @@ static void measure_spans(struct fsmeta_archive_stream *out, struct span *spans,
 		int64_t next = i + 1 < count ? spans[i + 1].start_us : start;
 
 		if (end < 0)
-			end = next - start <= (int64_t)PIECE_MAX_S * SECOND_US ? next : start;
+			end = next - start <= FSMETA_PIECE_MAX_US ? next : start;
 		if (start > covered_to + tolerance) {
 			out->gaps++;
 			if (start - covered_to > out->longest_gap_us) {
@@ -327,9 +257,15 @@ static void measure_spans(struct fsmeta_archive_stream *out, struct span *spans,
 	out->to_us = covered_to;
 }
 
-static bool is_recording_name(const char *name, size_t length)
+/** Leaves the spans of one layout; where two are mixed, the other's tell nothing. */
+static size_t keep_spans(struct span *spans, size_t count, enum fsmeta_layout layout)
 {
-	return length > 4 && memcmp(name, "rec_", 4) == 0;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (spans[i].layout == layout)
+			spans[kept++] = spans[i];
+	return kept;
 }
 
 /** The highest count of verified pieces claims the folder. */
@@ -347,15 +283,16 @@ static bool judge(struct fsmeta_archive_stream *out, struct collector *collector
 		best = &collector->frames;
 		out->layout = FSMETA_LAYOUT_FRAMES;
 	}
-	if (collector->recording_parts == PART_ALL && is_recording_name(name, name_length) &&
-	    !best->pieces) {
+	if (collector->recording_parts == FSMETA_PIECE_RECORDING &&
+	    fsmeta_piece_is_recording_folder(name, name_length) && !best->pieces) {
 		best = &collector->recording;
 		best->pieces = 1;
 		out->layout = FSMETA_LAYOUT_RECORDING;
 		out->is_unfinished =
 		    fsmeta_time_compare(collector->data_time, collector->meta_time) > 0;
 	} else if (out->layout != FSMETA_LAYOUT_FRAMES) {
-		measure_spans(out, collector->spans, collector->span_count);
+		measure_spans(out, collector->spans,
+		    keep_spans(collector->spans, collector->span_count, out->layout));
 	}
 	out->pieces = best->pieces;
 	out->bytes = best->bytes;

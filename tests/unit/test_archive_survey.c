@@ -4,6 +4,7 @@
 #include "test_archive_scratch.h"
 
 #include "archive/archive.h"
+#include "base/path.h"
 
 enum {
 	ENTRIES_MAX = 400,
@@ -38,6 +39,13 @@ static void add(struct tree *tree, const char *path, uint64_t size, int64_t seco
 	    .size = size,
 	    .mtime = {.seconds = second},
 	};
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct fsmeta_entry *one = a, *other = b;
+
+	return fsmeta_path_compare(one->path, one->path_length, other->path, other->path_length);
 }
 
 static int keep(
@@ -181,6 +189,155 @@ static void test_confusable(void **state)
 	assert_int_equal(0, found.count);
 }
 
+/** More of what people have on their disks. */
+static void test_more_confusable(void **state)
+{
+	static const char *const paths[] = {
+	    "",
+	    "DCIM/",
+	    "DCIM/1700000000_holiday.jpg",
+	    "DCIM/1700000000_holiday.rf1",
+	    "DCIM/1700000000_holiday.rf1x",
+	    "DCIM/1700000001.h264.jpg",
+	    "DCIM/1700000001.vidx.bak",
+	    "exports/",
+	    "exports/1700000000_video.mp4",
+	    "exports/1700000000_video.rf1p",
+	    "exports/1700001000_video.rf1p",
+	    "names/",
+	    /* No track, a dot in it, a needless 0, the wrong number of digits. */
+	    "names/01700000000_video.rf1i",
+	    "names/01700000000_video.rf1p",
+	    "names/1700000000_.rf1i",
+	    "names/1700000000_.rf1p",
+	    "names/1700000000_a.b.rf1i",
+	    "names/1700000000_a.b.rf1p",
+	    "names/17000000000_video.rf1i",
+	    "names/17000000000_video.rf1p",
+	    "names/170000000_video.rf1i",
+	    "names/170000000_video.rf1p",
+	    "numpy/",
+	    "numpy/frame_.npy",
+	    "numpy/frame_000001.npy.gz",
+	    "numpy/frame_000001.npz",
+	    "numpy/frame_000001_left.npy",
+	    "numpy/frame_99999999999999999999999.npy",
+	    "numpy/xframe_000001.npy",
+	    /* Tapes of a studio, and a project of some web application. */
+	    "rec_/",
+	    "rec_/data.bin",
+	    "rec_/index.jsonl",
+	    "rec_/meta.json",
+	    "rec_center/",
+	    "rec_center/index.html",
+	    "rec_center/meta.json",
+	    "recordings_a/",
+	    "recordings_a/data.bin",
+	    "recordings_a/index.jsonl",
+	    "recordings_a/meta.json",
+	    "rec_links/",
+	    "rec_links/data.bin/",
+	    "rec_links/index.jsonl/",
+	    "rec_links/meta.json/",
+	    "tv/",
+	    /* The index of one beside the frames of another. */
+	    "tv/1700000000000.h264",
+	    "tv/1700000000001.vidx",
+	    "tv/1700000000002.h265",
+	    "tv/17000000000000000.h264",
+	    "tv/17000000000000000.vidx",
+	};
+	static struct tree tree;
+	static struct found found;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		add(&tree, paths[i], 1, 1700000000);
+	/* The array of entries is in canonical order; these lists need not be. */
+	qsort(tree.entries, tree.count, sizeof(tree.entries[0]), compare_entries);
+	survey(&found, &tree);
+	assert_int_equal(0, found.count);
+}
+
+/** One photo among the pieces changes nothing, and a piece among the photos is one piece. */
+static void test_mixed(void **state)
+{
+	static struct tree tree;
+	static struct found found;
+	const struct fsmeta_archive_stream *stream;
+
+	(void)state;
+	add(&tree, "", 0, 0);
+	add(&tree, "a/", 0, 0);
+	add(&tree, "a/1700000000000_video.rf1i", 10, 1700000900);
+	add(&tree, "a/1700000000000_video.rf1p", 90, 1700000900);
+	add(&tree, "a/1700000000_holiday.jpg", 5000, 1700000900);
+	add(&tree, "a/index.db", 7000, 1700000901);
+	add(&tree, "a/readme.txt", 8000, 1700000902);
+	add(&tree, "b/", 0, 0);
+	/* Two segments and three files of FSV: the more is believed. */
+	add(&tree, "b/1700000000000.h264", 1, 0);
+	add(&tree, "b/1700000000000.vidx", 1, 0);
+	add(&tree, "b/1700001000000.h264", 1, 0);
+	add(&tree, "b/1700001000000.vidx", 1, 0);
+	add(&tree, "b/1700002000_video.rf1i", 1, 0);
+	add(&tree, "b/1700002000_video.rf1p", 2, 0);
+	add(&tree, "b/1700003000_video.rf1i", 1, 0);
+	add(&tree, "b/1700003000_video.rf1p", 2, 0);
+	add(&tree, "b/1700004000_video.rf1i", 1, 0);
+	add(&tree, "b/1700004000_video.rf1p", 2, 0);
+	add(&tree, "c/", 0, 0);
+	/* Frames with holes are what a frame store is: those that are needed. */
+	add(&tree, "c/frame_000003.npy", 1, 5);
+	add(&tree, "c/frame_000900.npy", 1, 7);
+	add(&tree, "c/frame_1000000.npy", 1, 6);
+	add(&tree, "rec_x/", 0, 0);
+	/* A recording inside of whose folder frames lie is none. */
+	add(&tree, "rec_x/data.bin", 100, 0);
+	add(&tree, "rec_x/frame_000000.npy", 1, 9);
+	add(&tree, "rec_x/index.jsonl", 1, 0);
+	add(&tree, "rec_x/meta.json", 1, 0);
+	survey(&found, &tree);
+	assert_int_equal(4, found.count);
+	stream = find(&found, "a");
+	assert_int_equal(1, stream->pieces);
+	assert_int_equal(100, stream->bytes);
+	assert_int_equal(INT64_C(1700000900) * SECOND, stream->changed_us);
+	stream = find(&found, "b");
+	assert_int_equal(FSMETA_LAYOUT_FSV, stream->layout);
+	assert_int_equal(3, stream->pieces);
+	assert_int_equal(9, stream->bytes);
+	assert_int_equal(INT64_C(1700002000) * SECOND, stream->from_us);
+	stream = find(&found, "c");
+	assert_int_equal(FSMETA_LAYOUT_FRAMES, stream->layout);
+	assert_int_equal(3, stream->pieces);
+	assert_int_equal(7 * SECOND, stream->changed_us);
+	assert_int_equal(FSMETA_LAYOUT_FRAMES, find(&found, "rec_x")->layout);
+}
+
+/** Where the longest gap lies, of two. */
+static void test_gaps(void **state)
+{
+	static struct tree tree;
+	static struct found found;
+	const struct fsmeta_archive_stream *stream;
+
+	(void)state;
+	add(&tree, "", 0, 0);
+	add(&tree, "1700000000_v.rf1i", 1, 1700000100);
+	add(&tree, "1700000000_v.rf1p", 1, 1700000100);
+	add(&tree, "1700000200_v.rf1i", 1, 1700000300);
+	add(&tree, "1700000200_v.rf1p", 1, 1700000300);
+	add(&tree, "1700001000_v.rf1i", 1, 1700001100);
+	add(&tree, "1700001000_v.rf1p", 1, 1700001100);
+	survey(&found, &tree);
+	stream = find(&found, "");
+	assert_int_equal(2, stream->gaps);
+	assert_int_equal(INT64_C(700) * SECOND, stream->longest_gap_us);
+	assert_int_equal(INT64_C(1700000300) * SECOND, stream->longest_gap_at_us);
+	assert_int_equal(INT64_C(300) * SECOND, stream->covered_us);
+}
+
 /** The root itself, and folders inside of streams. */
 static void test_nested(void **state)
 {
@@ -233,6 +390,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_layouts),
 	    cmocka_unit_test(test_confusable),
+	    cmocka_unit_test(test_more_confusable),
+	    cmocka_unit_test(test_mixed),
+	    cmocka_unit_test(test_gaps),
 	    cmocka_unit_test(test_nested),
 	    cmocka_unit_test(test_stop),
 	};
