@@ -1321,7 +1321,7 @@ int fsmeta_ahead_new(struct fsmeta_ahead **out, const struct fsmeta_ahead_option
 	ahead->end.next = ahead->end.previous = &ahead->end;
 	ahead->open_limit = FSMETA_AHEAD_DESCRIPTORS + 2 * (options->threads - 1);
 	ahead->open_count = 1;
-	ahead->next_start_ns = now_ns() + options->pause_ns;
+	ahead->next_start_ns = now_ns() + options->alone_ns;
 	ahead->root.record = record;
 	ahead->root.fd = fd;
 	ahead->root.item.folder = &ahead->root;

@@ -151,7 +151,8 @@ struct fsmeta_ahead_options {
 	unsigned threads;
 	/** Tasks that the walker does before it starts a thread. */
 	unsigned tasks_alone;
-	/** The walker is alone for so long, and then from one thread to the next; 0 = no time. */
+	/** So long the walker is alone, and then from one thread to the next; 0 = no time. */
+	int64_t alone_ns;
 	int64_t pause_ns;
 	/** *Borrowed* until new returns; hidden and stop are what counts. */
 	const struct fsmeta_scan_options *scan;

@@ -68,8 +68,12 @@
 #include <unistd.h>
 
 enum {
-	/** What is done, and how long, before a thread is started that nobody asked for. */
+	/**
+	 * What is done, and how long, before a thread is started that nobody asked for, and how
+	 * long until the next.
+	 */
 	TASKS_ALONE = 8,
+	ALONE_NS = 5000000,
 	PAUSE_NS = 2000000,
 	/** More than processors: most of them wait for the disk, if it is asked. */
 	THREADS_DEFAULT = 16,
@@ -836,6 +840,7 @@ static int prepare_queue(
 	    .cross_filesystems = options->cross_filesystems,
 	    .threads = count_threads(options),
 	    .tasks_alone = options->threads ? 0 : TASKS_ALONE,
+	    .alone_ns = options->threads ? 0 : ALONE_NS,
 	    .pause_ns = options->threads ? 0 : PAUSE_NS,
 	    .scan = options,
 	    .scope = &scan->scope,
