@@ -34,8 +34,8 @@ struct read_arguments {
 static const struct argp_option options[] = {
     {"output", 'o', "FILE", 0, "Write to FILE; its ending says the format: .mp4 .mov .mkv .webm",
 	1},
-    {"from", OPTION_FROM, "TIME", 0, "From this time on: 2026-11-20T10:00:00Z, a day, or 2h ago",
-	1},
+    {"from", OPTION_FROM, "TIME", 0,
+	"From this time on: 2026-11-20T10:00:00Z, a day, or how long ago (2h)", 1},
     {"to", OPTION_TO, "TIME", 0, "Up to this time", 1},
     {"quiet", 'q', NULL, 0, "No closing line", 1},
     {0},

@@ -39,9 +39,8 @@ static const struct argp_option options[] = {
     {"layout", OPTION_LAYOUT, "LAYOUT", 0,
 	"fsv, segments or recording (default: what ARCHIVE holds already, else fsv)", 1},
     {"start", OPTION_START, "TIME", 0,
-	"When the video begins: 2026-11-20T10:00:00Z, a day, 2h ago, or now (default: the date in "
-	"the "
-	"file; of a pipe, when its first bytes come)",
+	"When the video begins: 2026-11-20T10:00:00Z, a day, how long ago (2h), or now (default: "
+	"the file's own date; of a pipe, when it begins to talk)",
 	1},
     {"quiet", 'q', NULL, 0, "No closing line", 1},
     {0},

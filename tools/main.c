@@ -50,6 +50,8 @@
  *     fsv        streams within a budget, written behind one's back;  fsv_container, fsv_rf1
  *     recordings payload first, index later;  recording_read, recording_lines
  *     frame_store frames that live as long as a task needs them;  npy: their headers
+ *     media      video files, by a module that is loaded (media_libav);  media_nal: start codes
+ *     media_write, media_read: packets into a stream and out of it;  media_order: when to decode
  *     names, sqlite_file: what these share
  *   diff/      two cursors in, changes out
  *     merge      two sorted sequences side by side;  compare: two entries
@@ -87,8 +89,7 @@ static const struct fsmeta_command commands[] = {
     {"lookup", "print single entries of a stream without reading it all", fsmeta_command_lookup},
     {"check", "verify a stream or a database", fsmeta_command_check},
     {"prune", "remove generations from a database that are not to be kept", fsmeta_command_prune},
-    {"archive", "tell what video archives a tree, a stream or a generation holds",
-	fsmeta_command_archive},
+    {"archive", "examine video archives, read and write their video", fsmeta_command_archive},
     {"init", "give a folder an identity that it carries with it", fsmeta_command_init},
 };
 
