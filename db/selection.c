@@ -24,13 +24,17 @@
  * cover A or B are read whole.  And since when something is carried depends on the
  * generation: only below such roots does the diff care.
  *
+ * A file whose metadata could not be read is told every time, too, and stands in no table:
+ * its own row has the flag.  Totals say how many entries of a generation have it.  Where
+ * as many folders of `unknown` have it, there is no such file, and so it is mostly; else
+ * tables `file` and `file_past` are searched for rows with flags, which takes a fifth of
+ * the time of reading all, and these are places as well.
+ *
  * Where this is not all, everything has to be read, on both sides:
  *
  *     schema 1                       there is no table `change`
  *     other field masks              a stored field may be seen by one side alone
  *     a root that is no folder       it could only be found by reading all files
- *     unreadable entries             a file whose metadata could not be read stands in
- *                                    no table, and the totals do not tell it from a folder
  *     too many places                looking one up costs as much as reading READ_SHARE
  *                                    entries in order, and memory has a bound
  */
@@ -84,6 +88,8 @@ struct tree {
 	/** Index + 1; 0 = free.  At least half of them are. */
 	uint32_t *slots;
 	uint32_t slot_count;
+	/** Folders of `unknown` in this tree whose own row says that they are unreadable. */
+	uint64_t unreadable;
 };
 
 /* ---- the tree of folders ------------------------------------------------- */
@@ -284,19 +290,20 @@ static void sort_names(struct fsmeta_difference *difference)
 	difference->name_count = kept;
 }
 
-/** *worth false where there are too many. */
+/**
+ * Adds the places that the query yields for the two generations, ?1 the older one; *worth
+ * false where there are too many.
+ */
 static int load_names(struct fsmeta_difference *difference,
     const struct fsmeta_connection *connection,
-    const struct fsmeta_db_generation *const generations[2], bool *worth,
+    const struct fsmeta_db_generation *const generations[2], const char *sql, bool *worth,
     struct fsmeta_error *error)
 {
 	uint64_t a = generations[0]->number, b = generations[1]->number;
-	size_t most = most_places(generations), capacity = 0;
+	size_t most = most_places(generations), capacity = difference->name_count;
 	sqlite3_stmt *statement = NULL;
-	int code = fsmeta_connection_prepare(&statement, connection,
-	    "SELECT folder, name FROM change WHERE generation > ?1 AND generation <= ?2", error);
+	int code = fsmeta_connection_prepare(&statement, connection, sql, error);
 
-	*worth = true;
 	if (!code) {
 		sqlite3_bind_int64(statement, 1, (int64_t)(a < b ? a : b));
 		sqlite3_bind_int64(statement, 2, (int64_t)(a < b ? b : a));
@@ -311,17 +318,50 @@ static int load_names(struct fsmeta_difference *difference,
 	return code;
 }
 
-/** Reads whole what either generation does not know. */
+static const char select_changes[] =
+    "SELECT folder, name FROM change WHERE generation > ?1 AND generation <= ?2";
+
+/* A little too much: other flags, too, and generations between the two. */
+static const char select_flagged[] =
+    "SELECT parent, name FROM file WHERE extra IS NOT NULL"
+    " AND instr(extra, '\"flags\"') AND since <= ?2"
+    " UNION ALL SELECT parent, name FROM file_past WHERE extra IS NOT NULL"
+    " AND instr(extra, '\"flags\"') AND since <= ?2 AND until > ?1";
+
+/** Counts the folder where its row in this tree's generation says that it is unreadable. */
+static int count_unreadable(
+    struct tree *tree, sqlite3_stmt *statement, int64_t folder, struct fsmeta_error *error)
+{
+	int code;
+
+	sqlite3_bind_int64(statement, 1, folder);
+	sqlite3_bind_int64(statement, 2, tree->generation);
+	code = fsmeta_connection_step(tree->connection, statement, error);
+	if (code > 0)
+		tree->unreadable += sqlite3_column_int(statement, 0) != 0;
+	sqlite3_reset(statement);
+	return code < 0 ? code : 0;
+}
+
+/** Reads whole what either generation does not know; counts what is unreadable there. */
 static int add_unknown(struct tree trees[2], bool *known, struct fsmeta_error *error)
 {
 	const struct fsmeta_connection *connection = trees[0].connection;
-	sqlite3_stmt *statement = NULL;
+	sqlite3_stmt *statement = NULL, *flags = NULL;
 	int code = fsmeta_connection_prepare(&statement, connection,
-	    "SELECT u.root, f.id IS NOT NULL FROM unknown u LEFT JOIN folder f ON f.id = u.root"
+	    "SELECT DISTINCT u.root, f.id IS NOT NULL FROM unknown u"
+	    " LEFT JOIN folder f ON f.id = u.root"
 	    " WHERE (u.since <= ?1 AND ifnull(until > ?1, 1))"
 	    " OR (u.since <= ?2 AND ifnull(until > ?2, 1))",
 	    error);
 
+	if (!code)
+		code = fsmeta_connection_prepare(&flags, connection,
+		    "SELECT json_valid(extra) AND extra ->> '$.flags' & 1 FROM"
+		    " (SELECT extra, since FROM folder WHERE id = ?1 UNION ALL"
+		    "  SELECT extra, since FROM folder_past WHERE id = ?1 AND until > ?2)"
+		    " WHERE since <= ?2",
+		    error);
 	if (!code) {
 		sqlite3_bind_int64(statement, 1, trees[0].generation);
 		sqlite3_bind_int64(statement, 2, trees[1].generation);
@@ -339,9 +379,11 @@ static int add_unknown(struct tree trees[2], bool *known, struct fsmeta_error *e
 			if (code || index == NONE)
 				continue;
 			trees[side].nodes[index].whole = true;
+			code = count_unreadable(&trees[side], flags, root, error);
 		}
 	}
 	sqlite3_finalize(statement);
+	sqlite3_finalize(flags);
 	return code;
 }
 
@@ -440,6 +482,42 @@ static int climb_other(struct tree *tree, const struct tree *other, struct fsmet
 	return code;
 }
 
+/** Files that are told every time, where there are any, and the folders above them. */
+static int add_unreadable_files(struct fsmeta_difference *difference, struct tree trees[2],
+    const struct fsmeta_db_generation *const generations[2], bool *known,
+    struct fsmeta_error *error)
+{
+	int code = 0;
+
+	if (trees[0].unreadable == generations[0]->source.totals.unreadable &&
+	    trees[1].unreadable == generations[1]->source.totals.unreadable)
+		return 0;
+	code =
+	    load_names(difference, trees[0].connection, generations, select_flagged, known, error);
+	for (int side = 0; side < 2 && *known && !code; side++)
+		code = climb_all(difference, &trees[side], error);
+	return code;
+}
+
+/** All but the selections: what is read of the two trees. */
+static int grow_trees(struct fsmeta_difference *difference, struct tree trees[2],
+    const struct fsmeta_db_generation *const generations[2], bool *known,
+    struct fsmeta_error *error)
+{
+	const struct fsmeta_connection *connection = trees[0].connection;
+	int code = load_names(difference, connection, generations, select_changes, known, error);
+
+	for (int side = 0; side < 2 && *known && !code; side++)
+		code = climb_all(difference, &trees[side], error);
+	if (*known && !code)
+		code = add_unknown(trees, known, error);
+	if (*known && !code)
+		code = add_unreadable_files(difference, trees, generations, known, error);
+	for (int side = 0; side < 2 && *known && !code; side++)
+		code = climb_other(&trees[side], &trees[1 - side], error);
+	return code;
+}
+
 int fsmeta_difference_init(struct fsmeta_difference *out,
     const struct fsmeta_connection *connection,
     const struct fsmeta_db_generation *const generations[2], struct fsmeta_error *error)
@@ -450,22 +528,13 @@ int fsmeta_difference_init(struct fsmeta_difference *out,
 	int code = 0;
 
 	*out = (struct fsmeta_difference){0};
-	if (known)
-		code = load_names(out, connection, generations, &known, error);
-	for (int side = 0; side < 2 && known && !code; side++) {
+	for (int side = 0; side < 2 && known && !code; side++)
 		code = tree_init(&trees[side], connection, generations[side]->number,
 		    generations[1 - side]->number, error);
-		if (!code)
-			code = climb_all(out, &trees[side], error);
-	}
 	if (known && !code)
-		code = add_unknown(trees, &known, error);
+		code = grow_trees(out, trees, generations, &known, error);
 	for (int side = 0; side < 2 && known && !code; side++)
-		code = climb_other(&trees[side], &trees[1 - side], error);
-	for (int side = 0; side < 2 && known && !code; side++) {
-		known = generations[side]->source.totals.unreadable == 0;
 		code = select_folders(&out->sides[side], out, &trees[side], error);
-	}
 	tree_release(&trees[0]);
 	tree_release(&trees[1]);
 	if (code)

@@ -7,8 +7,11 @@
  * count what is unreadable, so it is known whether there is such a file, and only then
  * table `file` is read, all of it:
  *
- *     totals.unreadable  =  folders that are unreadable by `unknown`   no such file
+ *     totals.unreadable  =  folders of `unknown` whose row says that   no such file
+ *                           they are unreadable
  *     every open root of `unknown` is a folder                         none that is carried
+ *
+ * (A folder can be unreadable by `unknown` alone, and its row be that of a better day.)
  *
  * What is found is then a little too much (a device node has `extra` as well), which is
  * to the safe side: who knows too little of a folder looks at it.
@@ -96,7 +99,7 @@ static int has_unseen_file(bool *has, const struct fsmeta_connection *connection
 	if (!code)
 		code = fsmeta_connection_integer(&unreadable, connection,
 		    "SELECT count(*) FROM unknown u JOIN folder f ON f.id = u.root"
-		    " WHERE u.until IS NULL AND NOT u.whole AND u.reason = 'unreadable'",
+		    " WHERE u.until IS NULL AND json_valid(f.extra) AND f.extra ->> '$.flags' & 1",
 		    0, error);
 	*has = !code && (others || (uint64_t)unreadable != generation->source.totals.unreadable);
 	return code;

@@ -4,24 +4,15 @@
  * Random histories of tests/support/model.h, with sub-tree scans, unreadable folders,
  * excludes, other masks, moves, and generations that are pruned.  For pairs of
  * generations, either way round, the diff of two such cursors must tell exactly what
- * the diff of two whole ones tells, ids and all.  FSMETA_SELECTION_SEEDS says how many
- * histories of each kind; the soak has the long run.
+ * the diff of two whole ones tells, ids and all.  The soak has the long run.
  */
 #include "db/prune.h"
 #include "diff/diff.h"
 #include "tests/support/model.h"
+#include "tests/unit/test_db_file.h"
 
+#include <errno.h>
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 enum {
 	GENERATIONS = 14,
@@ -30,7 +21,6 @@ enum {
 	PAIRS = 10,
 };
 
-static struct fsmeta_error error;
 static char folder[] = "/tmp/fsmeta-test-XXXXXX";
 static char path[64];
 
@@ -205,8 +195,7 @@ static void run_history(uint64_t seed, const struct model_options *options, enum
 
 static void run_seeds(const struct model_options *options, enum model_route route)
 {
-	const char *text = getenv("FSMETA_SELECTION_SEEDS");
-	uint64_t seeds = text ? strtoull(text, NULL, 10) : SEEDS;
+	uint64_t seeds = expect_seeds(SEEDS);
 
 	entries_whole = 0;
 	entries_selected = 0;
@@ -328,6 +317,69 @@ static void test_skipping(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* ---- unreadable files ------------------------------------------------------------- */
+
+static void send(struct fsmeta_db_update *update, enum fsmeta_change_kind kind,
+    const struct fsmeta_entry *before, const struct fsmeta_entry *after, uint32_t fields)
+{
+	const struct fsmeta_change change = {
+	    .kind = kind, .before = before, .after = after, .fields = fields};
+	struct fsmeta_change_sink *sink = fsmeta_db_update_sink(update);
+
+	assert_ok(sink->change(sink, &change, &error));
+}
+
+/** Generation 2 or 3: folder f001 cannot be read, from 2 on a file in f000 neither; f002 changes.
+ */
+static void write_unreadable(struct fsmeta_db *db, uint64_t number)
+{
+	struct fsmeta_entry before = make_entry("f000/00000007", FSMETA_TYPE_FILE, 7);
+	struct fsmeta_entry after = before, place = make_entry("f001", FSMETA_TYPE_FOLDER, 0);
+	struct fsmeta_entry seen = place;
+	struct fsmeta_batch_source source;
+	struct fsmeta_db_update *update;
+
+	after.flags = place.flags = FSMETA_FLAG_UNREADABLE;
+	after.error = place.error = EACCES;
+	describe_scan(&source, number);
+	assert_ok(fsmeta_db_update_begin(&update, db, number - 1, &source, &error));
+	if (number == 2)
+		send(update, FSMETA_CHANGE_MODIFIED, &before, &after, FSMETA_FIELD_FLAGS);
+	send(update, FSMETA_CHANGE_UNREADABLE, &seen, &place, 0);
+	assert_ok(modify_entry(update, "f002/00000003", 100 + number));
+	assert_ok(fsmeta_db_update_commit(update, NULL, &error));
+	fsmeta_batch_source_release(&source);
+}
+
+/**
+ * A file that cannot be read is told by every diff, and no table says where it is.  As many
+ * folders are unreadable as there are unreadable entries, but of the folder only what is below
+ * it; all the same the file is found, and the rest of the tree is left out.
+ */
+static void test_unreadable_file(void **state)
+{
+	const struct fsmeta_diff_options options = {.notion = FSMETA_DIFF_STORED};
+	const uint64_t numbers[2] = {2, 3};
+	struct fsmeta_db_generation generation;
+	struct fsmeta_db *db;
+
+	(void)state;
+	next_path();
+	make_database(path, 40, 100);
+	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_WRITE, &error));
+	write_unreadable(db, 2);
+	write_unreadable(db, 3);
+	assert_ok(fsmeta_db_generation(db, 3, &generation, &error));
+	assert_int_equal(generation.source.totals.unreadable, 1);
+	fsmeta_db_generation_release(&generation);
+	entries_selected = 0;
+	compare(db, numbers, &options);
+	/* On both sides the root, three folders, the two files, and what the one folder holds. */
+	assert_int_equal(entries_selected, 2 * (1 + 3 + 2 + 100));
+	fsmeta_db_close(db);
+	assert_int_equal(unlink(path), 0);
+}
+
 /* ---- which errors ---------------------------------------------------------------- */
 
 static void test_refusals(void **state)
@@ -375,6 +427,7 @@ int main(void)
 	    cmocka_unit_test(test_quiet_histories),
 	    cmocka_unit_test(test_histories_all_seen),
 	    cmocka_unit_test(test_skipping),
+	    cmocka_unit_test(test_unreadable_file),
 	    cmocka_unit_test(test_refusals),
 	};
 	int failed;
