@@ -1,14 +1,14 @@
 /*
  * Recordings: reading.
  *
- *     open    meta.json, then   index.bin, mapped        where it agrees with index.jsonl:
- *                               |                        its header names that file's length, and
- * its last |                        record is that file's last line or index.jsonl, read otherwise;
- * the records are made in memory
+ *     open    meta.json, then
+ *             index.bin, mapped       where it agrees with index.jsonl: its header names that
+ *                                     file's length, and its last record is that file's last line
+ *             index.jsonl, read       otherwise; the records are made in memory
  *
- *     seek    binary search by time, then back to the key frame (where an encoder reorders and
- * times are not sorted: one pass) window  chunks are contiguous, so it is one range of data.bin and
- * one read
+ *     seek    binary search by time, then back to the key frame; one pass where an encoder
+ *             reorders and times are not sorted
+ *     window  chunks are contiguous, so it is one range of data.bin and one read
  *
  * A mapped index is not checked through when it is opened, as that would read all of it; each chunk
  * is when it is asked for.

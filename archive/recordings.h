@@ -3,9 +3,8 @@
  *
  *     ROOT/rec_ID/data.bin       the encoded chunks, one behind the other, only ever appended to
  *     ROOT/rec_ID/index.jsonl    a line a chunk: where, how long, when, whether decoding can begin
- * there ROOT/rec_ID/index.bin      the same, 16 bytes a chunk, so that ten hours open in
- * milliseconds (ours) ROOT/rec_ID/meta.json      codec, size of the picture, … and whether it was
- * completed
+ *     ROOT/rec_ID/index.bin      the same, 16 bytes a chunk: ten hours open in milliseconds (ours)
+ *     ROOT/rec_ID/meta.json      codec, size of the picture, …, whether it was completed
  *
  * Any other program may read and write the first, second and fourth; index.bin is believed only
  * where it agrees with them, and is not needed.  A writer and a reader are used by one thread at a

@@ -623,6 +623,23 @@ static int reconcile_stream(struct fsmeta_segments *segments, const char *stream
 	return code;
 }
 
+/** A catalog that cannot be written to makes way for one in memory. */
+static int pass_catalog(struct fsmeta_segments *segments, struct fsmeta_error *error)
+{
+	struct fsmeta_segment_catalog *catalog;
+	int code;
+
+	if (segments->writable || segments->is_passing)
+		return 0;
+	code = fsmeta_segment_catalog_open(&catalog, ":memory:", true, error);
+	if (code)
+		return code;
+	fsmeta_segment_catalog_close(segments->catalog);
+	segments->catalog = catalog;
+	segments->is_passing = true;
+	return 0;
+}
+
 int fsmeta_segments_reconcile(
     struct fsmeta_segments *segments, struct fsmeta_segments_found *out, struct fsmeta_error *error)
 {
@@ -633,6 +650,8 @@ int fsmeta_segments_reconcile(
 
 	fsmeta_error_clear(&local);
 	code = fsmeta_names_list(&names, segments->root, &local);
+	if (!code)
+		code = pass_catalog(segments, &local);
 	if (!code)
 		code = fsmeta_segment_catalog_begin(segments->catalog, &local);
 	if (code) {

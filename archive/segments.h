@@ -85,7 +85,7 @@ int fsmeta_segments_append(struct fsmeta_segments *segments, const char *stream,
 /** Makes all that was appended outlive a power cut. */
 int fsmeta_segments_sync(struct fsmeta_segments *segments, struct fsmeta_error *error);
 
-/** The records; *borrowed* until close. */
+/** The records; *borrowed* until close, and of an archive for reading until it is reconciled. */
 struct fsmeta_segment_catalog *fsmeta_segments_catalog(struct fsmeta_segments *segments);
 
 /** Takes packets, whose bytes live as long as the call; a code other than 0 ends the reading. */

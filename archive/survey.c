@@ -5,8 +5,8 @@
  *     cam1/                               [root][cam1]
  *     cam1/1700000000123.h264             a part of piece 1700000000123 …
  *     cam1/1700000000123.vidx             … and its counterpart: a whole one
- *     cam1/1700001000123.h264             the name in front of the ending changes: the piece before
- * is cam2/                               judged.  A folder that ends is judged as a whole.
+ *     cam1/1700001000123.h264             another name before the ending: that piece is judged
+ *     cam2/                               a folder that ends is judged as a whole
  *
  * The parts of a piece differ in their endings only, so they stand side by side in the canonical
  * order and one name has to be remembered, not all.  Of whole pieces start and end are kept, 24

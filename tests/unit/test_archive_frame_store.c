@@ -229,6 +229,46 @@ static void make_older(const char *name, int seconds)
 	assert_int_equal(0, utimensat(AT_FDCWD, scratch_path(name), times, 0));
 }
 
+/** A dry run counts what the real one then takes. */
+static void test_dry_run(void **state)
+{
+	struct fsmeta_frame_store_options options = {
+	    .orphan_us = INT64_C(1000) * 1000000, .dry_run = true};
+	struct fsmeta_frame_store *store = open_store("dry", NULL);
+	struct fsmeta_frame_store_swept told, did;
+	const char *const needed[] = {"v_3", "v_4"};
+	struct fsmeta_error error = {0};
+	uint64_t planned, deleted;
+	char name[64];
+
+	(void)state;
+	for (int n = 0; n < 10; n++) {
+		assert_ok(save(store, "v", (uint64_t)n, NULL, &error), &error);
+		snprintf(name, sizeof(name), "dry/v/frame_%06d.npy", n);
+		make_older(name, n < 6 ? 2000 : 5);
+	}
+	add(store, needed, 2);
+	fsmeta_frame_store_close(store);
+	store = open_store("dry", &options);
+	assert_ok(fsmeta_frame_store_sweep(store, &told, &error), &error);
+	assert_ok(fsmeta_frame_store_trim(store, 0, &planned, &error), &error);
+	assert_int_equal(4, told.orphans);
+	assert_int_equal(8, planned);
+	for (int n = 0; n < 10; n++) {
+		snprintf(name, sizeof(name), "dry/v/frame_%06d.npy", n);
+		assert_int_equal(0, access(scratch_path(name), F_OK));
+	}
+	fsmeta_frame_store_close(store);
+	options.dry_run = false;
+	store = open_store("dry", &options);
+	assert_ok(fsmeta_frame_store_sweep(store, &did, &error), &error);
+	assert_int_equal(told.orphans, did.orphans);
+	assert_int_equal(told.finished, did.finished);
+	assert_ok(fsmeta_frame_store_trim(store, 0, &deleted, &error), &error);
+	assert_int_equal(planned - told.orphans, deleted);
+	fsmeta_frame_store_close(store);
+}
+
 static void test_keeping(void **state)
 {
 	const struct fsmeta_frame_store_options options = {
@@ -559,6 +599,7 @@ int main(void)
 	    cmocka_unit_test(test_dependencies),
 	    cmocka_unit_test(test_leases),
 	    cmocka_unit_test(test_keeping),
+	    cmocka_unit_test(test_dry_run),
 	    cmocka_unit_test(test_threads),
 	    cmocka_unit_test(test_killed),
 	};

@@ -428,6 +428,51 @@ static void test_roll_over(void **state)
 	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
 }
 
+/** The plan names what rollover then does, and changes nothing itself. */
+static void test_plan(void **state)
+{
+	struct fsmeta_fsv_options options = {
+	    .writable = true, .file_us = 20 * (int64_t)SECOND, .reserve_bytes = 1};
+	struct fsmeta_fsv *fsv = open_archive("plan", &options);
+	struct fsmeta_error error = {0};
+	struct fsmeta_fsv_info before, after;
+	struct fsmeta_fsv_plan plan;
+	uint64_t files;
+
+	(void)state;
+	for (uint32_t n = 0; n < 3000; n++) {
+		assert_ok(write_packet(fsv, "cam0", "video", n, 0, &error), &error);
+		assert_ok(write_packet(fsv, "cam1", "audio", n, 3, &error), &error);
+	}
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+	/* Without a budget, and within one, nothing goes. */
+	fsv = open_archive("plan", NULL);
+	fsmeta_fsv_information(fsv, &before);
+	assert_ok(fsmeta_fsv_plan_roll_over(fsv, &plan, &error), &error);
+	assert_int_equal(0, plan.files + plan.bytes);
+	assert_true(plan.kept_from_ms == before.start_ms);
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+	for (uint64_t percent = 110; percent; percent = percent > 50 ? percent - 20 : percent - 5) {
+		options.budget_bytes = before.bytes * percent / 100;
+		options.writable = false;
+		fsv = open_archive("plan", &options);
+		assert_ok(fsmeta_fsv_plan_roll_over(fsv, &plan, &error), &error);
+		fsmeta_fsv_information(fsv, &after);
+		assert_int_equal(0, after.rolled_over);
+		assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+		uint64_t held = measure(scratch_path("plan"));
+		options.writable = true;
+		fsv = open_archive("plan", &options);
+		assert_ok(fsmeta_fsv_roll_over(fsv, &files, &error), &error);
+		assert_int_equal(plan.files, files);
+		assert_int_equal(held - plan.bytes, measure(scratch_path("plan")));
+		fsmeta_fsv_information(fsv, &after);
+		assert_true(plan.kept_from_ms == after.start_ms);
+		assert_true(percent > 100 || after.bytes < options.budget_bytes);
+		assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+	}
+}
+
 static int count_all(void *payload, const struct fsmeta_track_format *format,
     const struct fsmeta_packet *packet, struct fsmeta_error *error)
 {
@@ -725,6 +770,7 @@ int main(void)
 	    cmocka_unit_test(test_bounded_buffer),
 	    cmocka_unit_test(test_age),
 	    cmocka_unit_test(test_roll_over),
+	    cmocka_unit_test(test_plan),
 	    cmocka_unit_test(test_new_files),
 	    cmocka_unit_test(test_continued),
 	    cmocka_unit_test(test_killed),

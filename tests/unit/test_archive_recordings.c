@@ -125,6 +125,35 @@ static off_t size_of(const char *path)
 	return status.st_size;
 }
 
+/** Nobody sees a recording that is not all there, and a crash while one is made leaves none. */
+static void test_begun(void **state)
+{
+	struct fsmeta_recording_writer *writer, *other;
+	struct fsmeta_recording recording;
+	struct fsmeta_error error = {0};
+	uint64_t bytes, count;
+
+	(void)state;
+	/* What a crash may leave. */
+	assert_int_equal(0, mkdir(scratch_path(".begun-rec_again"), 0755));
+	assert_int_equal(0, mkdir(scratch_path(".begun-rec_again/meta.json"), 0755));
+	writer = init("again", &vp9, NULL);
+	assert_int_equal(-1, access(scratch_path(".begun-rec_again"), F_OK));
+	assert_ok(append(writer, 0, false, &error), &error);
+	/* A second one of the name is refused, and leaves the first alone. */
+	assert_code(FSMETA_E_SYSTEM,
+	    fsmeta_recording_init(&other, scratch_root, "again", &vp9, NULL, &error), &error);
+	assert_int_equal(EEXIST, error.system_errno);
+	assert_null(other);
+	assert_ok(fsmeta_recording_finalize(writer, &error), &error);
+	recording = open_recording("again");
+	assert_true(recording.is_completed);
+	assert_int_equal(1, recording.count);
+	fsmeta_recording_release(&recording);
+	assert_ok(fsmeta_recordings_usage(scratch_root, &bytes, &count, &error), &error);
+	assert_ok(fsmeta_recording_delete(scratch_root, "again", &error), &error);
+}
+
 static void test_life(void **state)
 {
 	struct fsmeta_recording_writer *writer = init("life", &vp9, NULL);
@@ -568,6 +597,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_life),
+	    cmocka_unit_test(test_begun),
 	    cmocka_unit_test(test_cut_lines),
 	    cmocka_unit_test(test_cut_data),
 	    cmocka_unit_test(test_hostile_index),

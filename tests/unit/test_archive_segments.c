@@ -354,6 +354,19 @@ static void test_lost_files(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(40, write(fd, "this is no index, whatever its name says", 40));
 	close(fd);
+	assert_ok(fsmeta_segments_close(segments, &error), &error);
+	/* For a reader a catalog in memory takes the place of the one on the disk … */
+	segments = open_archive("lost", false, NULL);
+	assert_ok(fsmeta_segments_reconcile(segments, &found, &error), &error);
+	assert_int_equal(2, found.segments);
+	assert_int_equal(3, found.orphans);
+	assert_int_equal(2, list_all(segments).count);
+	assert_ok(fsmeta_segments_close(segments, &error), &error);
+	segments = open_archive("lost", false, NULL);
+	assert_int_equal(4, list_all(segments).count);
+	assert_ok(fsmeta_segments_close(segments, &error), &error);
+	/* … which a writer puts right. */
+	segments = open_archive("lost", true, NULL);
 	assert_ok(fsmeta_segments_reconcile(segments, &found, &error), &error);
 	assert_int_equal(2, found.segments);
 	assert_int_equal(3, found.orphans);

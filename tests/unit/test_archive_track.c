@@ -164,6 +164,48 @@ static void test_round_trip(void **state)
 	}
 }
 
+static void write_bytes(const char *name, size_t size)
+{
+	static const unsigned char zeros[64];
+	int fd = open(scratch_path(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(size, write(fd, zeros, size));
+	close(fd);
+}
+
+/** A crash right after the files were made: nothing was in them, and nothing stays. */
+static void test_stillborn(void **state)
+{
+	struct fsmeta_track_writer *writer;
+	struct fsmeta_error error = {0};
+
+	(void)state;
+	for (int with_packets = 0; with_packets < 2; with_packets++) {
+		unlink(scratch_path("p"));
+		write_bytes("i", with_packets ? 31 : 0);
+		if (with_packets)
+			write_bytes("p", 0);
+		assert_true(fsmeta_track_is_stillborn(scratch_path("i"), scratch_path("p")));
+		assert_code(
+		    1, fsmeta_track_recover(scratch_path("i"), scratch_path("p"), &error), &error);
+		assert_int_equal(-1, access(scratch_path("i"), F_OK));
+		assert_int_equal(-1, access(scratch_path("p"), F_OK));
+	}
+	/* Packets that are there are somebody's, and a header says that it was begun. */
+	write_bytes("i", 8);
+	write_bytes("p", 1);
+	assert_false(fsmeta_track_is_stillborn(scratch_path("i"), scratch_path("p")));
+	assert_code(FSMETA_E_FOREIGN,
+	    fsmeta_track_recover(scratch_path("i"), scratch_path("p"), &error), &error);
+	assert_int_equal(0, access(scratch_path("i"), F_OK));
+	writer = create(0);
+	assert_false(fsmeta_track_is_stillborn(scratch_path("i"), scratch_path("p")));
+	assert_code(FSMETA_E_BUSY,
+	    fsmeta_track_recover(scratch_path("i"), scratch_path("p"), &error), &error);
+	assert_ok(fsmeta_track_close(writer, &error), &error);
+}
+
 /** The bytes of the header and of the words, written down by hand. */
 static void test_golden_bytes(void **state)
 {
@@ -612,6 +654,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_words),
 	    cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_stillborn),
 	    cmocka_unit_test(test_golden_bytes),
 	    cmocka_unit_test(test_cut_everywhere),
 	    cmocka_unit_test(test_padding),
