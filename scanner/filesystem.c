@@ -1,8 +1,8 @@
 /*
  * What identifies a file system.
  *
- *   statx ── mount id ──> /proc/self/mountinfo ── type, mount point,
- *      │                                          root within, device
+ *   statx ── mount id ──> /proc/self/mountinfo (libmount) ── type, mount point,
+ *      │                                                     root within, device
  *      └──── st_dev ────> /dev/disk/by-uuid, by-label (st_rdev of the links)
  *   descriptor ── ioctl ─> FS_IOC_GETFSUUID, FS_IOC_GETFSLABEL
  *
@@ -20,11 +20,11 @@
 
 #include "base/file.h"
 #include "scanner/marker.h"
-#include "scanner/mounts.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libmount.h>
 #include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -162,8 +162,8 @@ bool fsmeta_filesystem_type_dates_folders(const char *type)
 struct fsmeta_filesystem_table {
 	/** *Borrowed*. */
 	struct fsmeta_batch_source *source;
-	/** Empty where there is no /proc. */
-	struct fsmeta_mount_list mounts;
+	/** NULL where there is no /proc. */
+	struct libmnt_table *mounts;
 	struct fsmeta_filesystem_facts **facts;
 	size_t count;
 	size_t capacity;
@@ -186,20 +186,40 @@ void fsmeta_filesystem_table_free(struct fsmeta_filesystem_table *table)
 	for (size_t i = 0; i < table->count; i++)
 		free(table->facts[i]);
 	free(table->facts);
-	fsmeta_mount_list_release(&table->mounts);
+	mnt_unref_table(table->mounts);
 	free(table);
 }
 
+static struct libmnt_fs *search_mounts(
+    struct libmnt_table *mounts, const struct fsmeta_folder_record *record)
+{
+	struct libmnt_iter *iter;
+	struct libmnt_fs *fs, *found = NULL;
+
+	if (!mounts)
+		return NULL;
+	if (!record->mount_id)
+		return mnt_table_find_devno(mounts, record->device, MNT_ITER_BACKWARD);
+	iter = mnt_new_iter(MNT_ITER_BACKWARD);
+	while (iter && !found && mnt_table_next_fs(mounts, iter, &fs) == 0) {
+		if ((uint64_t)mnt_fs_get_id(fs) == record->mount_id)
+			found = fs;
+	}
+	mnt_free_iter(iter);
+	return found;
+}
+
 /** The mount that the record lies on, *borrowed* until the next call; NULL if not known. */
-static const struct fsmeta_mount *find_mount(
+static struct libmnt_fs *find_mount(
     struct fsmeta_filesystem_table *table, const struct fsmeta_folder_record *record)
 {
-	const struct fsmeta_mount *found =
-	    fsmeta_mount_list_find(&table->mounts, record->mount_id, record->device);
+	struct libmnt_fs *found = search_mounts(table->mounts, record);
 
-	if (found || fsmeta_mount_list_read(&table->mounts, "/proc/self/mountinfo"))
+	if (found)
 		return found;
-	return fsmeta_mount_list_find(&table->mounts, record->mount_id, record->device);
+	mnt_unref_table(table->mounts);
+	table->mounts = mnt_new_table_from_file("/proc/self/mountinfo");
+	return search_mounts(table->mounts, record);
 }
 
 /* ---- UUID and label ---------------------------------------------------- */
@@ -271,10 +291,9 @@ static bool link_to_device(char *out, size_t size, const char *folder, dev_t dev
 }
 
 /** The block device below a mount; 0 if there is none. */
-static dev_t block_device_of(
-    const struct fsmeta_mount *mount, const struct fsmeta_folder_record *record)
+static dev_t block_device_of(struct libmnt_fs *mount, const struct fsmeta_folder_record *record)
 {
-	const char *origin = mount ? mount->origin : NULL;
+	const char *origin = mount ? mnt_fs_get_source(mount) : NULL;
 	struct stat st;
 
 	/* btrfs and the like have device numbers of their own; the mount names the disk. */
@@ -309,8 +328,8 @@ static int open_place(const struct type_facts *type, const struct fsmeta_folder_
 static int describe(struct fsmeta_filesystem_table *table, struct fsmeta_filesystem_facts *facts,
     const struct fsmeta_folder_record *record, int folder_fd, const char *name)
 {
-	const struct fsmeta_mount *mount = find_mount(table, record);
-	const char *type_name = mount ? mount->type : NULL;
+	struct libmnt_fs *mount = find_mount(table, record);
+	const char *type_name = mount ? mnt_fs_get_fstype(mount) : NULL;
 	const struct type_facts *type =
 	    type_name ? type_by_name(type_name) : type_by_magic(*name ? -1 : folder_fd);
 	int fd = *name ? open_place(type, record, folder_fd, name) : folder_fd;
@@ -431,10 +450,10 @@ static int name_in_filesystem(struct fsmeta_buffer *out, const struct fsmeta_bat
  * A file system without a UUID gives "host:MACHINE:PATH", which is good for no id, since
  * another may be mounted there tomorrow, but tells that a tree was given an id since.
  */
-static int name_by_place(struct fsmeta_batch_source *source, const char *uuid,
-    const struct fsmeta_mount *mount, const char *path)
+static int name_by_place(
+    struct fsmeta_batch_source *source, const char *uuid, struct libmnt_fs *mount, const char *path)
 {
-	const char *mount_root = mount ? mount->root : NULL;
+	const char *mount_root = mount ? mnt_fs_get_root(mount) : NULL;
 	bool is_id = *uuid && source->root_path && mount_root;
 	struct fsmeta_buffer text = {0};
 	const char *name = NULL;
@@ -506,9 +525,9 @@ static enum fsmeta_path_case path_case_of(const struct type_facts *type, int roo
 
 /** Mount point and path below it.  0 or FSMETA_E_MEMORY. */
 static int describe_mount(
-    struct fsmeta_batch_source *source, const struct fsmeta_mount *mount, const char *path)
+    struct fsmeta_batch_source *source, struct libmnt_fs *mount, const char *path)
 {
-	const char *target = mount ? mount->target : NULL;
+	const char *target = mount ? mnt_fs_get_target(mount) : NULL;
 	const char *below = path && target ? path_below(path, target) : NULL;
 	int code;
 
@@ -525,7 +544,7 @@ int fsmeta_filesystem_describe_root(struct fsmeta_filesystem_table *table, int r
 	struct fsmeta_batch_source *source = table->source;
 	const struct fsmeta_filesystem_facts *facts;
 	const struct fsmeta_filesystem *entry;
-	const struct fsmeta_mount *mount;
+	struct libmnt_fs *mount;
 	char *path = path_of_descriptor(root_fd);
 	int code = fsmeta_filesystem_find(table, root, root_fd, "", &facts, error);
 

@@ -1,4 +1,4 @@
-foreach(module content deep filesystem folder guide mounts scope threads trouble walk)
+foreach(module content deep filesystem folder guide scope threads trouble walk)
   fsmeta_unit_test(test_scanner_${module} test_scanner_${module}.c LINKS fsmeta_scanner)
 endforeach()
 
