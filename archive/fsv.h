@@ -15,6 +15,9 @@ struct fsmeta_fsv_options {
 	/** NULL = rf1. */
 	const struct fsmeta_container_operations *container;
 	bool writable;
+	/** Of no other stream is the folder read (NULL = all; *borrowed* for the opening): a window
+	 * of one in an archive of a thousand.  Only for reading. */
+	const char *only_stream;
 	/** A file ends at this (0 = 1000 s; at most that), and at a key frame from 19/20 of it on.
 	 */
 	int64_t file_us;

@@ -340,6 +340,7 @@ done:
 
 int fsmeta_fsv_scan_root(struct fsmeta_fsv *fsv, struct fsmeta_error *error)
 {
+	const char *only = fsv->options.only_stream;
 	struct fsmeta_names names;
 	struct fsmeta_error local;
 	int code;
@@ -347,7 +348,8 @@ int fsmeta_fsv_scan_root(struct fsmeta_fsv *fsv, struct fsmeta_error *error)
 	fsmeta_error_clear(&local);
 	code = fsmeta_names_list(&names, fsv->root, &local);
 	for (size_t i = 0; i < names.count && !code; i++)
-		if (fsmeta_names_is_stream(names.items[i]))
+		if (fsmeta_names_is_stream(names.items[i]) &&
+		    (!only || strcmp(names.items[i], only) == 0))
 			code = scan_stream(fsv, names.items[i], &local);
 	fsmeta_names_release(&names);
 	if (code && error)

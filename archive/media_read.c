@@ -109,6 +109,14 @@ struct reading {
 
 /* ---- sound ---- */
 
+static int open_fsv(
+    const struct reading *reading, struct fsmeta_fsv **out, struct fsmeta_error *error)
+{
+	const struct fsmeta_fsv_options options = {.only_stream = reading->window->stream};
+
+	return fsmeta_fsv_open(out, reading->window->archive, &options, error);
+}
+
 static int take_audio(void *payload, const struct fsmeta_track_format *format,
     const struct fsmeta_packet *packet, struct fsmeta_error *error)
 {
@@ -196,8 +204,7 @@ static int find_audio(struct reading *reading, size_t *count, struct fsmeta_erro
 	*count = 1;
 	if (window->layout != FSMETA_LAYOUT_FSV)
 		return 0;
-	code = fsmeta_fsv_open(
-	    &reading->audio, window->archive, &(struct fsmeta_fsv_options){0}, error);
+	code = open_fsv(reading, &reading->audio, error);
 	if (!code)
 		code = fsmeta_fsv_read(reading->audio, window->stream, "audio",
 		    reading->origin_us - NEAR_US, window->to_us, find_config, error, reading);
@@ -424,7 +431,7 @@ static int read_fsv(struct reading *reading, struct fsmeta_error *error)
 {
 	const struct fsmeta_media_window *window = reading->window;
 	struct fsmeta_fsv *fsv;
-	int code = fsmeta_fsv_open(&fsv, window->archive, &(struct fsmeta_fsv_options){0}, error);
+	int code = open_fsv(reading, &fsv, error);
 
 	if (code)
 		return code;
