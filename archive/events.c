@@ -527,7 +527,7 @@ static void correct_before(
 
 		if (piece->sides[OLDER].is_whole && !has_just_begun(piece))
 			run->event = FSMETA_EVENT_ALTERED;
-		else if (run->event == FSMETA_EVENT_GREW && piece->sides[NEWER].is_whole)
+		else if (run->event == FSMETA_EVENT_GREW)
 			run->event = FSMETA_EVENT_SEALED;
 		if (piece->sides[OLDER].is_whole)
 			folder->changed_run = NO_RUN;

@@ -355,6 +355,69 @@ static void test_growth_and_recovery(void **state)
 	end();
 }
 
+/** What a crash leaves, and what merely looks like it. */
+static void test_no_recovery(void **state)
+{
+	(void)state;
+	/* The next piece began long after, or long before, or nothing before was closed in time. */
+	put_segment(2, "later", 0);
+	put_segment_until(1, "later", 1, BASE_S + 8990);
+	put_segment(1, "later", 20);
+	put_segment(2, "before", 0);
+	put_segment_until(1, "before", 1, BASE_S + 8990);
+	for (int i = 2; i < 12; i++)
+		put_segment(1, "before", i);
+	put_segment(2, "two", 0);
+	put_segment_until(1, "two", 1, BASE_S + 8990);
+	put_segment_until(1, "two", 2, BASE_S + 8990);
+	put_segment(1, "two", 9);
+	/* Times that had been lost in copying already. */
+	put_segment_until(0, "copied", 0, BASE_S + 900000);
+	put_segment_until(1, "copied", 0, BASE_S + 900100);
+	run();
+	assert_int_equal(0, pieces("later", FSMETA_EVENT_RECOVERED));
+	assert_int_equal(0, pieces("before", FSMETA_EVENT_RECOVERED));
+	assert_int_equal(0, pieces("two", FSMETA_EVENT_RECOVERED));
+	assert_int_equal(1, pieces("copied", FSMETA_EVENT_GREW));
+	end();
+}
+
+/** The older side was read just when the recorder went on to the next piece. */
+static void test_just_begun(void **state)
+{
+	(void)state;
+	for (int stream = 0; stream < 2; stream++) {
+		const char *name = stream ? "late" : "soon";
+
+		put_segment_until(0, name, 1, BASE_S + 1990);
+		put_segment_until(1, name, 1, BASE_S + 2002);
+		put_segment_until(0, name, 2, BASE_S + 2000 + (stream ? 100 : 1));
+		put_segment_until(1, name, 2, BASE_S + 2900);
+	}
+	run();
+	assert_int_equal(FSMETA_EVENT_SEALED, event_of("soon/1700001000000.vidx"));
+	assert_int_equal(FSMETA_EVENT_ALTERED, event_of("late/1700001000000.vidx"));
+	assert_int_equal(1, pieces("soon", FSMETA_EVENT_GREW));
+	assert_int_equal(1, pieces("late", FSMETA_EVENT_GREW));
+	end();
+}
+
+/** Pauses that are no gaps count as covered, and overlaps once. */
+static void test_coverage(void **state)
+{
+	(void)state;
+	put_segment(2, "cam", 0);
+	for (int i = 1; i < 10; i++)
+		put_segment_until(1, "cam", i, BASE_S + (int64_t)(i + 1) * PIECE_S - 5);
+	for (int i = 10; i < 20; i++)
+		put_segment_until(1, "cam", i, BASE_S + (int64_t)(i + 1) * PIECE_S + 50);
+	run();
+	assert_int_equal((INT64_C(19) * PIECE_S + 50) * SECOND,
+	    story_of("cam")->sums[FSMETA_EVENT_RECORDED].covered_us);
+	assert_int_equal(0, story_of("cam")->gaps);
+	end();
+}
+
 static void test_orphans(void **state)
 {
 	(void)state;
@@ -365,7 +428,21 @@ static void test_orphans(void **state)
 	put(1, "cam/1700007000000.vidx", 10, BASE_S + 8 * PIECE_S);
 	put(0, "cam/1700008000000.vidx", 10, BASE_S + 9 * PIECE_S);
 	put_segment(2, "cam", 9);
+	/* One that was known, and changes. */
+	put(0, "half/1700000000000.vidx", 10, BASE_S);
+	put(1, "half/1700000000000.vidx", 11, BASE_S);
+	put_segment(2, "half", 1);
+	/* A track went, and the others stayed. */
+	for (int i = 0; i < 4; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "track/1700000000_%s.rf1%c", i / 2 ? "video" : "audio",
+		    "ip"[i % 2]);
+		put(i / 2 ? 2 : 0, name, 5, BASE_S + 500);
+	}
 	run();
+	assert_int_equal(0, pieces("half", FSMETA_EVENT_ORPHANED));
+	assert_int_equal(1, pieces("track", FSMETA_EVENT_LOST));
 	assert_int_equal(1, pieces("cam", FSMETA_EVENT_ROTATED));
 	assert_int_equal(1, pieces("cam", FSMETA_EVENT_ORPHANED));
 	assert_int_equal(1, pieces("cam", FSMETA_EVENT_RECOVERED));
@@ -435,6 +512,16 @@ static void test_silent(void **state)
 	assert_null(story_of("ended"));
 	assert_int_equal(3, count_stories());
 	end();
+
+	/* What was lost had been recorded. */
+	for (int i = 0; i < 30; i++) {
+		put_segment(i < 5 ? 0 : 2, "cam1", i);
+		put_segment(i < 20 ? 2 : 0, "cam2", i);
+	}
+	run();
+	assert_int_equal(10, pieces("cam2", FSMETA_EVENT_LOST));
+	assert_false(story_of("cam2")->is_silent);
+	end();
 }
 
 static void put_recording(int side, const char *id, int64_t data_s, int64_t meta_s, uint64_t size)
@@ -485,6 +572,12 @@ static void test_recordings(void **state)
 	assert_int_equal(FSMETA_EVENT_ALTERED, event_of("store/rec_altered/meta.json"));
 	/* Three files and the folder. */
 	assert_int_equal(4, fsmeta_archive_events_expected_removals(events));
+	end();
+
+	put_recording(0, "a", BASE_S, BASE_S + 1, 100);
+	put_recording(0, "b", BASE_S, BASE_S + 1, 100);
+	run();
+	assert_int_equal(2, pieces("store", FSMETA_EVENT_LOST));
 	end();
 }
 
@@ -728,6 +821,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_day),
 	    cmocka_unit_test(test_growth_and_recovery),
+	    cmocka_unit_test(test_no_recovery),
+	    cmocka_unit_test(test_just_begun),
+	    cmocka_unit_test(test_coverage),
 	    cmocka_unit_test(test_orphans),
 	    cmocka_unit_test(test_gone),
 	    cmocka_unit_test(test_all_rotated),
