@@ -1,8 +1,10 @@
-"""`fsmeta archive check`: policies on a tree, its stream and its generation; --deep on what is broken, and only there."""
+"""`fsmeta archive check`: policies on a tree, its stream and its generation; --deep on what is broken, and only there.
+`archive recover` and `sweep`: what they do, what they say beforehand, and what they leave alone."""
 
 import io
 import json
 import os
+import shutil
 import struct
 import subprocess
 import time
@@ -286,3 +288,90 @@ def test_orphans_and_abandoned_recordings_are_found_from_entries(tmp_path):
     out, _ = fsmeta("archive", "check", "--format=jsonl", tmp_path / "s", code=1)
     kinds = {o["path"]: [f["kind"] for f in o.get("findings", [])] for o in lines(out)}
     assert kinds == {"cam": ["orphaned"], "rec_a": ["unsealed"], "rec_b": []}
+
+
+def write_live(root, name, seconds, mtime):
+    """Files of FSV, 1000 s each, from `mtime` - seconds on."""
+    for start in range(mtime - seconds, mtime, 1000):
+        put_pair(root / name, start, *track(start, video()))
+
+
+def test_sweep_keeps_a_budget_across_streams(tmp_path):
+    root, now = tmp_path / "archive", int(time.time())
+    write_live(root, "cam1", 50_000, now)
+    write_live(root, "cam2", 30_000, now)
+    sizes = {path: path.stat().st_size for path in root.rglob("*.rf1?")}
+    total = sum(sizes.values())
+    budget = total // 2
+    before = snapshot(root)
+    told = lines(fsmeta("archive", "sweep", "--dry-run", "--format=jsonl", "--budget", str(budget), root)[0])[0]
+    assert snapshot(root) == before
+    did = lines(fsmeta("archive", "sweep", "--format=jsonl", "--budget", str(budget), root)[0])[0]
+    assert told["files"] == did["files"] and told["bytes"] == did["bytes"] and told["dry_run"] and not did["dry_run"]
+    left = {path for path in root.rglob("*.rf1?")}
+    assert sum(sizes[path] for path in left) == total - did["bytes"] < budget * 0.98
+    # The oldest went, whichever stream they were of, and no more than was needed.
+    assert max(path.name[:13] for path in set(sizes) - left) <= min(path.name[:13] for path in left)
+    assert total - did["bytes"] + max(sizes.values()) * 2 > budget * 0.97
+    assert "0 files" in fsmeta("archive", "sweep", "--budget", str(budget), root)[0]
+
+
+def test_sweep_refuses_what_it_must(tmp_path):
+    root, now = tmp_path / "archive", int(time.time())
+    write_live(root / "one", "cam", 5000, now)
+    write_live(root / "two", "cam", 5000, now)
+    before = snapshot(root)
+    assert "holds 2 archives" in fsmeta("archive", "sweep", "--budget", "1k", root, code=3)[1]
+    assert "nothing to sweep" in fsmeta("archive", "sweep", root)[1]
+    # Frames of whom nobody knows what they are for.
+    put(root / "frames" / "v" / "frame_000000.npy", npy((1,), b"x"), now - 90 * DAY)
+    assert "there is no tasks.db" in fsmeta("archive", "sweep", root)[1]
+    assert (root / "frames" / "v" / "frame_000000.npy").exists()
+    fsmeta("scan", root, "-o", tmp_path / "s")
+    for command in ("sweep", "recover"):
+        assert "no live folder" in fsmeta("archive", command, tmp_path / "s", code=64)[1]
+        fsmeta("archive", command, code=64)
+        fsmeta("archive", command, root, root, code=64)
+    fsmeta("archive", "sweep", "--budget", "0", root, code=64)
+    assert all(snapshot(root)[path] == state for path, state in before.items() if not path.endswith("/."))
+
+
+def test_recover_mends_what_is_open_and_leaves_what_is_damaged(tmp_path):
+    root, old = tmp_path / "archive", int(time.time()) - DAY
+    open_index, open_data = track(old, video(), sealed=False)
+    index, data = track(old, video())
+    put_pair(root / "open", old, open_index, open_data + b"half a packet")
+    put_pair(root / "segments", old, open_index[:-11], open_data, names=SEGMENT)
+    put_pair(root / "lost", old, HEADER.pack(*HEADER.unpack(index[:32])[:2], 1, *HEADER.unpack(index[:32])[3:]) + index[32:], data[:-5])
+    put_pair(root / "born", old, index, data)
+    put_pair(root / "born", old + 1000, b"", b"")
+    recording(root / "rec_open", old, completed=False, junk=b'{"offset":')
+    before = snapshot(root)
+    told = lines(fsmeta("archive", "recover", "--dry-run", "--format=jsonl", root, code=2)[0])
+    assert snapshot(root) == before
+    did = lines(fsmeta("archive", "recover", "--format=jsonl", root, code=2)[0])
+    names = {o["path"].split("/")[0]: o["outcome"] for o in did}
+    assert names == {"open": "mended", "segments": "mended", "lost": "left alone", "born": "mended", "rec_open": "mended"}
+    assert {(o["path"], o["outcome"]) for o in told} == {(o["path"], o["outcome"]) for o in did}
+    assert next(o for o in did if o["path"].startswith("open"))["text"] == "99 packets, 13 bytes cut off"
+    assert not (root / "born" / f"{(old + 1000) * 1000}_video.rf1i").exists()
+    found = {o["path"] for o in lines(fsmeta("archive", "check", "--deep", "--format=jsonl", root, code=1)[0]) if o.get("findings")}
+    assert found == {"lost"}
+    again = lines(fsmeta("archive", "recover", "--format=jsonl", root, code=2)[0])
+    assert [o["outcome"] for o in again] == ["left alone"]
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not there")
+def test_a_window_of_a_recording_is_one_read(tmp_path):
+    writer = os.path.join(os.path.dirname(os.environ["FSMETA"]), "..", "tests", "unit", "test_archive_writer")
+    subprocess.run([writer, "window", "write", tmp_path], check=True)
+    trace = tmp_path / "trace"
+    done = subprocess.run(["strace", "-f", "-y", "-e", "trace=pread64,read,mmap", "-o", trace, writer, "window", "read", tmp_path],
+                          capture_output=True)
+    if done.returncode and b"ptrace" in done.stderr:
+        pytest.skip("ptrace is not allowed here")
+    assert done.returncode == 0, done
+    chunks, size = map(int, done.stdout.split())
+    assert chunks >= 75  # 3 s at 25 a second, and back to the key frame
+    reads = [line for line in trace.read_text().splitlines() if "/data.bin>" in line]
+    assert len(reads) == 1 and reads[0].endswith(f"= {size}"), reads

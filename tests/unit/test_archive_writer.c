@@ -5,6 +5,8 @@
  * and says on stdout which are acknowledged test_archive_writer STORE read ROOT            says
  * which packets are served, whole; exits 9 where one is not what was written
  *
+ *     test_archive_writer window write|read ROOT     a recording of a minute; three seconds of it
+ *
  * STORE is segments, fsv, recordings or frames.  Packet N is made from its number alone.
  */
 #include "archive/frame_store.h"
@@ -338,6 +340,36 @@ static void read_frames(const char *root)
 	    "%llu %llu\n", (unsigned long long)swept.finished, (unsigned long long)swept.orphans);
 }
 
+/* ---- a window: three seconds out of a minute ---- */
+
+static void write_window(const char *root)
+{
+	const struct fsmeta_recording_format format = {
+	    .codec = "h264", .width = 640, .height = 480};
+	unsigned char bytes[PACKET_MAX_BYTES];
+	struct fsmeta_recording_writer *writer;
+
+	check(fsmeta_recording_init(&writer, root, "window", &format, NULL, &error));
+	for (uint64_t n = 0; n < 1500; n++)
+		check(fsmeta_recording_append(writer, (int64_t)n * INTERVAL_US, n % GROUP == 0,
+		    bytes, make_packet(bytes, n), &error));
+	check(fsmeta_recording_finalize(writer, &error));
+}
+
+static void read_window(const char *root)
+{
+	struct fsmeta_recording recording;
+	struct fsmeta_buffer bytes = {0};
+	uint64_t first, last;
+
+	check(fsmeta_recording_open(&recording, root, "window", &error));
+	check(fsmeta_recording_window(&recording, 30100000, 33100000, &first, &last, &error));
+	check(fsmeta_recording_read(&recording, first, last, &bytes, &error));
+	printf("%llu %zu\n", (unsigned long long)(last - first), bytes.length);
+	fsmeta_buffer_release(&bytes);
+	fsmeta_recording_release(&recording);
+}
+
 /* ---- */
 
 static const struct {
@@ -353,6 +385,13 @@ static const struct {
 
 int main(int argc, char **argv)
 {
+	if (argc == 4 && strcmp(argv[1], "window") == 0) {
+		if (strcmp(argv[2], "write") == 0)
+			write_window(argv[3]);
+		else
+			read_window(argv[3]);
+		return 0;
+	}
 	for (size_t i = 0; i < sizeof(stores) / sizeof(stores[0]); i++) {
 		if (argc < 4 || strcmp(stores[i].name, argv[1]) != 0)
 			continue;
