@@ -89,7 +89,6 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 {
 	struct diff_arguments *arguments = state->input;
 	struct fsmeta_error error;
-	struct fsmeta_walk depth;
 	bool colours;
 
 	switch (key) {
@@ -98,8 +97,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		state->child_inputs[1] = &arguments->scan;
 		return 0;
 	case OPTION_FORMAT:
-		if (!fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_CHANGES))
-			argp_error(state, "--format: '%s' is none of text, jsonl, csv", text);
+		fsmeta_output_format_take(&arguments->format, text, FSMETA_OUTPUT_CHANGES, state);
 		return 0;
 	case '0':
 		arguments->output_flags |= FSMETA_OUTPUT_NULL;
@@ -111,9 +109,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		arguments->stat = true;
 		return 0;
 	case OPTION_DEPTH:
-		fsmeta_walk_take_depth(&depth, text, state);
+		fsmeta_depth_take(&arguments->stat_depth, text, state);
 		arguments->has_stat_depth = true;
-		arguments->stat_depth = depth.depth;
 		return 0;
 	case OPTION_COLOUR:
 		if (!fsmeta_output_colours_parse(&colours, text, stdout))
@@ -144,8 +141,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		arguments->no_archive = true;
 		return 0;
 	case OPTION_PROGRESS:
-		if (!fsmeta_progress_parse(&arguments->progress, text))
-			argp_error(state, "--progress: '%s' is none of auto, always, never", text);
+		fsmeta_progress_take(&arguments->progress, text, state);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num >= 2)

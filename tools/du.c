@@ -24,57 +24,41 @@
 static const char action[] = "adding up";
 
 enum option_key {
-	OPTION_FORMAT = 0x100,
-	OPTION_DEPTH,
-	OPTION_SEEN,
+	/** The walk's own would keep it from going deeper. */
+	OPTION_DEPTH = 0x100,
 };
 
 struct du_arguments {
 	struct fsmeta_walk walk;
 	/** Deepest folder that is printed, counted from the path. */
 	uint32_t depth;
-	enum fsmeta_output_format format;
-	bool seen_only;
-	struct fsmeta_scan_options scan;
 };
 
 static const struct argp_option options[] = {
-    {"format", OPTION_FORMAT, "FORMAT", 0, "text (default), jsonl or csv", 1},
+    {"format", FSMETA_WALK_FORMAT, "FORMAT", 0, "text (default), jsonl or csv", 1},
     {"depth", OPTION_DEPTH, "N", 0, "Print no folder deeper than N levels below the root or PATH",
 	1},
-    {"seen", OPTION_SEEN, NULL, 0, "Of a database: leave out what is only carried", 1},
+    {"seen", FSMETA_WALK_SEEN, NULL, 0, "Of a database: leave out what is only carried", 1},
     {0},
 };
 
 static error_t parse_option(int key, char *text, struct argp_state *state)
 {
 	struct du_arguments *arguments = state->input;
-	struct fsmeta_walk depth;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &arguments->scan;
-		return 0;
-	case OPTION_FORMAT:
-		if (!fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_CHANGES))
-			argp_error(state, "--format: '%s' is none of text, jsonl, csv", text);
+		state->child_inputs[0] = &arguments->walk.scan;
 		return 0;
 	case OPTION_DEPTH:
-		fsmeta_walk_take_depth(&depth, text, state);
-		arguments->depth = depth.depth;
-		return 0;
-	case OPTION_SEEN:
-		arguments->seen_only = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		fsmeta_walk_take_argument(&arguments->walk, text, state);
+		fsmeta_depth_take(&arguments->depth, text, state);
 		return 0;
 	case ARGP_KEY_END:
 		if (!arguments->walk.operand)
 			argp_error(state, "measure what?");
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return fsmeta_walk_parse(&arguments->walk, key, text, state);
 	}
 }
 
@@ -289,8 +273,7 @@ static int measure(struct du_arguments *arguments, struct sum *sum, struct fsmet
 	int status;
 
 	sum->known = cursor->source->field_mask;
-	status =
-	    fsmeta_output_new(&sum->output, stdout, arguments->format, 0, cursor->source, error);
+	status = fsmeta_walk_output_new(&sum->output, &arguments->walk, cursor->source, error);
 	if (status >= 0)
 		status = fsmeta_walk_run(&arguments->walk, cursor, &sum->sink, error);
 	if (status >= 0)
@@ -302,10 +285,8 @@ static int measure(struct du_arguments *arguments, struct sum *sum, struct fsmet
 
 static int du(struct du_arguments *arguments, struct fsmeta_error *error)
 {
-	struct fsmeta_operand_options operand_options = {
-	    .scan = &arguments->scan,
-	    .seen_only = arguments->seen_only,
-	};
+	struct fsmeta_operand_options operand_options =
+	    fsmeta_walk_operand_options(&arguments->walk);
 	struct sum sum = {.sink.entry = add_entry, .depth = arguments->depth};
 	struct fsmeta_cursor *cursor = NULL;
 	struct fsmeta_operand operand;
@@ -324,12 +305,13 @@ static int du(struct du_arguments *arguments, struct fsmeta_error *error)
 	fsmeta_operand_release(&operand);
 	if (status < 0)
 		return status;
-	return arguments->walk.unreadable ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
+	return fsmeta_walk_status(&arguments->walk);
 }
 
 int fsmeta_command_du(int argc, char **argv)
 {
-	struct du_arguments arguments = {.walk = FSMETA_WALK_INIT, .depth = UINT32_MAX};
+	struct du_arguments arguments = {
+	    .walk = FSMETA_WALK_INIT(FSMETA_OUTPUT_CHANGES), .depth = UINT32_MAX};
 	struct fsmeta_error error;
 	int status;
 

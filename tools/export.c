@@ -67,8 +67,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		arguments->since = text;
 		return 0;
 	case OPTION_PROGRESS:
-		if (!fsmeta_progress_parse(&arguments->progress, text))
-			argp_error(state, "--progress: '%s' is none of auto, always, never", text);
+		fsmeta_progress_take(&arguments->progress, text, state);
 		return 0;
 	case 'q':
 		arguments->quiet = true;

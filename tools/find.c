@@ -21,10 +21,7 @@
 #include <stdio.h>
 
 enum option_key {
-	OPTION_FORMAT = 0x100,
-	OPTION_DEPTH,
-	OPTION_SEEN,
-	OPTION_CHANGED_SINCE,
+	OPTION_CHANGED_SINCE = 0x100,
 };
 
 struct find_arguments {
@@ -32,20 +29,15 @@ struct find_arguments {
 	struct fsmeta_selection selection;
 	/** Generation, NULL = whether changed or not. */
 	const char *since;
-	enum fsmeta_output_format format;
-	/** enum fsmeta_output_flag bits. */
-	uint32_t output_flags;
-	bool seen_only;
-	struct fsmeta_scan_options scan;
 };
 
 static const struct argp_option options[] = {
     {"changed-since", OPTION_CHANGED_SINCE, "GEN", 0,
 	"Of a database: only what came or changed after generation GEN (7, -1, {2026-11-01})", 1},
-    {"depth", OPTION_DEPTH, "N", 0, "Look no deeper than N levels below the root or PATH", 1},
-    {"format", OPTION_FORMAT, "FORMAT", 0, "text (default), jsonl or csv", 3},
-    {"null", '0', NULL, 0, "Raw paths, each ended by a NUL byte", 3},
-    {"seen", OPTION_SEEN, NULL, 0, "Of a database: leave out what is only carried", 3},
+    {"depth", FSMETA_WALK_DEPTH, "N", 0, "Look no deeper than N levels below the root or PATH", 1},
+    {"format", FSMETA_WALK_FORMAT, "FORMAT", 0, "text (default), jsonl or csv", 3},
+    {"null", FSMETA_WALK_NULL, NULL, 0, "Raw paths, each ended by a NUL byte", 3},
+    {"seen", FSMETA_WALK_SEEN, NULL, 0, "Of a database: leave out what is only carried", 3},
     {0},
 };
 
@@ -56,33 +48,17 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &arguments->selection;
-		state->child_inputs[1] = &arguments->scan;
+		state->child_inputs[1] = &arguments->walk.scan;
 		return 0;
 	case OPTION_CHANGED_SINCE:
 		arguments->since = text;
-		return 0;
-	case OPTION_DEPTH:
-		fsmeta_walk_take_depth(&arguments->walk, text, state);
-		return 0;
-	case OPTION_FORMAT:
-		if (!fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_CHANGES))
-			argp_error(state, "--format: '%s' is none of text, jsonl, csv", text);
-		return 0;
-	case '0':
-		arguments->output_flags |= FSMETA_OUTPUT_NULL;
-		return 0;
-	case OPTION_SEEN:
-		arguments->seen_only = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		fsmeta_walk_take_argument(&arguments->walk, text, state);
 		return 0;
 	case ARGP_KEY_END:
 		if (!arguments->walk.operand)
 			argp_error(state, "find in what?");
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return fsmeta_walk_parse(&arguments->walk, key, text, state);
 	}
 }
 
@@ -140,26 +116,17 @@ static int take_change(
 	return 0;
 }
 
-static int make_output(const struct find_arguments *arguments, struct finder *finder,
-    const struct fsmeta_cursor *cursor, struct fsmeta_error *error)
-{
-	return fsmeta_output_new(&finder->output, stdout, arguments->format,
-	    arguments->output_flags, cursor->source, error);
-}
-
 static int find_all(struct find_arguments *arguments, struct finder *finder,
     struct fsmeta_operand *operand, struct fsmeta_error *error)
 {
-	struct fsmeta_operand_options operand_options = {
-	    .scan = &arguments->scan,
-	    .seen_only = arguments->seen_only,
-	};
+	struct fsmeta_operand_options operand_options =
+	    fsmeta_walk_operand_options(&arguments->walk);
 	struct fsmeta_cursor *cursor;
 	int status = fsmeta_operand_open(&cursor, operand, &operand_options, error);
 
 	if (status < 0)
 		return status;
-	status = make_output(arguments, finder, cursor, error);
+	status = fsmeta_walk_output_new(&finder->output, &arguments->walk, cursor->source, error);
 	if (status >= 0)
 		status = fsmeta_walk_run(&arguments->walk, cursor, &finder->entries, error);
 	if (status >= 0)
@@ -186,7 +153,7 @@ static int find_changes(struct find_arguments *arguments, struct finder *finder,
     struct fsmeta_operand operands[2], struct fsmeta_error *error)
 {
 	const struct fsmeta_diff_options diff_options = {.stop = &fsmeta_stop_signal};
-	struct fsmeta_operand_options operand_options = {.seen_only = arguments->seen_only};
+	struct fsmeta_operand_options operand_options = {.seen_only = arguments->walk.seen_only};
 	struct fsmeta_cursor *cursors[2] = {NULL, NULL};
 	struct fsmeta_diff *diff = NULL;
 	int status;
@@ -195,7 +162,8 @@ static int find_changes(struct find_arguments *arguments, struct finder *finder,
 	if (status >= 0)
 		status = fsmeta_diff_run(&diff, cursors[0], cursors[1], &diff_options, error);
 	if (status >= 0)
-		status = make_output(arguments, finder, cursors[1], error);
+		status = fsmeta_walk_output_new(
+		    &finder->output, &arguments->walk, cursors[1]->source, error);
 	if (status >= 0)
 		status = fsmeta_diff_replay(diff, &finder->changes, error);
 	if (status >= 0)
@@ -240,12 +208,12 @@ static int find(struct find_arguments *arguments, struct fsmeta_error *error)
 	fsmeta_operand_release(&operand);
 	if (status < 0)
 		return status;
-	return arguments->walk.unreadable ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
+	return fsmeta_walk_status(&arguments->walk);
 }
 
 int fsmeta_command_find(int argc, char **argv)
 {
-	struct find_arguments arguments = {.walk = FSMETA_WALK_INIT};
+	struct find_arguments arguments = {.walk = FSMETA_WALK_INIT(FSMETA_OUTPUT_CHANGES)};
 	struct fsmeta_error error;
 	int status;
 

@@ -71,8 +71,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		arguments->by_id = true;
 		return 0;
 	case OPTION_FORMAT:
-		if (!fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_CHANGES))
-			argp_error(state, "--format: '%s' is none of text, jsonl, csv", text);
+		fsmeta_output_format_take(&arguments->format, text, FSMETA_OUTPUT_CHANGES, state);
 		return 0;
 	case '0':
 		arguments->null_terminated = true;

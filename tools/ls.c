@@ -14,28 +14,21 @@
 #include <string.h>
 
 enum option_key {
-	OPTION_FORMAT = 0x100,
-	OPTION_DEPTH,
-	OPTION_SEEN,
-	OPTION_UNKNOWN,
+	OPTION_UNKNOWN = 0x100,
 	OPTION_FIELDS,
 };
 
 struct ls_arguments {
 	struct fsmeta_walk walk;
-	enum fsmeta_output_format format;
-	bool null_terminated;
-	bool seen_only;
 	/** Only the places that are not known. */
 	bool unknown_only;
-	struct fsmeta_scan_options scan;
 };
 
 static const struct argp_option options[] = {
-    {"format", OPTION_FORMAT, "FORMAT", 0, "text (default), jsonl, csv, mtree or ncdu", 1},
-    {"null", '0', NULL, 0, "Raw paths, each ended by a NUL byte", 1},
-    {"depth", OPTION_DEPTH, "N", 0, "List no deeper than N levels below the root or PATH", 1},
-    {"seen", OPTION_SEEN, NULL, 0, "Of a database: leave out what is only carried", 1},
+    {"format", FSMETA_WALK_FORMAT, "FORMAT", 0, "text (default), jsonl, csv, mtree or ncdu", 1},
+    {"null", FSMETA_WALK_NULL, NULL, 0, "Raw paths, each ended by a NUL byte", 1},
+    {"depth", FSMETA_WALK_DEPTH, "N", 0, "List no deeper than N levels below the root or PATH", 1},
+    {"seen", FSMETA_WALK_SEEN, NULL, 0, "Of a database: leave out what is only carried", 1},
     {"unknown", OPTION_UNKNOWN, NULL, 0,
 	"Only the topmost places that could not be looked at or were left out, since when and why, "
 	"with how much is carried there",
@@ -51,43 +44,27 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &arguments->scan;
-		return 0;
-	case OPTION_FORMAT:
-		if (!fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_TREES))
-			argp_error(
-			    state, "--format: '%s' is none of text, jsonl, csv, mtree, ncdu", text);
-		return 0;
-	case '0':
-		arguments->null_terminated = true;
-		return 0;
-	case OPTION_DEPTH:
-		fsmeta_walk_take_depth(&arguments->walk, text, state);
-		return 0;
-	case OPTION_SEEN:
-		arguments->seen_only = true;
+		state->child_inputs[0] = &arguments->walk.scan;
 		return 0;
 	case OPTION_UNKNOWN:
 		arguments->unknown_only = true;
 		return 0;
 	case OPTION_FIELDS:
-		if (fsmeta_fields_parse(&arguments->scan.field_mask, text, &error) < 0)
+		if (fsmeta_fields_parse(&arguments->walk.scan.field_mask, text, &error) < 0)
 			argp_error(state, "--fields: %s", error.reason);
-		return 0;
-	case ARGP_KEY_ARG:
-		fsmeta_walk_take_argument(&arguments->walk, text, state);
 		return 0;
 	case ARGP_KEY_END:
 		if (!arguments->walk.operand)
 			argp_error(state, "list what?");
 		if (arguments->unknown_only &&
-		    (arguments->seen_only || arguments->walk.depth != UINT32_MAX))
+		    (arguments->walk.seen_only || arguments->walk.depth != UINT32_MAX))
 			argp_error(state, "--unknown goes with neither --seen nor --depth");
-		if (arguments->unknown_only && !(FSMETA_OUTPUT_LINES & 1u << arguments->format))
+		if (arguments->unknown_only &&
+		    !(FSMETA_OUTPUT_LINES & 1u << arguments->walk.format))
 			argp_error(state, "--unknown is listed as text or jsonl");
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return fsmeta_walk_parse(&arguments->walk, key, text, state);
 	}
 }
 
@@ -127,26 +104,24 @@ static int show(
 static int list_delta(
     const struct ls_arguments *arguments, struct fsmeta_delta *delta, struct fsmeta_error *error)
 {
-	if (*arguments->walk.path || arguments->walk.depth != UINT32_MAX || arguments->seen_only ||
-	    arguments->unknown_only)
+	if (*arguments->walk.path || arguments->walk.depth != UINT32_MAX ||
+	    arguments->walk.seen_only || arguments->unknown_only)
 		return fsmeta_error_set(error, FSMETA_E_USAGE, arguments->walk.operand, "listing",
 		    "it is a delta: its changes are listed whole");
-	if (!(FSMETA_OUTPUT_LINES & 1u << arguments->format))
+	if (!(FSMETA_OUTPUT_LINES & 1u << arguments->walk.format))
 		return fsmeta_error_set(error, FSMETA_E_USAGE, arguments->walk.operand, "listing",
 		    "it is a delta: its changes are listed as text or jsonl");
 	return fsmeta_delta_list(
-	    delta, arguments->format, arguments->null_terminated ? FSMETA_OUTPUT_NULL : 0, error);
+	    delta, arguments->walk.format, arguments->walk.output_flags, error);
 }
 
 static int ls(struct ls_arguments *arguments, struct fsmeta_error *error)
 {
-	struct fsmeta_operand_options operand_options = {
-	    .scan = &arguments->scan,
-	    .seen_only = arguments->seen_only,
-	};
+	struct fsmeta_operand_options operand_options =
+	    fsmeta_walk_operand_options(&arguments->walk);
 	struct listing listing = {
 	    .sink.entry = show,
-	    .wants_folder = arguments->format == FSMETA_OUTPUT_NCDU,
+	    .wants_folder = arguments->walk.format == FSMETA_OUTPUT_NCDU,
 	};
 	struct fsmeta_operand operand;
 	struct fsmeta_cursor *cursor = NULL;
@@ -164,8 +139,8 @@ static int ls(struct ls_arguments *arguments, struct fsmeta_error *error)
 		return status;
 	}
 	if (status >= 0)
-		status = fsmeta_output_new(&listing.output, stdout, arguments->format,
-		    arguments->null_terminated ? FSMETA_OUTPUT_NULL : 0, cursor->source, error);
+		status = fsmeta_walk_output_new(
+		    &listing.output, &arguments->walk, cursor->source, error);
 	if (status >= 0 && arguments->unknown_only)
 		status =
 		    fsmeta_unseen_new(&listing.unseen, listing.output, cursor, &operand, error);
@@ -181,12 +156,12 @@ static int ls(struct ls_arguments *arguments, struct fsmeta_error *error)
 	fsmeta_operand_release(&operand);
 	if (status < 0)
 		return status;
-	return arguments->walk.unreadable ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
+	return fsmeta_walk_status(&arguments->walk);
 }
 
 int fsmeta_command_ls(int argc, char **argv)
 {
-	struct ls_arguments arguments = {.walk = FSMETA_WALK_INIT};
+	struct ls_arguments arguments = {.walk = FSMETA_WALK_INIT(FSMETA_OUTPUT_TREES)};
 	struct fsmeta_error error;
 	int status;
 

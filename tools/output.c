@@ -38,6 +38,23 @@ bool fsmeta_output_format_parse(enum fsmeta_output_format *out, const char *name
 	return false;
 }
 
+void fsmeta_output_format_take(
+    enum fsmeta_output_format *out, const char *text, uint32_t allowed, struct argp_state *state)
+{
+	char names[64] = "";
+
+	if (fsmeta_output_format_parse(out, text, allowed))
+		return;
+	for (unsigned i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		size_t length = strlen(names);
+
+		if (allowed & 1u << i)
+			snprintf(names + length, sizeof(names) - length, "%s%s", length ? ", " : "",
+			    formats[i].name);
+	}
+	argp_error(state, "--format: '%s' is none of %s", text, names);
+}
+
 bool fsmeta_output_colours_parse(bool *out, const char *when, FILE *stream)
 {
 	const char *forbidden = getenv("NO_COLOR"), *terminal = getenv("TERM");

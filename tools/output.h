@@ -57,6 +57,7 @@
 
 #include "format/change.h"
 
+#include <argp.h>
 #include <stdio.h>
 
 enum fsmeta_output_format {
@@ -130,6 +131,10 @@ struct fsmeta_output_usage {
  * `allowed`, a set as in enum fsmeta_output_formats.
  */
 bool fsmeta_output_format_parse(enum fsmeta_output_format *out, const char *name, uint32_t allowed);
+
+/** Takes the value of --format.  Wrong usage ends the program, and says what is `allowed`. */
+void fsmeta_output_format_take(
+    enum fsmeta_output_format *out, const char *text, uint32_t allowed, struct argp_state *state);
 
 /**
  * "auto", "always", "never": whether to write colours to `stream`, in *out; false for

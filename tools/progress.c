@@ -46,6 +46,13 @@ bool fsmeta_progress_parse(enum fsmeta_progress_when *out, const char *text)
 	return false;
 }
 
+void fsmeta_progress_take(
+    enum fsmeta_progress_when *out, const char *text, struct argp_state *state)
+{
+	if (!fsmeta_progress_parse(out, text))
+		argp_error(state, "--progress: '%s' is none of auto, always, never", text);
+}
+
 static void append_time_left(
     struct fsmeta_buffer *line, const struct progress_cursor *progress, int64_t elapsed_ms)
 {

@@ -9,6 +9,8 @@
 
 #include "format/cursor.h"
 
+#include <argp.h>
+
 enum fsmeta_progress_when {
 	/** Where stderr is a terminal. */
 	FSMETA_PROGRESS_AUTO = 0,
@@ -18,6 +20,10 @@ enum fsmeta_progress_when {
 
 /** Reads "auto", "always" or "never"; false on anything else. */
 bool fsmeta_progress_parse(enum fsmeta_progress_when *out, const char *text);
+
+/** Takes the value of --progress.  Wrong usage ends the program. */
+void fsmeta_progress_take(
+    enum fsmeta_progress_when *out, const char *text, struct argp_state *state);
 
 /**
  * Wraps *cursor (which is *stolen* on success, untouched on failure) so that it

@@ -100,8 +100,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 			    state, "--limit: '%s' is no number from 1 to %d", text, CHANGES_MAX);
 		return 0;
 	case OPTION_PROGRESS:
-		if (!fsmeta_progress_parse(&arguments->progress, text))
-			argp_error(state, "--progress: '%s' is none of auto, always, never", text);
+		fsmeta_progress_take(&arguments->progress, text, state);
 		return 0;
 	case 'q':
 		arguments->quiet = true;

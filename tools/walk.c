@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void fsmeta_walk_take_argument(struct fsmeta_walk *walk, char *text, struct argp_state *state)
+static void take_argument(struct fsmeta_walk *walk, char *text, struct argp_state *state)
 {
 	if (state->arg_num == 0) {
 		walk->operand = text;
@@ -21,14 +21,53 @@ void fsmeta_walk_take_argument(struct fsmeta_walk *walk, char *text, struct argp
 	}
 }
 
-void fsmeta_walk_take_depth(struct fsmeta_walk *walk, const char *text, struct argp_state *state)
+error_t fsmeta_walk_parse(struct fsmeta_walk *walk, int key, char *text, struct argp_state *state)
+{
+	switch (key) {
+	case FSMETA_WALK_FORMAT:
+		fsmeta_output_format_take(&walk->format, text, walk->formats, state);
+		return 0;
+	case FSMETA_WALK_NULL:
+		walk->output_flags |= FSMETA_OUTPUT_NULL;
+		return 0;
+	case FSMETA_WALK_DEPTH:
+		fsmeta_depth_take(&walk->depth, text, state);
+		return 0;
+	case FSMETA_WALK_SEEN:
+		walk->seen_only = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		take_argument(walk, text, state);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+void fsmeta_depth_take(uint32_t *depth, const char *text, struct argp_state *state)
 {
 	char *end;
 	unsigned long value = strtoul(text, &end, 10);
 
 	if (*text < '0' || *text > '9' || *end || value > FSMETA_DEPTH_MAX)
 		argp_error(state, "--depth: '%s' is no number of levels", text);
-	walk->depth = (uint32_t)value;
+	*depth = (uint32_t)value;
+}
+
+struct fsmeta_operand_options fsmeta_walk_operand_options(const struct fsmeta_walk *walk)
+{
+	return (struct fsmeta_operand_options){.scan = &walk->scan, .seen_only = walk->seen_only};
+}
+
+int fsmeta_walk_output_new(struct fsmeta_output **out, const struct fsmeta_walk *walk,
+    const struct fsmeta_batch_source *source, struct fsmeta_error *error)
+{
+	return fsmeta_output_new(out, stdout, walk->format, walk->output_flags, source, error);
+}
+
+int fsmeta_walk_status(const struct fsmeta_walk *walk)
+{
+	return walk->unreadable ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
 }
 
 bool fsmeta_walk_shows(const struct fsmeta_walk *walk, const struct fsmeta_entry *entry)
