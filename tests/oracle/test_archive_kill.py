@@ -141,3 +141,28 @@ def test_sweep_leaves_what_is_needed(tmp_path):
         assert not stray.exists()
     left = {int(name[6:-4]) for name in os.listdir(root / "video")}
     assert needed <= left and known is not None
+
+
+def test_sweep_refuses_an_archive_that_is_recorded(tmp_path):
+    root = tmp_path / "archive"
+    root.mkdir()
+    process = subprocess.Popen([tool(), "fsv", "write", root, "0"], stdout=subprocess.PIPE)
+    try:
+        for _ in range(20):
+            process.stdout.readline()
+            process.send_signal(signal.SIGSTOP)
+            outcomes = [json.loads(line)["outcome"] for line in subprocess.run(
+                [os.environ["FSMETA"], "archive", "recover", "--format=jsonl", root], capture_output=True).stdout.splitlines()]
+            if outcomes:
+                break
+            # It was between two files.
+            process.send_signal(signal.SIGCONT)
+        assert outcomes == ["in use"]
+        before = served("fsv", root)
+        done = subprocess.run([os.environ["FSMETA"], "archive", "sweep", "--budget", "1k", root], capture_output=True)
+        assert done.returncode == 3 and b"somebody still writes to it" in done.stderr, done
+        assert served("fsv", root) == before
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
