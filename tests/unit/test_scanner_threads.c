@@ -11,6 +11,9 @@
 
 #include <sched.h>
 
+/** Threads before there is any scan: sanitizers have one of their own. */
+static unsigned threads_before;
+
 /* ---- trees ----------------------------------------------------------------- */
 
 static uint64_t random_state = 7;
@@ -180,16 +183,16 @@ static struct fsmeta_scan_measures settle(struct fsmeta_cursor *cursor)
 
 static const struct fsmeta_scan_options alone = {.threads = 1};
 
-/** The tree gives the same with one thread and with as many as the tests run with. */
-static void assert_thread_count_is_invisible(const struct tree *tree)
+/** The tree gives what one thread sees with as many as the tests run with. */
+static void assert_as_expected(const struct tree *tree, const struct seen *expected)
 {
 	unsigned descriptors = open_descriptors();
-	struct seen expected = scan_all(tree->path, &alone), seen = {0};
+	struct seen seen = {0};
 	struct fsmeta_cursor *cursor = open_scan(tree->path, NULL);
 	struct fsmeta_scan_measures measures;
 
 	assert_int_equal(seen_rest(&seen, cursor), 0);
-	assert_same(&expected, &seen);
+	assert_same(expected, &seen);
 	fsmeta_scan_measure(cursor, &measures);
 	assert_bounds(&measures);
 	if (test_threads == 1) {
@@ -198,21 +201,34 @@ static void assert_thread_count_is_invisible(const struct tree *tree)
 	}
 	fsmeta_cursor_close(cursor);
 	assert_int_equal(open_descriptors(), descriptors);
-	assert_int_equal(running_threads(), 1);
-	seen_release(&expected);
+	assert_int_equal(running_threads(), threads_before);
 	seen_release(&seen);
 }
 
-/* ---- large trees, which take their time to be made ------------------------------ */
+static void assert_thread_count_is_invisible(const struct tree *tree)
+{
+	struct seen expected = scan_all(tree->path, &alone);
 
-enum large {
+	assert_as_expected(tree, &expected);
+	seen_release(&expected);
+}
+
+/* ---- trees that take their time to be made --------------------------------------- */
+
+enum which {
+	/** 5,000 folders of one file. */
+	KEPT_SMALL_FOLDERS,
 	/** One folder of 40,000 files. */
-	LARGE_FOLDER,
+	KEPT_FOLDER,
+	/** Folders of all sizes around that of a piece. */
+	KEPT_SIZES,
+	/** 5,000 folders, one in the other. */
+	KEPT_CHAIN,
 	/** 300 folders of 300 files. */
-	LARGE_WIDE,
+	KEPT_WIDE,
 	/** 6 folders of 16,000 files with long names. */
-	LARGE_LISTINGS,
-	LARGE_COUNT,
+	KEPT_LISTINGS,
+	KEPT_COUNT,
 };
 
 enum {
@@ -220,11 +236,12 @@ enum {
 	LISTINGS_FILES = 16000,
 };
 
-/** Kept from one number of threads to the next. */
+/** Kept from one number of threads to the next, with what one thread sees. */
 static struct kept {
 	struct tree tree;
+	struct seen expected;
 	bool is_made;
-} kept_trees[LARGE_COUNT];
+} kept_trees[KEPT_COUNT];
 
 static void make_listings(const struct tree *tree)
 {
@@ -239,75 +256,101 @@ static void make_listings(const struct tree *tree)
 	}
 }
 
-static const struct tree *large_tree(enum large which)
+static void make_sizes(const struct tree *tree)
+{
+	static const unsigned sizes[] = {0, 1, 255, 256, 257, 511, 512, 513, 5000};
+
+	for (unsigned i = 0; i < 36; i++) {
+		char name[16];
+		int fd;
+
+		snprintf(name, sizeof(name), "f%02u", i);
+		fd = enter_new(tree->fd, name);
+		fill(fd, sizes[i % 9], 9);
+		close(fd);
+	}
+}
+
+static void make(const struct tree *tree, enum which which)
+{
+	switch (which) {
+	case KEPT_SMALL_FOLDERS:
+		make_wide(tree, 5000, 1);
+		break;
+	case KEPT_FOLDER:
+		fill(tree->fd, 40000, 20);
+		break;
+	case KEPT_SIZES:
+		make_sizes(tree);
+		break;
+	case KEPT_CHAIN:
+		make_chain(tree, 5000);
+		break;
+	case KEPT_WIDE:
+		make_wide(tree, 300, 300);
+		break;
+	case KEPT_LISTINGS:
+		make_listings(tree);
+		break;
+	case KEPT_COUNT:
+		break;
+	}
+}
+
+static const struct kept *kept_tree(enum which which)
 {
 	struct kept *kept = &kept_trees[which];
 
 	if (kept->is_made)
-		return &kept->tree;
+		return kept;
 	kept->tree = tree_new_in_memory();
 	kept->is_made = true;
-	if (which == LARGE_FOLDER)
-		fill(kept->tree.fd, 40000, 20);
-	else if (which == LARGE_WIDE)
-		make_wide(&kept->tree, 300, 300);
-	else
-		make_listings(&kept->tree);
-	return &kept->tree;
+	make(&kept->tree, which);
+	kept->expected = scan_all(kept->tree.path, &alone);
+	return kept;
 }
 
-static void free_large_trees(void)
+static void free_kept_trees(void)
 {
-	for (int i = 0; i < LARGE_COUNT; i++)
-		if (kept_trees[i].is_made)
-			tree_free(&kept_trees[i].tree);
+	for (int i = 0; i < KEPT_COUNT; i++) {
+		if (!kept_trees[i].is_made)
+			continue;
+		tree_free(&kept_trees[i].tree);
+		seen_release(&kept_trees[i].expected);
+	}
+}
+
+static void assert_kept_as_expected(enum which which)
+{
+	const struct kept *kept = kept_tree(which);
+
+	assert_as_expected(&kept->tree, &kept->expected);
 }
 
 /* ---- shapes ------------------------------------------------------------------- */
 
 static void many_small_folders(void **state)
 {
-	struct tree tree = tree_new_in_memory();
-
 	(void)state;
-	make_wide(&tree, 5000, 1);
-	assert_thread_count_is_invisible(&tree);
-	tree_free(&tree);
+	assert_kept_as_expected(KEPT_SMALL_FOLDERS);
 }
 
 static void one_large_folder(void **state)
 {
 	(void)state;
-	assert_thread_count_is_invisible(large_tree(LARGE_FOLDER));
+	assert_kept_as_expected(KEPT_FOLDER);
 }
 
 static void folders_of_many_sizes(void **state)
 {
-	static const unsigned sizes[] = {0, 1, 255, 256, 257, 511, 512, 513, 5000};
-	struct tree tree = tree_new_in_memory();
-
 	(void)state;
-	for (unsigned i = 0; i < 36; i++) {
-		char name[16];
-		int fd;
-
-		snprintf(name, sizeof(name), "f%02u", i);
-		fd = enter_new(tree.fd, name);
-		fill(fd, sizes[i % 9], 9);
-		close(fd);
-	}
-	assert_thread_count_is_invisible(&tree);
-	tree_free(&tree);
+	assert_kept_as_expected(KEPT_SIZES);
 }
 
 static void a_long_chain(void **state)
 {
-	struct tree tree = tree_new_in_memory();
-
 	(void)state;
-	make_chain(&tree, 5000);
-	assert_thread_count_is_invisible(&tree);
-	tree_free(&tree);
+	assert_kept_as_expected(KEPT_CHAIN);
 }
 
 static void random_trees(void **state)
@@ -355,15 +398,14 @@ static void with_a_scope(void **state)
 /** Who reads slowly is waited for, with no more in hand than there may be. */
 static void a_slow_reader(void **state)
 {
-	const struct tree *tree = large_tree(LARGE_WIDE);
+	const struct kept *kept = kept_tree(KEPT_WIDE);
 	struct fsmeta_cursor *cursor;
 	const struct fsmeta_entry *entry;
 	struct fsmeta_scan_measures measures;
-	struct seen expected, seen = {0};
+	struct seen seen = {0};
 
 	(void)state;
-	expected = scan_all(tree->path, &alone);
-	cursor = open_scan(tree->path, NULL);
+	cursor = open_scan(kept->tree.path, NULL);
 	while (fsmeta_cursor_next(cursor, &entry, NULL) == 1) {
 		seen_add(&seen, entry);
 		if (seen.count % 997 != 5)
@@ -373,27 +415,25 @@ static void a_slow_reader(void **state)
 		if (test_threads > 1)
 			assert_true(measures.waiting_bytes > FSMETA_AHEAD_DISTANCE_BYTES / 2);
 	}
-	assert_same(&expected, &seen);
+	assert_same(&kept->expected, &seen);
 	fsmeta_scan_measure(cursor, &measures);
 	/* Nearly all folders, and both pieces of them. */
 	if (test_threads > 1)
 		assert_true(measures.done_ahead > 800);
 	fsmeta_cursor_close(cursor);
-	seen_release(&expected);
 	seen_release(&seen);
 }
 
 /** Listings of large folders are bounded too, and gone on with where they were. */
 static void large_listings_ahead(void **state)
 {
-	const struct tree *tree = large_tree(LARGE_LISTINGS);
+	const struct kept *kept = kept_tree(KEPT_LISTINGS);
 	struct fsmeta_cursor *cursor;
 	struct fsmeta_scan_measures measures;
-	struct seen expected, seen = {0};
+	struct seen seen = {0};
 
 	(void)state;
-	expected = scan_all(tree->path, &alone);
-	cursor = open_scan(tree->path, NULL);
+	cursor = open_scan(kept->tree.path, NULL);
 	for (unsigned i = 0; i < 2; i++) {
 		const struct fsmeta_entry *entry;
 
@@ -407,9 +447,8 @@ static void large_listings_ahead(void **state)
 	assert_bounds(&measures);
 	if (test_threads > LISTINGS_FOLDERS)
 		assert_true(measures.suspended > 0);
-	assert_same(&expected, &seen);
+	assert_same(&kept->expected, &seen);
 	fsmeta_cursor_close(cursor);
-	seen_release(&expected);
 	seen_release(&seen);
 }
 
@@ -502,7 +541,7 @@ static void closing_in_the_middle(void **state)
 		for (unsigned left = i < 10 ? i : random_below(3000); left > 0; left--)
 			assert_int_equal(fsmeta_cursor_next(cursor, &entry, NULL), 1);
 		fsmeta_cursor_close(cursor);
-		assert_int_equal(running_threads(), 1);
+		assert_int_equal(running_threads(), threads_before);
 		assert_int_equal(open_descriptors(), descriptors);
 	}
 	tree_free(&tree);
@@ -525,7 +564,7 @@ static void stopping_in_the_middle(void **state)
 		stop = 1;
 		assert_int_equal(fsmeta_cursor_next(cursor, &entry, NULL), FSMETA_E_STOPPED);
 		fsmeta_cursor_close(cursor);
-		assert_int_equal(running_threads(), 1);
+		assert_int_equal(running_threads(), threads_before);
 		assert_int_equal(open_descriptors(), descriptors);
 	}
 	tree_free(&tree);
@@ -618,8 +657,10 @@ int main(void)
 	    cmocka_unit_test(a_small_tree_needs_no_thread),
 	};
 
-	int failed = RUN_WITH_THREADS(tests);
+	int failed;
 
-	free_large_trees();
+	threads_before = running_threads();
+	failed = RUN_WITH_THREADS(tests);
+	free_kept_trees();
 	return failed;
 }
