@@ -151,6 +151,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (state->arg_num < 2)
 			argp_error(state, "two operands are needed, the older first");
+		fsmeta_output_check_null(arguments->format, arguments->output_flags, state);
 		if (arguments->stat && (arguments->format == FSMETA_OUTPUT_CSV ||
 					   arguments->output_flags & FSMETA_OUTPUT_NULL))
 			argp_error(state, "--stat is written as text or jsonl");

@@ -54,8 +54,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		arguments->since = text;
 		return 0;
 	case ARGP_KEY_END:
-		if (!arguments->walk.operand)
-			argp_error(state, "find in what?");
+		fsmeta_walk_end(&arguments->walk, "find in what?", state);
 		return 0;
 	default:
 		return fsmeta_walk_parse(&arguments->walk, key, text, state);

@@ -54,8 +54,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 			argp_error(state, "--fields: %s", error.reason);
 		return 0;
 	case ARGP_KEY_END:
-		if (!arguments->walk.operand)
-			argp_error(state, "list what?");
+		fsmeta_walk_end(&arguments->walk, "list what?", state);
 		if (arguments->unknown_only &&
 		    (arguments->walk.seen_only || arguments->walk.depth != UINT32_MAX))
 			argp_error(state, "--unknown goes with neither --seen nor --depth");

@@ -55,6 +55,13 @@ void fsmeta_output_format_take(
 	argp_error(state, "--format: '%s' is none of %s", text, names);
 }
 
+void fsmeta_output_check_null(
+    enum fsmeta_output_format format, uint32_t flags, struct argp_state *state)
+{
+	if (flags & FSMETA_OUTPUT_NULL && format != FSMETA_OUTPUT_TEXT)
+		argp_error(state, "--null writes raw paths, and no %s", formats[format].name);
+}
+
 bool fsmeta_output_colours_parse(bool *out, const char *when, FILE *stream)
 {
 	const char *forbidden = getenv("NO_COLOR"), *terminal = getenv("TERM");

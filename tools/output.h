@@ -132,6 +132,10 @@ struct fsmeta_output_usage {
  */
 bool fsmeta_output_format_parse(enum fsmeta_output_format *out, const char *name, uint32_t allowed);
 
+/** At the end of the command line: --null goes with text alone. */
+void fsmeta_output_check_null(
+    enum fsmeta_output_format format, uint32_t flags, struct argp_state *state);
+
 /** Takes the value of --format.  Wrong usage ends the program, and says what is `allowed`. */
 void fsmeta_output_format_take(
     enum fsmeta_output_format *out, const char *text, uint32_t allowed, struct argp_state *state);

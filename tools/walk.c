@@ -44,6 +44,13 @@ error_t fsmeta_walk_parse(struct fsmeta_walk *walk, int key, char *text, struct 
 	}
 }
 
+void fsmeta_walk_end(const struct fsmeta_walk *walk, const char *question, struct argp_state *state)
+{
+	if (!walk->operand)
+		argp_error(state, "%s", question);
+	fsmeta_output_check_null(walk->format, walk->output_flags, state);
+}
+
 void fsmeta_depth_take(uint32_t *depth, const char *text, struct argp_state *state)
 {
 	char *end;

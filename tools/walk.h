@@ -51,6 +51,10 @@ struct fsmeta_walk {
  */
 error_t fsmeta_walk_parse(struct fsmeta_walk *walk, int key, char *text, struct argp_state *state);
 
+/** At the end of the command line: `question` is asked where there is no operand. */
+void fsmeta_walk_end(
+    const struct fsmeta_walk *walk, const char *question, struct argp_state *state);
+
 /** Takes the value of --depth.  Wrong usage ends the program. */
 void fsmeta_depth_take(uint32_t *depth, const char *text, struct argp_state *state);
 

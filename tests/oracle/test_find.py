@@ -261,3 +261,14 @@ def test_stat(fsmeta, pair, depth):
 def test_stat_of_nothing(fsmeta, pair):
     assert fsmeta.run("diff", "--stat", pair[0], pair[0]).out == b""
     assert fsmeta.run("diff", "--stat", *pair, "--name=nothing", code=0).out == b""
+
+
+def test_raw_paths_are_text_alone(fsmeta, scratch):
+    """Nobody is left to wonder which of the two was meant."""
+    tree = os.path.join(scratch, "plain")
+    os.mkdir(tree)
+    for command in (["ls", tree], ["find", tree], ["diff", tree, tree]):
+        for form in ("jsonl", "csv"):
+            result = fsmeta.run(*command, "-0", f"--format={form}", code=64)
+            assert result.out == b"" and b"--null" in result.err
+        fsmeta.run(*command, "-0", "--format=text")
