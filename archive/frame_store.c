@@ -752,10 +752,12 @@ static int finish_task(struct fsmeta_frame_store *store, int64_t task,
 static int delete_doomed(struct fsmeta_frame_store *store, const struct fsmeta_buffer *refs,
     uint64_t *deleted, struct fsmeta_error *error)
 {
-	const char *ref = (const char *)refs->data;
-	const char *behind = ref + refs->length;
+	const char *ref = (const char *)refs->data, *behind;
 	int code = 0;
 
+	if (!refs->length)
+		return 0;
+	behind = ref + refs->length;
 	if (store->options.dry_run) {
 		for (const char *at = ref; at < behind; at += strlen(at) + 1)
 			++*deleted;
@@ -763,7 +765,7 @@ static int delete_doomed(struct fsmeta_frame_store *store, const struct fsmeta_b
 	}
 	for (const char *at = ref; at < behind && !code; at += strlen(at) + 1)
 		code = fsmeta_frame_store_delete(store, at, error);
-	if (code || !refs->length)
+	if (code)
 		return code;
 	pthread_mutex_lock(&store->lock);
 	code = run(store, BEGIN, error);
