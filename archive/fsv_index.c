@@ -139,7 +139,7 @@ uint64_t fsmeta_fsv_name_time(const struct fsmeta_fsv_file *file)
 static int add_file(struct fsmeta_fsv_stream *stream, const struct fsmeta_fsv_file *file)
 {
 	if (stream->file_count == stream->file_capacity) {
-		size_t capacity = stream->file_capacity ? stream->file_capacity * 3 / 2 : 64;
+		size_t capacity = stream->file_capacity + stream->file_capacity / 2 + 64;
 		struct fsmeta_fsv_file *files = realloc(stream->files, capacity * sizeof(*files));
 
 		if (!files)
