@@ -22,6 +22,7 @@
 
 #include "archive/annexb.h"
 #include "archive/fsv.h"
+#include "archive/media_grid.h"
 #include "archive/media_nal.h"
 #include "archive/media_order.h"
 #include "archive/recordings.h"
@@ -95,6 +96,8 @@ struct reading {
 	int64_t ahead_us[FSMETA_ORDER_AHEAD];
 	size_t ahead_count;
 	struct fsmeta_buffer ahead_bytes;
+	/** Of layouts that cut times to ticks. */
+	struct fsmeta_grid grid;
 	struct fsmeta_order order;
 	struct fsmeta_buffer scratch;
 	/** A piece of a recording. */
@@ -247,6 +250,17 @@ static int write_video(struct reading *reading, int64_t time_us, bool is_key, co
 	return code;
 }
 
+/** Times as they were before they were cut to ticks, if they tell. */
+static void place_beginning(struct reading *reading)
+{
+	if (reading->window->layout != FSMETA_LAYOUT_RECORDING)
+		fsmeta_grid_find(&reading->grid, reading->ahead_us, reading->ahead_count);
+	for (size_t i = 0; i < reading->ahead_count; i++)
+		reading->ahead_us[i] = fsmeta_grid_snap(&reading->grid, reading->ahead_us[i]);
+	reading->origin_us = reading->ahead_us[0];
+	reading->result->from_us = reading->result->to_us = reading->origin_us;
+}
+
 /** With the beginning of the window, or all of it, in `ahead`. */
 static int begin_file(struct reading *reading, struct fsmeta_error *error)
 {
@@ -257,8 +271,10 @@ static int begin_file(struct reading *reading, struct fsmeta_error *error)
 	    .size = first->size,
 	};
 	size_t count;
-	int code = find_audio(reading, &count, error);
+	int code;
 
+	place_beginning(reading);
+	code = find_audio(reading, &count, error);
 	reading->tracks[VIDEO].config = reading->first_sets.data;
 	reading->tracks[VIDEO].config_bytes = reading->first_sets.length;
 	if (!code)
@@ -414,9 +430,10 @@ static int take_video(struct reading *reading, const struct fsmeta_track_format 
 	}
 	reading->has_in_window |=
 	    packet.time_us >= window->from_us && packet.time_us < window->to_us;
-	return reading->output
-		   ? write_video(reading, packet.time_us, is_key, packet.bytes, packet.size, error)
-		   : hold_back(reading, packet.time_us, is_key, packet.bytes, packet.size, error);
+	if (!reading->output)
+		return hold_back(reading, packet.time_us, is_key, packet.bytes, packet.size, error);
+	return write_video(reading, fsmeta_grid_snap(&reading->grid, packet.time_us), is_key,
+	    packet.bytes, packet.size, error);
 }
 
 /* ---- the layouts ---- */

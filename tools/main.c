@@ -51,7 +51,8 @@
  *     recordings payload first, index later;  recording_read, recording_lines
  *     frame_store frames that live as long as a task needs them;  npy: their headers
  *     media      video files, by a module that is loaded (media_libav);  media_nal: start codes
- *     media_write, media_read: packets into a stream and out of it;  media_order: when to decode
+ *     media_write, media_read: packets into a stream and out of it;  media_order: when to decode;
+ *     media_grid: exact times out of ticks
  *     names, sqlite_file: what these share
  *   diff/      two cursors in, changes out
  *     merge      two sorted sequences side by side;  compare: two entries

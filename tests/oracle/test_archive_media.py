@@ -34,8 +34,7 @@ MORE = WINDOWS > 0
 START = "2026-11-20T10:00:00Z"
 START_S = 1795168800
 LAYOUTS = ("fsv", "segments", "recording")
-# A tick of an index word is 244 us, and times are cut to it; a recording keeps microseconds, mkv
-# milliseconds.
+# A tick of an index word is 244 us, and times are cut to it.
 TICK = 0.000250
 PICTURE = "testsrc=size=160x120:rate={}"
 
@@ -178,8 +177,8 @@ def test_whole(video, layout, tmp_path):
         assert f"{len(wanted)} frames" in err and "from 2026-11-20T10:00:00Z" in err
         got = probe(out, "v")
         assert same_bytes(got, wanted)
-        slack = 0.000002 if layout == "recording" else TICK
-        assert_times(got, wanted, slack + (0.001 if ending == "mkv" else 0))
+        # Not even a tick is lost, as all of these have a frame rate or count milliseconds.
+        assert_times(got, wanted, 0.000002 + (0.001 if ending == "mkv" else 0))
         said, pictures = complaints(out)
         assert not said
         assert pictures == len(wanted)
@@ -197,7 +196,7 @@ def test_decode_times(folder, layout, tmp_path):
         write(tmp_path / name, "cam", path, layout=layout)
         read(tmp_path / name, "cam", tmp_path / "out.mp4")
         for ours, theirs in zip(probe(tmp_path / "out.mp4", "v"), wanted):
-            assert abs(ours.dts - theirs.dts - ours.pts + theirs.pts) <= 2 * TICK
+            assert abs(ours.dts - theirs.dts - ours.pts + theirs.pts) <= 0.000004
 
 
 def window_of(wanted, start, end):

@@ -1,4 +1,6 @@
 /* Lengths into start codes, and decode times out of show times. */
+#include "archive/index_word.h"
+#include "archive/media_grid.h"
 #include "archive/media_nal.h"
 #include "archive/media_order.h"
 
@@ -345,6 +347,82 @@ static void test_order_deeper_than_said(void **state)
 	}
 }
 
+/* ---- grid ---- */
+
+/** As an index word keeps a time. */
+static int64_t cut_to_tick(int64_t base_us, int64_t time_us)
+{
+	uint32_t ticks;
+
+	assert_true(fsmeta_ticks_from_us(&ticks, time_us - base_us));
+	return base_us + fsmeta_ticks_to_us(ticks);
+}
+
+static void test_grid(void **state)
+{
+	static const uint32_t rates[][2] = {
+	    {1, 1}, {25, 2}, {24000, 1001}, {25, 1}, {30000, 1001}, {60, 1}, {1000, 1}};
+	const int64_t base_us = INT64_C(1795168800000000);
+	uint64_t random = 3;
+
+	(void)state;
+	for (unsigned round = 0; round < 700; round++) {
+		const uint32_t *rate = rates[round % 7];
+		const int64_t phase_us = (int64_t)(next_random(&random) % 100000);
+		int64_t wanted[100], times[100];
+		struct fsmeta_grid grid;
+		uint64_t number = 0;
+
+		for (int i = 0; i < 100; i++) {
+			wanted[i] = base_us + phase_us +
+				    (int64_t)(number * 1000000 * rate[1] + rate[0] / 2) / rate[0];
+			times[i] = cut_to_tick(base_us, wanted[i]);
+			/* Frames that were left out. */
+			number += 1 + (next_random(&random) % 4 == 0);
+		}
+		fsmeta_grid_find(&grid, times, 100);
+		assert_int_not_equal(grid.frames, 0);
+		for (int i = 1; i < 100; i++) {
+			int64_t got =
+			    fsmeta_grid_snap(&grid, times[i]) - fsmeta_grid_snap(&grid, times[0]);
+
+			/* Rounded to microseconds three times. */
+			assert_true(llabs(got - (wanted[i] - wanted[0])) <= 2);
+		}
+	}
+}
+
+static void test_no_grid(void **state)
+{
+	uint64_t random = 5;
+
+	(void)state;
+	for (unsigned round = 0; round < 100; round++) {
+		int64_t times[100], now = 0;
+		struct fsmeta_grid grid;
+
+		for (int i = 0; i < 100; i++)
+			times[i] = now += 10000 + (int64_t)(next_random(&random) % 30000);
+		fsmeta_grid_find(&grid, times, 100);
+		assert_int_equal(grid.frames, 0);
+		assert_int_equal(fsmeta_grid_snap(&grid, times[50]), times[50]);
+		/* Two times say nothing. */
+		fsmeta_grid_find(&grid, times, 2);
+		assert_int_equal(grid.frames, 0);
+	}
+	/* A rate that drifts away, and what lies beyond all reach, is left as it is. */
+	{
+		int64_t times[] = {0, 40000, 80000, 120000};
+		struct fsmeta_grid grid;
+
+		fsmeta_grid_find(&grid, times, 4);
+		assert_int_equal(fsmeta_grid_snap(&grid, 4000100), 4000000);
+		assert_int_equal(fsmeta_grid_snap(&grid, 4000300), 4000300);
+		assert_int_equal(fsmeta_grid_snap(&grid, INT64_MAX / 4), INT64_MAX / 4);
+		assert_int_equal(fsmeta_grid_snap(&grid, INT64_MIN / 4), INT64_MIN / 4);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +433,8 @@ int main(void)
 	    cmocka_unit_test(test_order),
 	    cmocka_unit_test(test_order_as_encoded),
 	    cmocka_unit_test(test_order_deeper_than_said),
+	    cmocka_unit_test(test_grid),
+	    cmocka_unit_test(test_no_grid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
