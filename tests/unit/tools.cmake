@@ -1,4 +1,5 @@
 fsmeta_unit_test(test_tools_hash_journal test_tools_hash_journal.c LINKS fsmeta_tools)
+fsmeta_unit_test(test_tools_known_contents test_tools_known_contents.c LINKS fsmeta_tools)
 fsmeta_unit_test(test_tools_output test_tools_output.c LINKS fsmeta_tools)
 fsmeta_unit_test(test_tools_selection test_tools_selection.c LINKS fsmeta_tools)
 fsmeta_unit_test(test_tools_keep test_tools_keep.c LINKS fsmeta_tools)
