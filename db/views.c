@@ -166,7 +166,7 @@ static const char versions[] =
 /* Rows of a place that end after `prev` (what stood there) or begin (what stands there). */
 #define FILE_SIDE(after, table, moment, condition)                                             \
 	"      SELECT c.generation, " moment ", k.prev, f.id, " after ", f.parent, f.name,\n"      \
-	"          f.attributes, f.size, f.mtime, f.since\n"                                       \
+	"          f.attributes, f.size, f.mtime, f.hash, f.since\n"                               \
 	"        FROM kept k CROSS JOIN change c ON c.generation = k.number\n"                     \
 	"        CROSS JOIN " table " f ON f.parent = c.folder AND f.name = c.name\n"              \
 	"          AND " condition "\n"
@@ -175,7 +175,7 @@ static const char versions[] =
 #define MOMENT "iif(s.after, k.number, k.prev)"
 #define FOLDER_SIDES(table, until)                                                             \
 	"      SELECT c.generation, " MOMENT ", k.prev, f.id, s.after, p.parent, p.name,\n"        \
-	"          f.attributes, f.size, f.mtime, max(p.since, f.since)\n"                         \
+	"          f.attributes, f.size, f.mtime, NULL, max(p.since, f.since)\n"                   \
 	"        FROM kept k CROSS JOIN change c ON c.generation = k.number\n"                     \
 	"        CROSS JOIN (SELECT 0 AS after UNION ALL SELECT 1) s\n"                            \
 	"        CROSS JOIN folder_position p ON p.folder = c.folder AND p.since <= " MOMENT "\n"  \
@@ -190,12 +190,13 @@ static const char versions[] =
 static const char changes[] =
 	"CREATE VIEW changes AS\n"
 	"  -- What differs between a kept generation and the kept one before it; kind is\n"
-	"  -- added, removed, modified or moved (from old_path).  A folder that came or went\n"
-	"  -- is one line, whatever it holds.\n"
+	"  -- added, removed, modified, corrupted (another hash of content, with the same\n"
+	"  -- size and mtime) or moved (from old_path).  A folder that came or went is one\n"
+	"  -- line, whatever it holds.\n"
 	"  WITH kept (number, prev) AS (\n"
 	"    SELECT number, lag(number) OVER (ORDER BY number) FROM generation WHERE pruned = 0\n"
 	"  ), side (generation, moment, prev, id, after, parent, name, attributes, size, mtime,\n"
-	"      since) AS (\n"
+	"      hash, since) AS (\n"
 	FILE_SIDE("0", "file_past", "k.prev",
 	    "f.since <= k.prev AND f.until > k.prev AND f.until <= k.number")
 	"      UNION ALL\n"
@@ -222,15 +223,18 @@ static const char changes[] =
 	"  FROM (\n"
 	"    -- One row an entry: as it is now, else as it was, and how it was before.\n"
 	"    SELECT *, CASE WHEN NOT after THEN 'removed' WHEN sides = 1 THEN 'added'\n"
-	"        WHEN parent = old_parent AND name = old_name THEN 'modified'\n"
-	"        ELSE 'moved' END AS kind\n"
+	"        WHEN parent <> old_parent OR name <> old_name THEN 'moved'\n"
+	"        WHEN hash <> old_hash AND length(hash) = length(old_hash)\n"
+	"          AND size = old_size AND mtime = old_mtime THEN 'corrupted'\n"
+	"        ELSE 'modified' END AS kind\n"
 	"    FROM (SELECT *, count(path) OVER entry AS sides,\n"
 	BEFORE("path") ",\n"
 	BEFORE("parent") ",\n"
 	BEFORE("name") ",\n"
 	BEFORE("attributes") ",\n"
 	BEFORE("size") ",\n"
-	BEFORE("mtime") "\n"
+	BEFORE("mtime") ",\n"
+	BEFORE("hash") "\n"
 	"    -- A side whose folder is not in the tree has no path, and does not count.\n"
 	"    FROM (SELECT *, " PATH_TEXT("parent", "name", "moment") " AS path\n"
 	"      FROM side) WINDOW entry AS (PARTITION BY generation, id))\n"

@@ -253,6 +253,38 @@ static void what_is_gone_is_not_asked_for(void **state)
 	sqlite3_close(handle);
 }
 
+/** Another hash with the same size and mtime is what the view calls corrupted, and nothing else. */
+static void the_view_says_corrupted(void **state)
+{
+	struct fsmeta_entry touched = make_hashed("f/c", 'C', 0644);
+	struct fsmeta_entry weaker = make_hashed("f/d", 'D', 0644);
+	sqlite3 *handle;
+	sqlite3_stmt *statement;
+
+	(void)state;
+	touched.mtime.seconds++;
+	weaker.hash_algorithm = FSMETA_HASH_SHA256;
+	begin();
+	modify("f/a", 'a', 0600);
+	modify("f/b", 'B', 0644);
+	tell(&(struct fsmeta_change){
+	    .kind = FSMETA_CHANGE_MODIFIED, .before = &touched, .after = &touched});
+	tell(&(struct fsmeta_change){
+	    .kind = FSMETA_CHANGE_MODIFIED, .before = &weaker, .after = &weaker});
+	commit();
+	assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(handle,
+			     "SELECT group_concat(path || ' ' || kind, ', ') FROM"
+			     " (SELECT path, kind FROM changes WHERE generation = 2 ORDER BY path)",
+			     -1, &statement, NULL),
+	    SQLITE_OK);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	assert_string_equal((const char *)sqlite3_column_text(statement, 0),
+	    "f/a modified, f/b corrupted, f/c modified, f/d modified");
+	sqlite3_finalize(statement);
+	sqlite3_close(handle);
+}
+
 static void a_reading_in_the_future_is_damage(void **state)
 {
 	sqlite3 *handle;
@@ -274,6 +306,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(other_metadata_makes_nobody_younger, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(what_moved_keeps_its_age, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(what_is_gone_is_not_asked_for, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(the_view_says_corrupted, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(a_reading_in_the_future_is_damage, set_up, tear_down),
 	};
 

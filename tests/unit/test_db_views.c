@@ -230,7 +230,7 @@ static void check_kept(
 
 	query_lines(&told, handle,
 	    "SELECT kind || '|' || type || '|' || path || '|' || ifnull(old_path, '')"
-	    " FROM changes WHERE generation = ?1 AND kind <> 'modified'",
+	    " FROM changes WHERE generation = ?1 AND kind NOT IN ('modified', 'corrupted')",
 	    number);
 	for (size_t i = 0; i < old->count; i++)
 		if (!find_number(new, old->items[i].number))
