@@ -28,6 +28,10 @@
  * one has a run of its own, and the oldest that stayed is the line.  Frames are deleted when nobody
  * needs them, which is no loss.
  *
+ * What is read.  Of a folder all up to the last change and the piece behind it.  Where recorders
+ * were at work, which many files that came say, all of it, and the streams beside it: only so does
+ * one know who is silent.  So a few changes among millions of files cost a few folders.
+ *
  * Limits.  Who deletes oldest first by hand rotates.  Pieces that were moved are no event, and
  * count in the folder that they left as if they were still there.  A stream whose folder was
  * renamed is judged from its changes alone.
@@ -44,6 +48,8 @@ enum {
 	OLDER = 0,
 	NEWER = 1,
 	NO_STORY = -1,
+	/** So many files came to each stream on average where recorders were at work. */
+	AT_WORK = 4,
 };
 
 #define UNKNOWN_US INT64_MIN
@@ -122,6 +128,8 @@ struct folder {
 	size_t late_run;
 	int64_t late_us;
 	bool before_was_late;
+	/** The rest of it was not read. */
+	bool is_cut;
 	/** End of the oldest recording that stayed. */
 	int64_t oldest_recording_us;
 };
@@ -142,6 +150,17 @@ struct beside {
 	int64_t newest_us[2];
 };
 
+/** A folder in which pieces changed. */
+struct place {
+	/** First, so that places are compared as paths. */
+	struct path path;
+	/** How many folders, and files that came to streams. */
+	uint64_t folders;
+	uint64_t came;
+	/** All in it are needed. */
+	bool is_needed;
+};
+
 enum phase {
 	PHASE_TOUCH,
 	PHASE_READ,
@@ -154,7 +173,8 @@ struct fsmeta_archive_events {
 	enum phase phase;
 	/** Paths of stories and of what follows. */
 	struct fsmeta_arena arena;
-	/** struct path, sorted: folders in which a piece changed, and those above them. */
+	/** struct place, sorted: folders in which a piece changed, and those above them that are
+	 * read with all streams in them. */
 	struct fsmeta_buffer touched;
 	struct fsmeta_buffer parents;
 	struct fsmeta_cursor *older;
@@ -223,10 +243,15 @@ static bool recognise(struct item *out, const struct fsmeta_entry *entry)
 
 /* ---- which folders have changed ---- */
 
-static const struct path *paths_of(const struct fsmeta_buffer *buffer, size_t *count)
+static bool has_times(enum fsmeta_layout layout)
 {
-	*count = buffer->length / sizeof(struct path);
-	return (const struct path *)(const void *)buffer->data;
+	return layout == FSMETA_LAYOUT_FSV || layout == FSMETA_LAYOUT_SEGMENTS;
+}
+
+static struct place *places_of(const struct fsmeta_buffer *buffer, size_t *count)
+{
+	*count = buffer->length / sizeof(struct place);
+	return (struct place *)(void *)buffer->data;
 }
 
 static int compare_paths(const void *a, const void *b)
@@ -236,51 +261,83 @@ static int compare_paths(const void *a, const void *b)
 	return fsmeta_path_compare(one->bytes, one->length, other->bytes, other->length);
 }
 
-static int add_path(
-    struct fsmeta_archive_events *events, struct fsmeta_buffer *paths, struct path path)
+/** The path is first in a place. */
+static void add_up_place(struct place *to, const struct place *place)
 {
-	size_t count;
-	const struct path *items = paths_of(paths, &count);
-
-	if (count && compare_paths(&items[count - 1], &path) == 0)
-		return 0;
-	path.bytes = fsmeta_arena_copy(&events->arena, path.bytes, path.length);
-	return path.bytes ? fsmeta_buffer_append(paths, &path, sizeof(path)) : FSMETA_E_MEMORY;
+	to->folders += place->folders;
+	to->came += place->came;
+	to->is_needed |= place->is_needed;
 }
 
 static int touch(struct fsmeta_archive_events *events, const struct fsmeta_change *change)
 {
 	const struct fsmeta_entry *entry = fsmeta_change_entry(change);
 	struct item item;
-	struct path folder;
-	int code;
+	size_t count;
+	struct place *places = places_of(&events->touched, &count);
+	struct place place = {.folders = 1};
 
 	if (!recognise(&item, entry))
 		return 0;
-	folder = parent_of(entry->path, entry->path_length);
-	code = add_path(events, &events->touched, folder);
-	if (!code && item.name.layout != FSMETA_LAYOUT_FRAMES)
-		code = add_path(events, &events->parents, parent_of(folder.bytes, folder.length));
+	place.path = parent_of(entry->path, entry->path_length);
+	place.came = has_times(item.name.layout) && change->kind == FSMETA_CHANGE_ADDED;
+	/* Recordings are in order only among those beside them. */
+	place.is_needed =
+	    item.name.layout == FSMETA_LAYOUT_RECORDING && change->kind == FSMETA_CHANGE_REMOVED;
+	if (count && compare_paths(&places[count - 1], &place) == 0) {
+		place.folders = 0;
+		add_up_place(&places[count - 1], &place);
+		return 0;
+	}
+	place.path.bytes = fsmeta_arena_copy(&events->arena, place.path.bytes, place.path.length);
+	return place.path.bytes ? fsmeta_buffer_append(&events->touched, &place, sizeof(place))
+				: FSMETA_E_MEMORY;
+}
+
+/** Sorts places, and adds up those of one path. */
+static void sort_places(struct fsmeta_buffer *buffer)
+{
+	size_t count, kept = 0;
+	struct place *places = places_of(buffer, &count);
+
+	if (!count)
+		return;
+	qsort(places, count, sizeof(*places), compare_paths);
+	for (size_t i = 0; i < count; i++) {
+		if (kept && compare_paths(&places[kept - 1], &places[i]) == 0)
+			add_up_place(&places[kept - 1], &places[i]);
+		else
+			places[kept++] = places[i];
+	}
+	buffer->length = kept * sizeof(*places);
+}
+
+/** Folders of which all streams are read: where recorders were at work, or order matters. */
+static int find_parents(struct fsmeta_archive_events *events)
+{
+	size_t count, kept = 0;
+	const struct place *touched = places_of(&events->touched, &count);
+	struct place *parents;
+	int code = 0;
+
+	for (size_t i = 0; i < count && !code; i++) {
+		struct place parent = touched[i];
+
+		parent.path = parent_of(parent.path.bytes, parent.path.length);
+		code = fsmeta_buffer_append(&events->parents, &parent, sizeof(parent));
+	}
+	sort_places(&events->parents);
+	parents = places_of(&events->parents, &count);
+	for (size_t i = 0; i < count; i++)
+		if (parents[i].is_needed ||
+		    (parents[i].came && parents[i].came >= AT_WORK * parents[i].folders))
+			parents[kept++] = parents[i];
+	events->parents.length = kept * sizeof(*parents);
 	return code;
 }
 
-static void sort_paths(struct fsmeta_buffer *paths)
-{
-	struct path *items = (struct path *)(void *)paths->data;
-	size_t count, kept = 0;
-
-	paths_of(paths, &count);
-	if (!count)
-		return;
-	qsort(items, count, sizeof(*items), compare_paths);
-	for (size_t i = 0; i < count; i++)
-		if (!kept || compare_paths(&items[kept - 1], &items[i]) != 0)
-			items[kept++] = items[i];
-	paths->length = kept * sizeof(*items);
-}
-
 /** Index of the first path that is not in front of `path`. */
-static size_t find_path(const struct path *items, size_t count, struct path path)
+static size_t find_path(const struct place *items, size_t count, struct path path)
 {
 	size_t low = 0, high = count;
 
@@ -295,21 +352,28 @@ static size_t find_path(const struct path *items, size_t count, struct path path
 	return low;
 }
 
-/** Whether the folder, something in it, or a stream beside it changed. */
+/** Whether all streams in this folder are read. */
+static bool reads_all_in(const struct fsmeta_archive_events *events, struct path folder)
+{
+	size_t count, at;
+	const struct place *parents = places_of(&events->parents, &count);
+
+	at = find_path(parents, count, folder);
+	return at < count && compare_paths(&parents[at], &folder) == 0;
+}
+
+/** Whether the folder, something in it, or enough of the streams beside it changed. */
 static bool enters(const struct fsmeta_archive_events *events, const struct fsmeta_entry *entry)
 {
 	struct path folder = {entry->path, entry->path_length};
-	struct path above = parent_of(entry->path, entry->path_length);
 	size_t count, at;
-	const struct path *items = paths_of(&events->touched, &count);
+	const struct place *touched = places_of(&events->touched, &count);
 
-	at = find_path(items, count, folder);
-	if (at < count &&
-	    fsmeta_path_is_within(items[at].bytes, items[at].length, folder.bytes, folder.length))
+	at = find_path(touched, count, folder);
+	if (at < count && fsmeta_path_is_within(touched[at].path.bytes, touched[at].path.length,
+			      folder.bytes, folder.length))
 		return true;
-	items = paths_of(&events->parents, &count);
-	at = find_path(items, count, above);
-	return at < count && compare_paths(&items[at], &above) == 0;
+	return reads_all_in(events, parent_of(entry->path, entry->path_length));
 }
 
 /* ---- stories and runs ---- */
@@ -393,11 +457,6 @@ static void end_track(struct piece *piece, unsigned all)
 		side->is_half |= side->parts && side->parts != all;
 		side->parts = 0;
 	}
-}
-
-static bool has_times(enum fsmeta_layout layout)
-{
-	return layout == FSMETA_LAYOUT_FSV || layout == FSMETA_LAYOUT_SEGMENTS;
 }
 
 /** When the files of this side were closed later than a piece lasts. */
@@ -793,6 +852,8 @@ static int close_folder(struct fsmeta_archive_events *events)
 		struct fsmeta_archive_story *story = story_at(events, (size_t)folder->stories[0]);
 
 		story->layout = claim(folder);
+		if (folder->is_cut)
+			story->newest_us = story->older_newest_us = UNKNOWN_US;
 		story->is_gone = folder->has_older && !folder->has_newer;
 	}
 	if (folder->stories[1] != NO_STORY) {
@@ -944,6 +1005,37 @@ static int next_older(struct fsmeta_archive_events *events, struct fsmeta_error 
 	return code < 0 ? code : 0;
 }
 
+/**
+ * Nothing changed in the rest of the folder, and nothing in it could say more of what did: but how
+ * far it reaches, which only matters where recorders were at work.
+ */
+static bool has_enough(const struct fsmeta_archive_events *events, const struct item *item,
+    const struct fsmeta_entry *up_to)
+{
+	const struct folder *folder = &events->folders[events->open_count - 1];
+	struct path path = item->folder;
+
+	return has_times(item->name.layout) && folder->has_newer && !folder->piece.changes &&
+	       folder->changed_run == NO_RUN && folder->late_run == NO_RUN &&
+	       !(up_to && fsmeta_path_is_within(
+			      up_to->path, up_to->path_length, path.bytes, path.length)) &&
+	       !reads_all_in(events, parent_of(path.bytes, path.length));
+}
+
+/** Takes a file that stayed, and steps over the rest of its folder if it can. */
+static int take_kept(struct fsmeta_archive_events *events, const struct item *item,
+    const struct fsmeta_entry *up_to, struct fsmeta_error *error)
+{
+	struct piece *piece;
+
+	if (take_file(events, item, item->entry, item->entry, &piece))
+		return fsmeta_error_set_memory(error, action);
+	if (!has_enough(events, item, up_to))
+		return 0;
+	events->folders[events->open_count - 1].is_cut = true;
+	return fsmeta_cursor_skip(events->older, item->entry->depth, error);
+}
+
 /** Takes what the older side has in front of `path` (NULL: all the rest), and leaves out what is at
  * it. */
 static int read_older(struct fsmeta_archive_events *events, const struct fsmeta_entry *up_to,
@@ -956,14 +1048,12 @@ static int read_older(struct fsmeta_archive_events *events, const struct fsmeta_
 		int order = up_to ? fsmeta_path_compare(entry->path, entry->path_length,
 					up_to->path, up_to->path_length)
 				  : -1;
-		struct piece *piece;
 		struct item item;
 
 		if (order > 0)
 			break;
-		if (order < 0 && recognise(&item, entry) &&
-		    take_file(events, &item, entry, entry, &piece))
-			code = fsmeta_error_set_memory(error, action);
+		if (order < 0 && recognise(&item, entry))
+			code = take_kept(events, &item, up_to, error);
 		if (!code)
 			code = next_older(events, error);
 	}
@@ -1019,11 +1109,12 @@ struct fsmeta_change_sink *fsmeta_archive_events_sink(struct fsmeta_archive_even
 	return &events->sink;
 }
 
-bool fsmeta_archive_events_settle(struct fsmeta_archive_events *events)
+int fsmeta_archive_events_settle(
+    struct fsmeta_archive_events *events, bool *changed, struct fsmeta_error *error)
 {
-	sort_paths(&events->touched);
-	sort_paths(&events->parents);
-	return events->touched.length;
+	sort_places(&events->touched);
+	*changed = events->touched.length;
+	return find_parents(events) ? fsmeta_error_set_memory(error, action) : 0;
 }
 
 void fsmeta_archive_events_read(

@@ -68,7 +68,7 @@ struct fsmeta_archive_story {
 	int64_t gaps_us;
 	int64_t longest_gap_us;
 	/** Start of the oldest and end of the newest piece that the newer side has; INT64_MIN =
-	 * none. */
+	 * none, or of the newest not known, where little changed. */
 	int64_t oldest_us;
 	int64_t newest_us;
 	/** End of the newest that the older side has. */
@@ -98,9 +98,12 @@ void fsmeta_archive_events_free(struct fsmeta_archive_events *events);
 /** Takes all changes of a diff, as often as said above.  *Borrowed*. */
 struct fsmeta_change_sink *fsmeta_archive_events_sink(struct fsmeta_archive_events *events);
 
-/** After the first time: whether a file changed that may belong to an archive; if not, that is all.
+/**
+ * After the first time.  Sets *changed to whether a file changed that may belong to an archive; if
+ * not, that is all.  0 or FSMETA_E_MEMORY.
  */
-bool fsmeta_archive_events_settle(struct fsmeta_archive_events *events);
+int fsmeta_archive_events_settle(
+    struct fsmeta_archive_events *events, bool *changed, struct fsmeta_error *error);
 
 /**
  * Before each further time: a cursor over the older side, at its beginning, *borrowed* until

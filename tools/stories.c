@@ -37,6 +37,7 @@ int fsmeta_stories_gather_meant(struct fsmeta_archive_events **out, struct fsmet
 {
 	struct fsmeta_archive_events *events;
 	int64_t newer_ns = 0;
+	bool changed = false;
 	bool is_known = newer->started.seconds && fsmeta_time_to_ns(newer->started, &newer_ns);
 	int code = fsmeta_archive_events_new(&events, error);
 
@@ -44,7 +45,9 @@ int fsmeta_stories_gather_meant(struct fsmeta_archive_events **out, struct fsmet
 	if (code)
 		return code;
 	code = replay(diff, churn, events, error);
-	if (code || !fsmeta_archive_events_settle(events)) {
+	if (!code)
+		code = fsmeta_archive_events_settle(events, &changed, error);
+	if (code || !changed) {
 		fsmeta_archive_events_free(events);
 		return code;
 	}
@@ -234,7 +237,7 @@ static void append_rotated(struct sentence *sentence)
 	if (!append_clause(sentence, FSMETA_EVENT_ROTATED, "rotated out"))
 		return;
 	append_words(sentence, " (oldest first");
-	if (has_times(story) && story->oldest_us != INT64_MIN) {
+	if (has_times(story) && story->oldest_us != INT64_MIN && story->newest_us != INT64_MIN) {
 		append_words(sentence, ", ");
 		sentence->failed |=
 		    append_duration(sentence->out, story->newest_us - story->oldest_us);
