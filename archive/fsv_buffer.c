@@ -1,3 +1,13 @@
+/*
+ * The write buffer of FSV: producers fill it, one thread empties it.
+ *
+ *     producer ── copies under buffer_lock ──> pending      (refused where too much is held)
+ *     flusher  ── swaps under buffer_lock ───> writing ──> the disk, under content_lock alone
+ *
+ * The swap exchanges two buffers that keep their memory, so nobody allocates in the steady state. A
+ * stream is due when it holds enough, when its oldest packet is old enough, or a second after a
+ * write that failed.
+ */
 #include "archive/fsv_inside.h"
 #include "archive/names.h"
 

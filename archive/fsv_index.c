@@ -1,3 +1,17 @@
+/*
+ * The index of FSV: streams, and of each an array of its files.
+ *
+ *     names, sorted                    files
+ *     1700000000123_audio.rf1i    \
+ *     1700000000123_audio.rf1p     >   {1700000000123, bytes of all four, indexes 11, packets 11}
+ *     1700000000123_video.rf1i    /    one bit a track, by its place in the stream's table
+ *     1700000000123_video.rf1p
+ *
+ * The names come sorted, from a listing or from a cursor, so the parts of a file stand side by
+ * side; the array is sorted by time once at the end, as names in seconds and in milliseconds do not
+ * sort together.  What rollover takes leaves at the front (`file_first`), what is closed joins at
+ * the end.
+ */
 #include "archive/fsv_inside.h"
 #include "archive/names.h"
 

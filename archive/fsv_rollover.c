@@ -1,3 +1,9 @@
+/*
+ * Rollover: from 99 % of the budget on the oldest file of all streams goes, again and again, until
+ * it is below 98 %.  Only the first file of each stream is looked at, so the choice costs as much
+ * as there are streams.  What is being written is not among the files yet and cannot be chosen. The
+ * plan goes the same way with a count for each stream in place of taking files away.
+ */
 #include "archive/fsv_inside.h"
 
 #include <stdlib.h>

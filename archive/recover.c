@@ -1,3 +1,18 @@
+/*
+ * Recovery.
+ *
+ *     a piece that is        | what becomes of it
+ *     sealed, whole          | nothing
+ *     open, nobody holds it  | cut behind its last whole packet and sealed; completed
+ *     open, a writer's lock  | left alone, "in use"
+ *     without a header yet   | removed: nothing was ever in it
+ *     sealed, packets lost   | left alone: its index is all that still tells of them
+ *
+ * What is whole is judged by the layouts' own readers (track.c, recording_read.c), so recovery
+ * keeps exactly what reading would have served.  Each step can be killed itself: the packets are
+ * cut and synced before the header says "sealed", so whoever comes next finds the same piece or a
+ * better one.
+ */
 #include "archive/recover.h"
 
 #include "archive/recording_lines.h"
@@ -59,7 +74,7 @@ static int recover_opened(const struct recovering *recovering, const struct fsme
 
 	if (track->is_sealed && !track->trailing_bytes)
 		return 0;
-	if (track->lost_packets && track->format.flags & FSMETA_TRACK_SEALED)
+	if (track->lost_packets && track->was_sealed)
 		return report(recovering, FSMETA_RECOVERY_FAILED, name, error,
 		    "%u of its packets were lost after it had been closed; it stays as it is",
 		    track->lost_packets);

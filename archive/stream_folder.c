@@ -1,3 +1,7 @@
+/*
+ * O_NOFOLLOW speaks of the last component alone, so a path is opened component by component; a
+ * stream that is exchanged for a link while somebody looks is then refused, not followed.
+ */
 #include "archive/stream_folder.h"
 
 #include "archive/fsv_container.h"

@@ -519,7 +519,8 @@ int fsmeta_track_parse(struct fsmeta_track *out, const unsigned char *index, siz
 		out->lost_packets = stated - out->count;
 	else if (words > out->count + 1)
 		out->lost_packets = (uint32_t)words - 1 - out->count;
-	out->is_sealed = (stated || out->format.flags & FSMETA_TRACK_SEALED) && !out->lost_packets;
+	out->was_sealed = stated || out->format.flags & FSMETA_TRACK_SEALED;
+	out->is_sealed = out->was_sealed && !out->lost_packets;
 	out->trailing_bytes = packets_bytes - fsmeta_word_location(out->words[out->count]);
 	if (!out->count) {
 		out->words[0] = 0;

@@ -115,7 +115,9 @@ struct fsmeta_track {
 	 *  end of the last packet. */
 	uint64_t *words;
 	uint32_t count;
-	/** Closed in order, and all that was closed is there. */
+	/** Closed in order, whatever became of it since … */
+	bool was_sealed;
+	/** … and all that was closed is there. */
 	bool is_sealed;
 	/** Packets that the index speaks of and that are not whole. */
 	uint32_t lost_packets;

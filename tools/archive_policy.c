@@ -1,3 +1,11 @@
+/*
+ * Policies.  They are judged by what the survey measured and by when the scan was made, so that the
+ * verdict on a stream or a generation does not depend on the day on which one asks.
+ *
+ * Growth is the mean of what a stream holds over the time from its first to its last packet, pauses
+ * included: what a camera that sleeps at night needs in a year.  Streams that ended more than a day
+ * before the scan do not grow any more.
+ */
 #include "tools/archive_policy.h"
 
 #include "base/text.h"

@@ -45,9 +45,11 @@
  *     prune      generations taken out, and the space they had
  *   archive/   the layouts of video archives, read and written
  *     archive    which layouts a tree holds, judged from entries alone (survey)
+ *     inspect    what is inside of the pieces;  recover: what a crash left, closed;  stream_folder
  *     track      an index of 64-bit words beside a file of packets;  annexb: what is in a packet
  *     segments   continuous recording;  segment_catalog: its records in SQLite
- *     fsv        streams within a budget, written behind one's back;  fsv_container, fsv_rf1
+ *     fsv        streams within a budget, written behind one's back;  fsv_index, fsv_buffer,
+ *                fsv_disk, fsv_rollover, fsv_read: its parts;  fsv_container, fsv_rf1: its files
  *     recordings payload first, index later;  recording_read, recording_lines
  *     frame_store frames that live as long as a task needs them;  npy: their headers
  *     media      video files, by a module that is loaded (media_libav);  media_nal: start codes

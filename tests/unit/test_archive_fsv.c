@@ -473,6 +473,28 @@ static void test_plan(void **state)
 	}
 }
 
+/** An index that fits what it was opened with grows again, from one file on. */
+static void test_grown_again(void **state)
+{
+	const struct fsmeta_fsv_options options = {
+	    .writable = true, .file_us = 20 * (int64_t)SECOND, .reserve_bytes = 1};
+	struct fsmeta_error error = {0};
+	struct fsmeta_fsv_info info;
+
+	(void)state;
+	for (uint32_t files = 1; files < 6; files++) {
+		struct fsmeta_fsv *fsv = open_archive("again", &options);
+
+		assert_ok(write_packet(fsv, "cam0", "video", files * 3000, 0, &error), &error);
+		assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+		fsv = open_archive("again", NULL);
+		fsmeta_fsv_information(fsv, &info);
+		assert_int_equal(files, info.files);
+		assert_int_equal(24 * files, info.index_bytes);
+		assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+	}
+}
+
 static int count_all(void *payload, const struct fsmeta_track_format *format,
     const struct fsmeta_packet *packet, struct fsmeta_error *error)
 {
@@ -771,6 +793,7 @@ int main(void)
 	    cmocka_unit_test(test_age),
 	    cmocka_unit_test(test_roll_over),
 	    cmocka_unit_test(test_plan),
+	    cmocka_unit_test(test_grown_again),
 	    cmocka_unit_test(test_new_files),
 	    cmocka_unit_test(test_continued),
 	    cmocka_unit_test(test_killed),
