@@ -139,9 +139,13 @@ static bool sort_by_byte(
 static void sort_records(struct fsmeta_sort *sort)
 {
 	unsigned char *from = sort->records;
-	unsigned char *to = sort->records + sort->capacity * sort->record_bytes;
+	unsigned char *to;
 
-	for (unsigned byte = 0; byte < KEY_BYTES && sort->count > 1; byte++) {
+	/* Without records there is no memory either. */
+	if (sort->count < 2)
+		return;
+	to = from + sort->capacity * sort->record_bytes;
+	for (unsigned byte = 0; byte < KEY_BYTES; byte++) {
 		if (sort_by_byte(to, from, sort->count, sort->record_bytes, byte)) {
 			unsigned char *swap = from;
 
