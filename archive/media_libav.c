@@ -47,6 +47,7 @@ enum {
 	AAC_FRAME_SAMPLES = 1024,
 	/** A frame that stands alone is shown so long. */
 	INTERVAL_US = 40000,
+	RATE_MAX_MILLIHERTZ = 1000000,
 	/** Two ticks of an index word. */
 	NEAR_US = 490,
 };
@@ -582,8 +583,9 @@ static bool takes(const char *name, const struct fsmeta_media_track *track)
 	enum AVCodecID id = find_codec(track->codec);
 
 	begin_libav();
+	/* Matroska counts G.711 as unofficial, and every player plays it. */
 	return muxer && id != AV_CODEC_ID_NONE &&
-	       avformat_query_codec(muxer, id, FF_COMPLIANCE_NORMAL) == 1;
+	       avformat_query_codec(muxer, id, FF_COMPLIANCE_UNOFFICIAL) == 1;
 }
 
 static int write_bytes(void *opaque, uint8_t *bytes, int size)
@@ -678,6 +680,16 @@ static bool is_hvc1(const AVOutputFormat *muxer, const struct fsmeta_media_packe
 	return !summary.has_parameter_sets;
 }
 
+/** 29970 is 30000/1001. */
+static AVRational spell_rate(uint32_t millihertz)
+{
+	int64_t whole = ((int64_t)millihertz * 1001 + 500000) / 1000000;
+
+	if (llabs(whole * 1000000 / 1001 - millihertz) <= 1)
+		return (AVRational){(int)whole * 1000, 1001};
+	return (AVRational){(int)millihertz, 1000};
+}
+
 static int add_video(struct fsmeta_media_output *output, AVStream *stream,
     const struct fsmeta_media_track *track, const struct fsmeta_media_packet *first)
 {
@@ -692,6 +704,8 @@ static int add_video(struct fsmeta_media_output *output, AVStream *stream,
 	if (parameters->codec_id == AV_CODEC_ID_HEVC && is_hvc1(output->format->oformat, first))
 		parameters->codec_tag = MKTAG('h', 'v', 'c', '1');
 	stream->time_base = microseconds;
+	if (track->framerate_millihertz && track->framerate_millihertz < RATE_MAX_MILLIHERTZ)
+		stream->avg_frame_rate = spell_rate(track->framerate_millihertz);
 	return result;
 }
 

@@ -255,6 +255,9 @@ static void place_beginning(struct reading *reading)
 {
 	if (reading->window->layout != FSMETA_LAYOUT_RECORDING)
 		fsmeta_grid_find(&reading->grid, reading->ahead_us, reading->ahead_count);
+	if (reading->grid.frames)
+		reading->tracks[VIDEO].framerate_millihertz =
+		    reading->grid.frames * 1000 / reading->grid.seconds;
 	for (size_t i = 0; i < reading->ahead_count; i++)
 		reading->ahead_us[i] = fsmeta_grid_snap(&reading->grid, reading->ahead_us[i]);
 	reading->origin_us = reading->ahead_us[0];
@@ -615,6 +618,7 @@ static int read_recording(struct reading *reading, struct fsmeta_error *error)
 	if (code)
 		return code;
 	reading->strips_sets = true;
+	reading->tracks[VIDEO].framerate_millihertz = recording.format.framerate_millihertz;
 	code = spell_format(&format, &recording, error);
 	if (!code)
 		code = fsmeta_recording_window(

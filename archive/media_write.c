@@ -38,6 +38,8 @@ enum {
 	AUDIO_LEAD_US = 1000000,
 	AUDIO_CONFIG_BYTES = 8,
 	SECOND_US = 1000000,
+	/** Packets of sound that wait for the first key frame: the latest of them. */
+	EARLY_MAX = 64,
 	/** No encoder looks further ahead. */
 	LEAD_MAX_US = 60 * SECOND_US,
 };
@@ -53,6 +55,12 @@ struct layout {
 	int (*end)(struct fsmeta_media_writer *writer, struct fsmeta_error *error);
 };
 
+/** A packet that waits; its bytes stand in a buffer in the same order. */
+struct early {
+	int64_t pts_us;
+	size_t size;
+};
+
 struct fsmeta_media_writer {
 	const struct layout *layout;
 	struct fsmeta_media_target target;
@@ -64,6 +72,10 @@ struct fsmeta_media_writer {
 	bool has_begun;
 	/** The last key frame's. */
 	int64_t key_us;
+	/** Sound that came before the first key frame. */
+	struct fsmeta_buffer early_bytes;
+	struct early early[EARLY_MAX];
+	size_t early_count;
 	/** Audio has come to a place where its configuration is to be repeated. */
 	bool wants_audio_config;
 	int64_t flushed_at_us;
@@ -496,24 +508,80 @@ static void count(struct fsmeta_media_written *written, const struct fsmeta_medi
 	written->video_packets++;
 }
 
+static int take(struct fsmeta_media_writer *writer, const struct fsmeta_media_track *track,
+    const struct fsmeta_media_packet *packet, struct fsmeta_error *error)
+{
+	int code = writer->layout->put(writer, track, packet, error);
+
+	if (!code)
+		count(&writer->written, track, packet);
+	return code;
+}
+
+/** Sound is heard with the first picture and may stand before it in the file. */
+static int wait_for_key(struct fsmeta_media_writer *writer, const struct fsmeta_media_track *track,
+    const struct fsmeta_media_packet *packet, struct fsmeta_error *error)
+{
+	if (!track->is_audio) {
+		writer->written.skipped++;
+		return 0;
+	}
+	if (writer->early_count == EARLY_MAX) {
+		size_t size = writer->early[0].size;
+
+		memmove(writer->early, writer->early + 1,
+		    --writer->early_count * sizeof(*writer->early));
+		memmove(writer->early_bytes.data, writer->early_bytes.data + size,
+		    writer->early_bytes.length -= size);
+		writer->written.skipped++;
+	}
+	if (fsmeta_buffer_append(&writer->early_bytes, packet->bytes, packet->size))
+		return fsmeta_error_set_memory(error, "writing a video");
+	writer->early[writer->early_count++] =
+	    (struct early){.pts_us = packet->pts_us, .size = packet->size};
+	return 0;
+}
+
+/** Behind the first key frame: what can be heard with it. */
+static int take_early(struct fsmeta_media_writer *writer, struct fsmeta_error *error)
+{
+	const unsigned char *bytes = writer->early_bytes.data;
+	int code = 0;
+
+	for (size_t i = 0; i < writer->early_count && !code; i++) {
+		const struct fsmeta_media_packet packet = {
+		    .is_key = true,
+		    .pts_us = writer->early[i].pts_us,
+		    .dts_us = writer->early[i].pts_us,
+		    .bytes = bytes,
+		    .size = writer->early[i].size,
+		};
+
+		bytes += packet.size;
+		if (packet.pts_us >= writer->key_us - AUDIO_LEAD_US)
+			code = take(writer, writer->audio, &packet, error);
+		else
+			writer->written.skipped++;
+	}
+	writer->early_count = 0;
+	fsmeta_buffer_release(&writer->early_bytes);
+	return code;
+}
+
 int fsmeta_media_write_packet(struct fsmeta_media_writer *writer,
     const struct fsmeta_media_track *track, const struct fsmeta_media_packet *packet,
     struct fsmeta_error *error)
 {
+	bool is_key = packet->is_key && !track->is_audio;
 	int code;
 
-	if (packet->is_key && !track->is_audio) {
-		writer->has_begun = true;
+	if (!is_key && !writer->has_begun)
+		return wait_for_key(writer, track, packet, error);
+	if (is_key)
 		writer->key_us = packet->pts_us;
-	}
-	if (!writer->has_begun) {
-		writer->written.skipped++;
-		return 0;
-	}
-	code = writer->layout->put(writer, track, packet, error);
-	if (!code)
-		count(&writer->written, track, packet);
-	return code;
+	writer->has_begun = true;
+	code = take(writer, track, packet, error);
+	return code ? code : take_early(writer, error);
 }
 
 int fsmeta_media_write_idle(struct fsmeta_media_writer *writer, struct fsmeta_error *error)
@@ -535,6 +603,7 @@ int fsmeta_media_write_end(struct fsmeta_media_writer *writer, struct fsmeta_err
 	code = writer->layout ? writer->layout->end(writer, error) : 0;
 	fsmeta_buffer_release(&writer->sets);
 	fsmeta_buffer_release(&writer->scratch);
+	fsmeta_buffer_release(&writer->early_bytes);
 	free(writer);
 	return code;
 }

@@ -279,16 +279,33 @@ def test_sound(talkie, tmp_path):
     # Where there is no place for it, that is said.
     assert "no place" in write(tmp_path / "b", "cam", talkie, layout="segments")
     assert not probe_after(tmp_path / "b", tmp_path / "silent.mp4")
-    # A recording and a stream of segments are dated, and the date survives.
-    done = subprocess.run(
-        ["ffprobe", "-v", "error", "-show_entries", "format_tags=creation_time", "-of",
-         "csv=p=0", str(tmp_path / "w.mp4")], check=True, capture_output=True)
-    assert done.stdout.decode().startswith("2026-11-20T10:00:04")
+    # It carries its date, that of the key frame.
+    assert date_of(tmp_path / "w.mp4") == "2026-11-20T10:00:04"
 
 
 def probe_after(archive, out):
     read(archive, "cam", out)
     return probe(out, "a")
+
+
+@needs_module
+def test_opus(tmp_path):
+    """Sound that stands in front of the first key frame, and the rate of the picture as it was."""
+    path = tmp_path / "opus.webm"
+    ffmpeg("-f", "lavfi", "-i", PICTURE.format("30000/1001"), "-f", "lavfi", "-i",
+           "sine=sample_rate=48000", "-t", "3", "-pix_fmt", "yuv420p", *ENCODERS["vp9"],
+           "-c:a", "libopus", path)
+    err = write(tmp_path / "a", "cam", path)
+    assert "left out" not in err
+    out = tmp_path / "out.webm"
+    read(tmp_path / "a", "cam", out)
+    assert same_bytes(probe(out, "v"), probe(path, "v"))
+    assert same_bytes(probe(out, "a"), probe(path, "a"))
+    ffmpeg("-xerror", "-i", out, "-f", "null", "-")
+    done = subprocess.run(
+        ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries",
+         "stream=avg_frame_rate", "-of", "csv=p=0", out], check=True, capture_output=True)
+    assert done.stdout.strip() == b"30000/1001"
 
 
 @needs_module
@@ -438,55 +455,65 @@ def test_refusals(talkie, folder, tmp_path):
 
 
 @needs_module
-@pytest.mark.parametrize("layout", LAYOUTS if MORE else ("fsv", "recording"))
-def test_live(layout, folder, tmp_path):
+def test_live(folder, tmp_path):
     """A pipe that does not end: what came can be read while it grows, and Ctrl-C seals it."""
     source = tmp_path / "live.mkv"
     ffmpeg("-i", make_video(folder, "h264"), "-c", "copy", "-cluster_time_limit", "500", source)
     data = source.read_bytes()
+    most = len(data) * 3 // 4
     wanted = probe(source, "v")
-    archive = tmp_path / "a"
     before = time.time()
-    with subprocess.Popen(
-        [FSMETA, "archive", "write", f"--layout={layout}", str(archive), "cam", "-"],
-        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as writer:
-        writer.stdin.write(data[: len(data) * 3 // 4])
+    writers = {
+        layout: subprocess.Popen(
+            [FSMETA, "archive", "write", f"--layout={layout}", tmp_path / layout, "cam", "-"],
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for layout in LAYOUTS
+    }
+    for writer in writers.values():
+        writer.stdin.write(data[:most])
         writer.stdin.flush()
-        deadline = time.time() + 30
+    for layout, writer in writers.items():
+        archive, now = tmp_path / layout, tmp_path / f"{layout}.mkv"
+        deadline = time.time() + 60
         while True:
-            done = subprocess.run(
-                [FSMETA, "archive", "read", str(archive), "cam", "-o", str(tmp_path / "now.mkv")],
-                capture_output=True, check=False,
-            )
-            got = probe(tmp_path / "now.mkv", "v") if done.returncode == 0 else []
+            done = subprocess.run([FSMETA, "archive", "read", archive, "cam", "-o", now],
+                                  capture_output=True, check=False)
+            got = probe(now, "v") if done.returncode == 0 else []
             if len(got) > len(wanted) // 2:
                 break
             assert time.time() < deadline, done
-            time.sleep(0.2)
+            time.sleep(0.3)
         assert writer.poll() is None
         assert same_bytes(got, wanted[: len(got)])
-        writer.stdin.write(data[len(data) * 3 // 4 :])
+        writer.stdin.write(data[most:])
         writer.stdin.flush()
-        # All of it, where it takes a moment until it is read from the pipe.
-        time.sleep(1)
+    # A moment until all of it has been read from the pipes.
+    time.sleep(1)
+    for layout, writer in writers.items():
+        archive, out = tmp_path / layout, tmp_path / "out.mkv"
         writer.send_signal(signal.SIGINT)
-        err = writer.stderr.read().decode()
-        assert writer.wait() == 130, err
-        after = time.time()
-    assert f"cam: {len(wanted)} frames" in err, err
-    read(archive, "cam", tmp_path / "out.mkv")
-    assert same_bytes(probe(tmp_path / "out.mkv", "v"), wanted)
-    told = json.loads(run("archive", "info", "--format=jsonl", archive)[0])
-    assert told["layout"] == layout and told["orphans"] == 0
-    if layout == "recording":
-        assert told["completed"]
+        _, err = writer.communicate()
+        assert writer.returncode == 130 and f"cam: {len(wanted)} frames" in err.decode(), err
+        read(archive, "cam", out)
+        assert same_bytes(probe(out, "v"), wanted)
+        told = json.loads(run("archive", "info", "--format=jsonl", archive)[0])
+        assert told["layout"] == layout and told["orphans"] == 0
+        assert told.get("completed", True)
+        # It began when its first bytes came.
+        begun = date_of(out)
+        assert utc(before) <= begun <= utc(time.time())
+
+
+def utc(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def date_of(path):
     done = subprocess.run(
         ["ffprobe", "-v", "error", "-show_entries", "format_tags=creation_time", "-of",
-         "csv=p=0", str(tmp_path / "out.mkv")], check=True, capture_output=True)
-    begun = done.stdout.decode().strip()[:19]
-    assert time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(before)) <= begun
-    assert begun <= time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(after))
+         "csv=p=0", path], check=True, capture_output=True)
+    return done.stdout.decode().strip()[:19]
 
 
 @needs_module
