@@ -147,12 +147,14 @@ static int judge_times(const struct inspection *inspection, const struct fsmeta_
 
 	for (uint32_t i = 0; i < track->count; i++) {
 		uint32_t ticks = fsmeta_word_ticks(track->words[i]);
+		uint32_t flags = fsmeta_word_flags(track->words[i]);
 
 		if (track->is_sealed && ticks > end)
 			return report(inspection, FSMETA_FINDING_DAMAGED, name, error,
 			    "packet %u is later than the sentinel says", i);
-		if (!track->format.is_audio &&
-		    !(fsmeta_word_flags(track->words[i]) & FSMETA_PACKET_KEY))
+		/* Sets are not shown; other pictures may come in another order. */
+		if (flags & FSMETA_PACKET_ESSENTIAL ||
+		    (!track->format.is_audio && !(flags & FSMETA_PACKET_KEY)))
 			continue;
 		if (ticks < last)
 			return report(inspection, FSMETA_FINDING_DAMAGED, name, error,

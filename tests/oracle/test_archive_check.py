@@ -201,6 +201,11 @@ def damages(root, old):
     yield "startless", "does not begin with a start code"
     fsv("audio", *track(old, [(i, 1, b"a" * 200) for i in range(90)], magic=b"rf1a", codec=b"aac0"))
     yield "audio", None
+    # What a decoder is set up with has a time, but is not heard: sound may begin before it.
+    fsv("audio-set-up", *track(old, [(2, 2, b"setup"), *((i, 1, b"a" * 200) for i in range(1, 90))], magic=b"rf1a", codec=b"mp4a"))
+    yield "audio-set-up", None
+    fsv("audio-backward", *track(old, [(i, 1, b"a" * 200) for i in (0, 2, 1)], magic=b"rf1a", codec=b"mp4a"))
+    yield "audio-backward", "time goes back at packet 2"
     put_pair(root / "segments", old, index, data, names=SEGMENT)
     yield "segments", None
     put_pair(root / "segment-cut", old, index, data[:100], names=SEGMENT)
