@@ -381,3 +381,34 @@ def test_a_window_of_a_recording_is_one_read(tmp_path):
     assert chunks >= 75  # 3 s at 25 a second, and back to the key frame
     reads = [line for line in trace.read_text().splitlines() if "/data.bin>" in line]
     assert len(reads) == 1 and reads[0].endswith(f"= {size}"), reads
+
+
+CLIPS = {
+    "h264": ("-f lavfi -i testsrc2=size=320x240:rate=25:duration=4 -f lavfi -i sine=duration=4 -c:v libx264 -bf 3 -g 25 -c:a aac", "mp4"),
+    "h265": ("-f lavfi -i testsrc2=size=320x240:rate=25:duration=4 -c:v libx265 -x265-params log-level=error -g 25", "mp4"),
+    "vp9": ("-f lavfi -i testsrc2=size=320x240:rate=25:duration=2 -c:v libvpx-vp9 -g 25 -deadline realtime -cpu-used 8", "webm"),
+}
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not there")
+def test_deep_of_real_video(tmp_path):
+    root = tmp_path / "archive"
+    root.mkdir()
+    for codec, (words, ending) in CLIPS.items():
+        clip = tmp_path / f"clip-{codec}.{ending}"
+        made = subprocess.run(["ffmpeg", "-v", "error", *words.split(), clip], capture_output=True)
+        if made.returncode:
+            pytest.skip(f"ffmpeg makes no {codec} here")
+        for layout in ("fsv", "segments", "recording"):
+            if (codec, layout) == ("vp9", "segments"):
+                continue
+            done = subprocess.run([os.environ["FSMETA"], "archive", "write", "--layout", layout, "--start", "2026-11-20T10:00:00Z",
+                                   root / layout, f"cam-{codec}", clip], capture_output=True)
+            if b"module" in done.stderr and done.returncode == 3:
+                pytest.skip("built without the module for video files")
+            assert done.returncode == 0, done
+    for path in root.rglob("*"):
+        os.utime(path, (time.time() - DAY,) * 2)
+    out, _ = fsmeta("archive", "check", "--deep", root)
+    assert out.splitlines()[-1] == "8 streams; 9 pieces opened; all is well"
+    assert not fsmeta("archive", "recover", root)[0]
