@@ -400,7 +400,7 @@ static int compare_folders(const void *left, const void *right)
 static void find_names(
     const struct fsmeta_difference *difference, struct fsmeta_selected_folder *selected)
 {
-	size_t low = 0, high = difference->name_count;
+	size_t low = 0, high = difference->name_count, first;
 	const struct fsmeta_selected_name *names = difference->names;
 
 	while (low < high) {
@@ -412,10 +412,12 @@ static void find_names(
 		else
 			high = middle;
 	}
-	selected->names = names + low;
+	first = low;
 	while (low < difference->name_count && names[low].folder == selected->folder)
 		low++;
-	selected->name_count = (size_t)(names + low - selected->names);
+	/* Where there are no names at all there is nothing to point into. */
+	selected->name_count = low - first;
+	selected->names = selected->name_count ? names + first : NULL;
 }
 
 static int select_folders(struct fsmeta_selection *selection,
