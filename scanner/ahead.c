@@ -63,716 +63,62 @@
  * descriptors above it are in use; then everything is freed.  Closing is leaving the
  * root.  A thread that hangs in the kernel on a dead disk cannot be told anything.
  */
-#include "scanner/ahead.h"
+#include "scanner/ahead_queue.h"
 
-#include "base/path.h"
-#include "scanner/keep.h"
-
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-	/** Listings from here on count as large. */
-	LARGE_BYTES = 256 << 10,
-	/** What becomes of a task, beside 0 and codes. */
-	RUN_LACKS_DESCRIPTOR = 1,
-	RUN_SUSPENDED = 2,
 	/** How often a waiting walker looks whether it is to stop. */
 	STOP_POLL_NS = 50 * 1000 * 1000,
 };
 
-/** What a thread has for itself. */
-struct thread {
-	struct fsmeta_ahead *ahead;
-	struct fsmeta_folder_reader reader;
-	/** Reused for listing. */
-	struct fsmeta_folder scratch;
-	/** A path for the scope to judge. */
-	struct fsmeta_buffer path;
-	/** What it is reading. */
-	struct fsmeta_ahead_folder *folder;
-	pthread_t id;
-};
-
-struct fsmeta_ahead {
-	struct fsmeta_ahead_options options;
-	/** A copy: threads begin long after whoever opened the scan forgot its options. */
-	struct fsmeta_scan_options scan;
-	const volatile sig_atomic_t *stop;
-	struct thread walker;
-	/** Room for options.threads - 1. */
-	struct thread *threads;
-	/** Tasks that the walker has begun. */
-	uint64_t walker_tasks;
-
-	pthread_mutex_t lock;
-	/** Something may be begun. */
-	pthread_cond_t work;
-	/** Something was published, for the walker. */
-	pthread_cond_t done;
-
-	/* All that follows is under the lock. */
-	/** The end of the queue, and the ring's link to its beginning. */
-	struct fsmeta_ahead_item end;
-	unsigned thread_count;
-	/** When the next thread may be started, CLOCK_MONOTONIC in ns. */
-	int64_t next_start_ns;
-	unsigned idle;
-	bool walker_waits;
-	bool quit;
-	/** Tasks that are being run, and those among them that nobody wants. */
-	uint32_t running;
-	uint32_t abandoned;
-	size_t waiting_bytes;
-	size_t listing_bytes;
-	/** Open, or about to be opened. */
-	uint32_t open_count;
-	/** Nothing ahead is opened beyond this. */
-	uint32_t open_limit;
-	uint32_t evicted_count;
-	struct fsmeta_scan_measures most;
-
-	struct fsmeta_ahead_folder root;
-};
-
-static void lock(struct fsmeta_ahead *ahead)
-{
-	pthread_mutex_lock(&ahead->lock);
-}
-
-static void unlock(struct fsmeta_ahead *ahead)
-{
-	pthread_mutex_unlock(&ahead->lock);
-}
-
-/* ---- the queue ----------------------------------------------------------- */
-
-/** Puts `item` in front of `place`; what waits there waits in front of the item. */
-static void insert_before(struct fsmeta_ahead_item *place, struct fsmeta_ahead_item *item)
-{
-	item->previous = place->previous;
-	item->next = place;
-	item->done_before = place->done_before;
-	place->done_before = 0;
-	place->previous->next = item;
-	place->previous = item;
-}
-
-static void take_out(struct fsmeta_ahead_item *item)
-{
-	item->next->done_before += item->done_before;
-	item->previous->next = item->next;
-	item->next->previous = item->previous;
-	item->next = item->previous = NULL;
-}
-
-/** Notes that something waits in front of `item`. */
-static void note_done(struct fsmeta_ahead *ahead, struct fsmeta_ahead_item *item, size_t bytes)
-{
-	item->done_before += bytes;
-	ahead->waiting_bytes += bytes;
-	if (ahead->most.waiting_bytes < ahead->waiting_bytes)
-		ahead->most.waiting_bytes = ahead->waiting_bytes;
-}
-
-/** The walker has taken, or left, what was noted with `bytes`. */
-static void note_taken(struct fsmeta_ahead *ahead, size_t *bytes)
-{
-	ahead->end.next->done_before -= *bytes;
-	ahead->waiting_bytes -= *bytes;
-	*bytes = 0;
-}
-
-static void count_open(struct fsmeta_ahead *ahead, int change)
-{
-	ahead->open_count += (uint32_t)change;
-	if (ahead->most.descriptors < ahead->open_count)
-		ahead->most.descriptors = ahead->open_count;
-}
-
-/** True where a task about `item` could be run now by anybody. */
-static bool can_begin(const struct fsmeta_ahead *ahead, const struct fsmeta_ahead_item *item)
-{
-	const struct fsmeta_ahead_folder *folder = item->folder;
-
-	if (folder->state == FSMETA_AHEAD_DONE)
-		return folder->fd >= 0;
-	return folder->parent && folder->parent->fd >= 0 && ahead->open_count < ahead->open_limit;
-}
+/* ---- tasks --------------------------------------------------------------------- */
 
 /**
- * The first item that may be begun, or NULL.  `quarters` of the bounds count.  The
- * first one that cannot be begun ends the search: what is behind is needed later still.
+ * Runs what was begun.  The lock is held, but not meanwhile.  0 or
+ * FSMETA_AHEAD_LACKS_DESCRIPTOR.
  */
-static struct fsmeta_ahead_item *find_work(const struct fsmeta_ahead *ahead, size_t quarters)
-{
-	size_t distance = 0;
-
-	if (ahead->waiting_bytes >= FSMETA_AHEAD_TOTAL_BYTES / 4 * quarters)
-		return NULL;
-	for (struct fsmeta_ahead_item *item = ahead->end.next; item != &ahead->end;
-	     item = item->next) {
-		distance += item->done_before;
-		if (distance >= FSMETA_AHEAD_DISTANCE_BYTES / 4 * quarters)
-			return NULL;
-		if (!item->running && !item->folder->suspended)
-			return can_begin(ahead, item) ? item : NULL;
-	}
-	return NULL;
-}
-
-/** Wakes a thread if there is one and something for it to do. */
-static void call_for_work(struct fsmeta_ahead *ahead)
-{
-	if (ahead->idle > 0 && find_work(ahead, 3))
-		pthread_cond_signal(&ahead->work);
-}
-
-/* ---- descriptors ------------------------------------------------------------ */
-
-/** True while something is left to be read through the folder's descriptor. */
-static bool needs_descriptor(const struct fsmeta_ahead_folder *folder)
-{
-	return !folder->lost && (folder->next_first < folder->listing.count ||
-				    folder->unopened > 0 || folder->keeps_descriptor);
-}
-
-/** Closes the descriptor of a listed folder if neither it nor the way back needs it. */
-static void close_if_done(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder)
-{
-	if (folder->fd < 0 || !folder->parent || folder->users > 0 || needs_descriptor(folder) ||
-	    (folder->on_path && ahead->evicted_count > 0))
-		return;
-	close(folder->fd);
-	folder->fd = -1;
-	count_open(ahead, -1);
-}
-
-/* ---- tasks: begun under the lock … ------------------------------------------- */
-
-struct task {
-	struct fsmeta_ahead_folder *folder;
-	/** NULL where the folder is to be opened and listed. */
-	struct fsmeta_ahead_piece *piece;
-};
-
-static struct fsmeta_ahead_piece *new_piece(struct fsmeta_ahead_folder *folder)
-{
-	struct fsmeta_ahead_piece *piece = calloc(1, sizeof(*piece));
-
-	if (piece)
-		piece->item = (struct fsmeta_ahead_item){.folder = folder, .piece = piece};
-	return piece;
-}
-
-static void append_piece(struct fsmeta_ahead_folder *folder, struct fsmeta_ahead_piece *piece)
-{
-	if (folder->last)
-		folder->last->next = piece;
-	else
-		folder->first = piece;
-	folder->last = piece;
-}
-
-/** Cuts the next piece off the rest of a folder. */
-static int begin_piece(struct task *task, struct fsmeta_ahead_folder *folder)
-{
-	struct fsmeta_ahead_piece *piece = new_piece(folder);
-	size_t left = folder->listing.count - folder->next_first;
-
-	if (!piece)
-		return FSMETA_E_MEMORY;
-	piece->chunk.first = folder->next_first;
-	piece->state = FSMETA_AHEAD_RUNNING;
-	piece->item.running = true;
-	append_piece(folder, piece);
-	insert_before(&folder->item, &piece->item);
-	if (left <= FSMETA_FOLDER_CHUNK_RECORDS)
-		take_out(&folder->item);
-	folder->next_first +=
-	    left < FSMETA_FOLDER_CHUNK_RECORDS ? left : FSMETA_FOLDER_CHUNK_RECORDS;
-	folder->users++;
-	*task = (struct task){folder, piece};
-	return 0;
-}
-
-static void begin_folder(
-    struct fsmeta_ahead *ahead, struct task *task, struct fsmeta_ahead_folder *folder)
-{
-	folder->state = FSMETA_AHEAD_RUNNING;
-	folder->item.running = true;
-	if (folder->parent)
-		folder->parent->users++;
-	if (folder->fd < 0)
-		count_open(ahead, +1);
-	*task = (struct task){folder, NULL};
-}
-
-static int begin(struct fsmeta_ahead *ahead, struct task *task, struct fsmeta_ahead_folder *folder)
-{
-	if (folder->state == FSMETA_AHEAD_DONE) {
-		int code = begin_piece(task, folder);
-
-		if (code != 0)
-			return code;
-	} else {
-		begin_folder(ahead, task, folder);
-	}
-	ahead->running++;
-	return 0;
-}
-
-/* ---- … run without it … -------------------------------------------------------- */
-
-/** Decides what becomes of a listing that gets large; see the top. */
-static enum fsmeta_folder_pace pace(void *payload, const struct fsmeta_folder *listing)
-{
-	struct thread *thread = payload;
-	struct fsmeta_ahead *ahead = thread->ahead;
-	struct fsmeta_ahead_folder *folder = thread->folder;
-	size_t bytes;
-	bool is_too_large;
-
-	if (__atomic_load_n(&folder->abandoned, __ATOMIC_RELAXED))
-		return FSMETA_FOLDER_STOP;
-	if (!listing || __atomic_load_n(&folder->wanted, __ATOMIC_RELAXED))
-		return FSMETA_FOLDER_GO_ON;
-	bytes = listing->count * sizeof(*listing->sorted) + listing->names.length;
-	if (bytes < LARGE_BYTES)
-		return FSMETA_FOLDER_GO_ON;
-	lock(ahead);
-	ahead->listing_bytes += bytes - folder->large_cost;
-	folder->large_cost = bytes;
-	if (ahead->most.listing_bytes < ahead->listing_bytes)
-		ahead->most.listing_bytes = ahead->listing_bytes;
-	is_too_large = ahead->listing_bytes > FSMETA_AHEAD_LISTINGS_BYTES;
-	unlock(ahead);
-	return is_too_large ? FSMETA_FOLDER_SUSPEND : FSMETA_FOLDER_GO_ON;
-}
-
-/** True where the walk may not go from `parent` into this folder. */
-static bool is_elsewhere(const struct fsmeta_ahead *ahead, const struct fsmeta_ahead_folder *parent,
-    const struct fsmeta_folder_record *record)
-{
-	return !ahead->options.cross_filesystems &&
-	       (record->device != parent->record->device || record->automount);
-}
-
-/** Opens a folder; its descriptor stays -1 where it is not to be listed. */
-static int open_folder(struct thread *thread, struct fsmeta_ahead_folder *folder)
-{
-	struct fsmeta_ahead_folder *parent = folder->parent;
-	const struct fsmeta_folder_record *record = folder->record;
-	int fd = -1, failure = 0;
-
-	if (record->error || parent->lost) {
-		failure = record->error ? record->error : parent->lost;
-	} else if (is_elsewhere(thread->ahead, parent, record)) {
-		folder->flags |= FSMETA_FLAG_OTHER_FILESYSTEM;
-	} else if (folder->depth >= FSMETA_DEPTH_MAX) {
-		failure = ENAMETOOLONG;
-	} else {
-		fd = fsmeta_folder_open(&thread->reader, parent->fd, folder->name, record->uid);
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE))
-			return RUN_LACKS_DESCRIPTOR;
-		failure = fd < 0 ? errno : fsmeta_folder_identify(&folder->opened, fd, "");
-		if (!failure) {
-			/* The walker may be reading the piece that has the other one. */
-			folder->record = record = &folder->opened;
-			if (is_elsewhere(thread->ahead, parent, record))
-				folder->flags |= FSMETA_FLAG_OTHER_FILESYSTEM;
-		}
-	}
-	if (failure) {
-		folder->flags |= FSMETA_FLAG_UNREADABLE;
-		folder->error = failure;
-	}
-	if (fd >= 0 && folder->flags) {
-		close(fd);
-		fd = -1;
-	}
-	folder->fd = fd;
-	folder->keeps_descriptor = fd >= 0 && (record->device != parent->record->device ||
-						  record->mount_id != parent->record->mount_id);
-	return 0;
-}
-
-/** Puts the path of `folder` into thread->path.  0 or FSMETA_E_MEMORY. */
-static int build_path(struct thread *thread, const struct fsmeta_ahead_folder *folder)
-{
-	size_t at = folder->path_length;
-
-	fsmeta_buffer_clear(&thread->path);
-	if (fsmeta_buffer_reserve(&thread->path, at + 1))
-		return FSMETA_E_MEMORY;
-	thread->path.length = at;
-	for (; folder->parent; folder = folder->parent) {
-		size_t start = folder->parent->path_length + (folder->parent->path_length > 0);
-
-		memcpy(thread->path.data + start, folder->name, at - start);
-		if (start > 0)
-			thread->path.data[start - 1] = '/';
-		at = folder->parent->path_length;
-	}
-	return 0;
-}
-
-/** Takes out of a listing what the scan does not look at.  0 or FSMETA_E_MEMORY. */
-static int keep_scope(
-    struct thread *thread, const struct fsmeta_ahead_folder *folder, struct fsmeta_folder *listing)
-{
-	const struct fsmeta_scope *scope = thread->ahead->options.scope;
-
-	if (!scope->count && !scope->excludes.count)
-		return 0;
-	if (build_path(thread, folder))
-		return FSMETA_E_MEMORY;
-	if (!fsmeta_keep_is_needed(scope, (const char *)thread->path.data, thread->path.length))
-		return 0;
-	return fsmeta_keep_names(scope, &thread->path, listing);
-}
-
-/** The longest name that may follow the folder's path. */
-static size_t name_limit(const struct fsmeta_ahead_folder *folder)
-{
-	size_t start = folder->path_length + (folder->path_length > 0);
-
-	return start < FSMETA_PATH_MAX_BYTES ? FSMETA_PATH_MAX_BYTES - start : 0;
-}
-
-static bool has_time(struct fsmeta_time time, int64_t seconds, uint32_t nanoseconds)
-{
-	return time.seconds == seconds && time.nanoseconds == nanoseconds;
-}
-
-/** True where the guide vouches for the files of an opened folder, and it is what it was. */
-static bool is_as_known(struct thread *thread, const struct fsmeta_ahead_folder *folder)
-{
-	const struct fsmeta_ahead *ahead = thread->ahead;
-	const struct fsmeta_guide_folder *known = &folder->known;
-	const struct fsmeta_folder_record *record = folder->record;
-
-	if (!known->files_known || record->device != ahead->root.record->device ||
-	    (known->device != FSMETA_DEVICE_NONE && known->device != ahead->options.guide_device))
-		return false;
-	if (known->fields & FSMETA_FIELD_INODE && known->inode != record->inode)
-		return false;
-	return has_time(known->mtime, record->mtime_seconds, record->mtime_nanoseconds) &&
-	       has_time(known->ctime, record->ctime_seconds, record->ctime_nanoseconds) &&
-	       !fsmeta_folder_hides(&thread->reader, record);
-}
-
-/** A listing that is made from what the guide says. */
-struct guided_listing {
-	struct fsmeta_folder *listing;
-	size_t name_limit;
-};
-
-static int add_known_name(void *payload, const struct fsmeta_guide_folder *known)
-{
-	struct guided_listing *guided = payload;
-
-	if (known->name_length > guided->name_limit)
-		return FSMETA_E_LIMIT;
-	return fsmeta_folder_add(guided->listing, known->name, known->name_length);
-}
-
-/** Lists the sub-folders that the guide knows.  False where it cannot tell them. */
-static bool list_known(struct thread *thread, struct fsmeta_ahead_folder *folder)
-{
-	struct guided_listing guided = {&thread->scratch, name_limit(folder)};
-
-	if (!is_as_known(thread, folder))
-		return false;
-	fsmeta_folder_clear(&thread->scratch);
-	folder->is_guided = fsmeta_guide_folders(thread->ahead->options.guide, folder->known.id,
-				NULL, 0, NULL, 0, add_known_name, &guided, NULL) == 0;
-	return folder->is_guided;
-}
-
-static int list_folder(struct thread *thread, struct fsmeta_ahead_folder *folder)
-{
-	bool is_resumed = folder->listing.suspended;
-	struct fsmeta_folder *listing = is_resumed ? &folder->listing : &thread->scratch;
-	int code = 0;
-
-	if (is_resumed || !list_known(thread, folder))
-		code = fsmeta_folder_list(
-		    listing, &thread->reader, folder->fd, folder->record, name_limit(folder), NULL);
-	if (code < 0)
-		return code;
-	if (code == 0 && keep_scope(thread, folder, listing))
-		return FSMETA_E_MEMORY;
-	if (!is_resumed && fsmeta_folder_move(&folder->listing, listing))
-		return FSMETA_E_MEMORY;
-	if (code > 0)
-		return RUN_SUSPENDED;
-	if (folder->listing.error) {
-		folder->flags |= FSMETA_FLAG_UNREADABLE;
-		folder->error = folder->listing.error;
-	}
-	if (folder->listing.changed)
-		folder->flags |= FSMETA_FLAG_CHANGED_WHILE_READ;
-	return 0;
-}
-
-/** Folders of a piece, in order, that have not been compared with what the guide knows. */
-struct guided_folders {
-	struct fsmeta_ahead_folder *next;
-	struct fsmeta_ahead_folder *end;
-};
-
-/** Gives `known` to the folder of its name, if that was found. */
-static int note_known(void *payload, const struct fsmeta_guide_folder *known)
-{
-	struct guided_folders *found = payload;
-
-	for (; found->next < found->end; found->next++) {
-		const char *name = found->next->name;
-		int order =
-		    fsmeta_name_compare(name, strlen(name), known->name, known->name_length);
-
-		if (order > 0)
-			break;
-		if (order == 0) {
-			found->next->known = *known;
-			found->next->known.name = NULL;
-		}
-	}
-	return 0;
-}
-
-/** Asks the guide about the folders of a piece; what it cannot tell is not known. */
-static void ask_guide(struct fsmeta_guide *guide, const struct fsmeta_ahead_folder *folder,
-    struct fsmeta_ahead_piece *piece)
-{
-	struct guided_folders found = {piece->folders, piece->folders + piece->chunk.folders};
-	const char *first, *last;
-
-	if (!folder->known.id)
-		return;
-	first = found.next->name;
-	last = found.end[-1].name;
-	(void)fsmeta_guide_folders(guide, folder->known.id, first, strlen(first), last,
-	    strlen(last), note_known, &found, NULL);
-}
-
-/** Makes the folders of a piece known.  0 or FSMETA_E_MEMORY. */
-static int find_folders(
-    struct thread *thread, struct fsmeta_ahead_folder *folder, struct fsmeta_ahead_piece *piece)
-{
-	struct fsmeta_ahead_folder *found;
-
-	if (!piece->chunk.folders)
-		return 0;
-	piece->folders = found = calloc(piece->chunk.folders, sizeof(*found));
-	if (!found)
-		return FSMETA_E_MEMORY;
-	for (uint32_t i = 0; i < piece->chunk.count; i++) {
-		const struct fsmeta_folder_record *record = &piece->chunk.records[i];
-		size_t length;
-
-		if (record->type != FSMETA_TYPE_FOLDER || record->gone)
-			continue;
-		found->parent = folder;
-		found->name = fsmeta_folder_name(&folder->listing, piece->chunk.first + i, &length);
-		found->path_length = folder->path_length + (folder->path_length > 0) + length;
-		found->depth = folder->depth + 1;
-		found->record = record;
-		found->item.folder = found;
-		found->fd = -1;
-		found++;
-	}
-	ask_guide(thread->ahead->options.guide, folder, piece);
-	return 0;
-}
-
-static int read_piece(
-    struct thread *thread, struct fsmeta_ahead_folder *folder, struct fsmeta_ahead_piece *piece)
-{
-	const struct fsmeta_scope *scope = thread->ahead->options.scope;
-	int code = fsmeta_folder_read(&piece->chunk, &thread->reader, &folder->listing, folder->fd,
-	    folder->lost, piece->chunk.first, NULL);
-
-	if (code == 0 && scope->excludes.count) {
-		code = build_path(thread, folder);
-		if (code == 0)
-			code = fsmeta_keep_records(
-			    scope, &thread->path, &folder->listing, &piece->chunk);
-	}
-	return code ? code : find_folders(thread, folder, piece);
-}
-
-/** True where nothing in a folder is left to be read or opened, `piece` being its only one. */
-static bool is_read(
-    const struct fsmeta_ahead_folder *folder, const struct fsmeta_ahead_piece *piece)
-{
-	return folder->parent && !folder->keeps_descriptor &&
-	       (piece ? !piece->chunk.folders : !folder->listing.count);
-}
-
-/** Opens and lists; reads the only piece too where there is one.  A code or RUN_. */
-static int run_folder(struct thread *thread, struct task *task)
-{
-	struct fsmeta_ahead_folder *folder = task->folder;
-	int code = folder->fd < 0 ? open_folder(thread, folder) : 0;
-
-	if (code != 0 || folder->fd < 0)
-		return code;
-	code = list_folder(thread, folder);
-	if (code == 0 && folder->listing.count > 0 &&
-	    folder->listing.count <= FSMETA_FOLDER_CHUNK_RECORDS) {
-		task->piece = new_piece(folder);
-		code = task->piece ? read_piece(thread, folder, task->piece) : FSMETA_E_MEMORY;
-	}
-	if (code == 0 && is_read(folder, task->piece)) {
-		close(folder->fd);
-		folder->fd = -1;
-	}
-	return code;
-}
-
-/* ---- … and published under it again -------------------------------------------- */
-
-static size_t piece_cost(const struct fsmeta_ahead_piece *piece)
-{
-	return sizeof(*piece) + piece->chunk.capacity * sizeof(*piece->chunk.records) +
-	       piece->chunk.targets.capacity + piece->chunk.folders * sizeof(*piece->folders);
-}
-
-/** Puts what follows from a piece that is read in front of `place`. */
-static void publish_content(
-    struct fsmeta_ahead *ahead, struct fsmeta_ahead_piece *piece, struct fsmeta_ahead_item *place)
-{
-	piece->state = FSMETA_AHEAD_DONE;
-	piece->cost = piece_cost(piece);
-	note_done(ahead, place, piece->cost);
-	if (piece->code != 0 || piece->item.folder->abandoned)
-		return;
-	for (uint32_t i = 0; i < piece->chunk.folders; i++)
-		insert_before(place, &piece->folders[i].item);
-	piece->item.folder->unopened += piece->chunk.folders;
-}
-
-static void publish_piece(struct fsmeta_ahead *ahead, struct fsmeta_ahead_piece *piece, int code)
-{
-	struct fsmeta_ahead_folder *folder = piece->item.folder;
-
-	piece->code = code;
-	folder->users--;
-	publish_content(ahead, piece, &piece->item);
-	take_out(&piece->item);
-	close_if_done(ahead, folder);
-	if (folder->abandoned)
-		ahead->abandoned--;
-}
-
-/** A folder that could not be opened, or not be listed to its end, is to be begun again. */
-static void publish_again(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder, int code)
-{
-	folder->state = FSMETA_AHEAD_WAITING;
-	folder->suspended = code == RUN_SUSPENDED;
-	if (code == RUN_SUSPENDED) {
-		ahead->most.suspended++;
-		return;
-	}
-	count_open(ahead, -1);
-	/* Others in this process need descriptors too. */
-	if (ahead->open_limit > ahead->open_count)
-		ahead->open_limit = ahead->open_count;
-	if (ahead->open_limit > 0)
-		ahead->open_limit--;
-}
-
-/** Counts a listing by its size as it is kept. */
-static void publish_listing(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder)
-{
-	size_t bytes = fsmeta_folder_held_bytes(&folder->listing);
-
-	folder->state = FSMETA_AHEAD_DONE;
-	folder->suspended = false;
-	if (folder->large_cost) {
-		ahead->listing_bytes += bytes - folder->large_cost;
-		folder->large_cost = bytes;
-	} else {
-		folder->cost = bytes;
-		note_done(ahead, &folder->item, bytes);
-	}
-	if (folder->parent && !folder->parent->abandoned)
-		folder->parent->unopened--;
-}
-
-static void publish_folder(struct fsmeta_ahead *ahead, const struct task *task, int code)
-{
-	struct fsmeta_ahead_folder *folder = task->folder;
-
-	folder->item.running = false;
-	if (folder->parent)
-		folder->parent->users--;
-	if (folder->abandoned)
-		ahead->abandoned--;
-	if (code > 0 && !folder->abandoned) {
-		publish_again(ahead, folder, code);
-		return;
-	}
-	folder->code = code < 0 ? code : 0;
-	if (folder->fd < 0)
-		count_open(ahead, -1);
-	publish_listing(ahead, folder);
-	if (task->piece) {
-		folder->next_first = folder->listing.count;
-		append_piece(folder, task->piece);
-		publish_content(ahead, task->piece, &folder->item);
-	}
-	if (folder->next_first >= folder->listing.count || folder->abandoned || code < 0)
-		take_out(&folder->item);
-	close_if_done(ahead, folder);
-	if (folder->parent)
-		close_if_done(ahead, folder->parent);
-}
-
-/** Runs what was begun.  The lock is held, but not meanwhile.  RUN_LACKS_DESCRIPTOR or 0. */
-static int run(struct thread *thread, struct task *task)
+static int run(struct fsmeta_ahead_thread *thread, struct fsmeta_ahead_task *task)
 {
 	struct fsmeta_ahead *ahead = thread->ahead;
 	struct fsmeta_ahead_piece *piece = task->piece;
 	int code;
 
-	unlock(ahead);
+	fsmeta_ahead_unlock(ahead);
 	thread->folder = task->folder;
-	code = piece ? read_piece(thread, task->folder, piece) : run_folder(thread, task);
-	lock(ahead);
+	code = piece ? fsmeta_ahead_read_piece(thread, task->folder, piece)
+		     : fsmeta_ahead_read_folder(thread, task);
+	fsmeta_ahead_lock(ahead);
 	ahead->running--;
 	if (piece)
-		publish_piece(ahead, piece, code);
+		fsmeta_ahead_publish_piece(ahead, piece, code);
 	else
-		publish_folder(ahead, task, code);
-	call_for_work(ahead);
+		fsmeta_ahead_publish_folder(ahead, task, code);
+	fsmeta_ahead_call_for_work(ahead);
 	if (ahead->walker_waits)
 		pthread_cond_signal(&ahead->done);
-	return code == RUN_LACKS_DESCRIPTOR ? code : 0;
+	return code == FSMETA_AHEAD_LACKS_DESCRIPTOR ? code : 0;
 }
 
 /* ---- threads ---------------------------------------------------------------- */
 
-static int thread_init(struct thread *thread, struct fsmeta_ahead *ahead)
+static int thread_init(struct fsmeta_ahead_thread *thread, struct fsmeta_ahead *ahead)
 {
-	*thread = (struct thread){.ahead = ahead};
+	*thread = (struct fsmeta_ahead_thread){.ahead = ahead};
 	if (fsmeta_folder_reader_init(
 		&thread->reader, ahead->options.field_mask, ahead->options.scan))
 		return FSMETA_E_MEMORY;
 	/* It may be written by the walker's thread without a lock: the walker looks. */
 	thread->reader.stop = NULL;
-	thread->reader.pace = pace;
+	thread->reader.pace = fsmeta_ahead_pace;
 	thread->reader.payload = thread;
 	return 0;
 }
 
-static void thread_release(struct thread *thread)
+static void thread_release(struct fsmeta_ahead_thread *thread)
 {
 	fsmeta_folder_reader_release(&thread->reader);
 	fsmeta_folder_release(&thread->scratch);
@@ -800,10 +146,10 @@ static bool may_start(const struct fsmeta_ahead *ahead)
 /** Starts a thread where there is something that nobody is at. */
 static void ask_for_help(struct fsmeta_ahead *ahead)
 {
-	struct thread *thread = &ahead->threads[ahead->thread_count];
+	struct fsmeta_ahead_thread *thread = &ahead->threads[ahead->thread_count];
 	sigset_t all, before;
 
-	if (!may_start(ahead) || !find_work(ahead, 3))
+	if (!may_start(ahead) || !fsmeta_ahead_find_work(ahead, 3))
 		return;
 	ahead->next_start_ns = now_ns() + ahead->options.pause_ns;
 	if (thread_init(thread, ahead)) {
@@ -824,16 +170,16 @@ static void ask_for_help(struct fsmeta_ahead *ahead)
 
 static void *work(void *payload)
 {
-	struct thread *thread = payload;
+	struct fsmeta_ahead_thread *thread = payload;
 	struct fsmeta_ahead *ahead = thread->ahead;
 
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	while (!ahead->quit) {
-		struct fsmeta_ahead_item *item = find_work(ahead, 4);
-		struct task task;
+		struct fsmeta_ahead_item *item = fsmeta_ahead_find_work(ahead, 4);
+		struct fsmeta_ahead_task task;
 
-		if (item && begin(ahead, &task, item->folder) == 0) {
-			call_for_work(ahead);
+		if (item && fsmeta_ahead_begin(ahead, &task, item->folder) == 0) {
+			fsmeta_ahead_call_for_work(ahead);
 			ask_for_help(ahead);
 			(void)run(thread, &task);
 			continue;
@@ -842,7 +188,7 @@ static void *work(void *payload)
 		pthread_cond_wait(&ahead->work, &ahead->lock);
 		ahead->idle--;
 	}
-	unlock(ahead);
+	fsmeta_ahead_unlock(ahead);
 	return NULL;
 }
 
@@ -878,12 +224,12 @@ static void wait_a_moment(struct fsmeta_ahead *ahead)
 /** While somebody else is at what the walker needs. */
 static int help_or_wait(struct fsmeta_ahead *ahead)
 {
-	struct fsmeta_ahead_item *item = find_work(ahead, 4);
-	struct task task;
+	struct fsmeta_ahead_item *item = fsmeta_ahead_find_work(ahead, 4);
+	struct fsmeta_ahead_task task;
 
 	if (is_stopped(ahead))
 		return FSMETA_E_STOPPED;
-	if (!item || begin(ahead, &task, item->folder) != 0)
+	if (!item || fsmeta_ahead_begin(ahead, &task, item->folder) != 0)
 		wait_a_moment(ahead);
 	else
 		(void)run(&ahead->walker, &task);
@@ -893,8 +239,8 @@ static int help_or_wait(struct fsmeta_ahead *ahead)
 /** What the walker begins itself. */
 static int run_alone(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder)
 {
-	struct task task;
-	int code = begin(ahead, &task, folder);
+	struct fsmeta_ahead_task task;
+	int code = fsmeta_ahead_begin(ahead, &task, folder);
 
 	ahead->walker_tasks++;
 	ask_for_help(ahead);
@@ -913,7 +259,7 @@ static int wait_for_folder(
 			code = help_or_wait(ahead);
 		else if (folder->fd < 0 && ahead->open_count >= FSMETA_AHEAD_DESCRIPTORS &&
 			 !may_exceed)
-			code = RUN_LACKS_DESCRIPTOR;
+			code = FSMETA_AHEAD_LACKS_DESCRIPTOR;
 		else
 			code = run_alone(ahead, folder);
 	}
@@ -925,31 +271,31 @@ int fsmeta_ahead_take_folder(struct fsmeta_ahead *ahead, struct fsmeta_ahead_fol
 {
 	int code;
 
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	code = wait_for_folder(ahead, folder, may_exceed);
 	if (code == 0) {
-		note_taken(ahead, &folder->cost);
+		fsmeta_ahead_note_taken(ahead, &folder->cost);
 		ahead->listing_bytes -= folder->large_cost;
 		folder->large_cost = 0;
 		ask_for_help(ahead);
-		call_for_work(ahead);
+		fsmeta_ahead_call_for_work(ahead);
 	}
-	unlock(ahead);
+	fsmeta_ahead_unlock(ahead);
 	return code < 0 ? fail(code, error) : code;
 }
 
 void fsmeta_ahead_refuse(
     struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder, int failure)
 {
-	struct task task;
+	struct fsmeta_ahead_task task;
 
-	lock(ahead);
-	begin_folder(ahead, &task, folder);
+	fsmeta_ahead_lock(ahead);
+	fsmeta_ahead_begin_folder(ahead, &task, folder);
 	folder->flags |= FSMETA_FLAG_UNREADABLE;
 	folder->error = failure;
-	publish_folder(ahead, &task, 0);
-	note_taken(ahead, &folder->cost);
-	unlock(ahead);
+	fsmeta_ahead_publish_folder(ahead, &task, 0);
+	fsmeta_ahead_note_taken(ahead, &folder->cost);
+	fsmeta_ahead_unlock(ahead);
 }
 
 static int find_root(void *payload, const struct fsmeta_guide_folder *known)
@@ -1000,7 +346,7 @@ int fsmeta_ahead_take_piece(
 		return 0;
 	piece_free(folder->piece);
 	folder->piece = NULL;
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	code = wait_for_piece(ahead, folder);
 	if (code == 0) {
 		piece = folder->first;
@@ -1008,11 +354,11 @@ int fsmeta_ahead_take_piece(
 		if (!folder->first)
 			folder->last = NULL;
 		folder->piece = piece;
-		note_taken(ahead, &piece->cost);
+		fsmeta_ahead_note_taken(ahead, &piece->cost);
 		ask_for_help(ahead);
-		call_for_work(ahead);
+		fsmeta_ahead_call_for_work(ahead);
 	}
-	unlock(ahead);
+	fsmeta_ahead_unlock(ahead);
 	return code < 0 ? fail(code, error) : 1;
 }
 
@@ -1020,9 +366,9 @@ int fsmeta_ahead_take_piece(
 
 bool fsmeta_ahead_enter(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder)
 {
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	folder->on_path = true;
-	unlock(ahead);
+	fsmeta_ahead_unlock(ahead);
 	return folder->evicted;
 }
 
@@ -1045,7 +391,7 @@ static void abandon(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *fold
 	if (folder->item.running)
 		ahead->abandoned++;
 	else if (folder->item.next)
-		take_out(&folder->item);
+		fsmeta_ahead_take_out(&folder->item);
 	for (struct fsmeta_ahead_piece *piece = folder->first; piece; piece = piece->next)
 		ahead->abandoned += piece->state == FSMETA_AHEAD_RUNNING;
 }
@@ -1069,16 +415,16 @@ static void abandon_all(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *
 static void discount(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder)
 {
 	for (struct fsmeta_ahead_piece *piece = folder->first; piece; piece = piece->next) {
-		note_taken(ahead, &piece->cost);
+		fsmeta_ahead_note_taken(ahead, &piece->cost);
 		ahead->most.dropped++;
 	}
-	note_taken(ahead, &folder->cost);
+	fsmeta_ahead_note_taken(ahead, &folder->cost);
 	ahead->listing_bytes -= folder->large_cost;
 	folder->large_cost = 0;
 	ahead->evicted_count -= folder->evicted;
 	folder->evicted = false;
 	if (folder->fd >= 0)
-		count_open(ahead, -1);
+		fsmeta_ahead_count_open(ahead, -1);
 }
 
 /** Frees a chain of folders, of which the first is in nobody's piece. */
@@ -1110,7 +456,7 @@ static void free_chain(struct fsmeta_ahead_folder *folder)
 
 void fsmeta_ahead_leave(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder)
 {
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	abandon_all(ahead, folder);
 	ahead->walker_waits = true;
 	while (ahead->abandoned > 0)
@@ -1119,8 +465,8 @@ void fsmeta_ahead_leave(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *
 	for (struct fsmeta_ahead_folder *at = folder; at; at = at->link)
 		discount(ahead, at);
 	folder->on_path = false;
-	call_for_work(ahead);
-	unlock(ahead);
+	fsmeta_ahead_call_for_work(ahead);
+	fsmeta_ahead_unlock(ahead);
 	free_chain(folder);
 }
 
@@ -1128,7 +474,7 @@ int fsmeta_ahead_list_again(struct fsmeta_ahead *ahead, struct fsmeta_ahead_fold
     struct fsmeta_error *error)
 {
 	fsmeta_ahead_leave(ahead, folder);
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	folder->state = FSMETA_AHEAD_WAITING;
 	folder->abandoned = folder->suspended = folder->is_guided = false;
 	folder->known.files_known = false;
@@ -1136,12 +482,12 @@ int fsmeta_ahead_list_again(struct fsmeta_ahead *ahead, struct fsmeta_ahead_fold
 	folder->unopened = 0;
 	folder->next_first = 0;
 	folder->fd = fd;
-	count_open(ahead, +1);
+	fsmeta_ahead_count_open(ahead, +1);
 	/* All that is left in the queue comes behind it. */
-	insert_before(ahead->end.next, &folder->item);
+	fsmeta_ahead_insert(ahead->end.next, &folder->item);
 	if (folder->parent)
 		folder->parent->unopened++;
-	unlock(ahead);
+	fsmeta_ahead_unlock(ahead);
 	return fsmeta_ahead_take_folder(ahead, folder, true, error);
 }
 
@@ -1165,13 +511,13 @@ static int evict(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder)
 		return 0;
 	if (folder->users > 0)
 		return -1;
-	if (needs_descriptor(folder)) {
+	if (fsmeta_ahead_needs_descriptor(folder)) {
 		folder->evicted = true;
 		ahead->evicted_count++;
 	}
 	close(folder->fd);
 	folder->fd = -1;
-	count_open(ahead, -1);
+	fsmeta_ahead_count_open(ahead, -1);
 	return 1;
 }
 
@@ -1179,9 +525,9 @@ int fsmeta_ahead_evict(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *f
 {
 	int evicted;
 
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	evicted = evict(ahead, folder);
-	unlock(ahead);
+	fsmeta_ahead_unlock(ahead);
 	return evicted;
 }
 
@@ -1196,7 +542,7 @@ static bool forget_suspended(struct fsmeta_ahead *ahead, struct fsmeta_ahead_fol
 	folder->large_cost = 0;
 	close(folder->fd);
 	folder->fd = -1;
-	count_open(ahead, -1);
+	fsmeta_ahead_count_open(ahead, -1);
 	return true;
 }
 
@@ -1222,7 +568,7 @@ bool fsmeta_ahead_evict_ahead(struct fsmeta_ahead *ahead)
 {
 	bool is_evicted;
 
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	ahead->open_limit =
 	    ahead->open_limit < ahead->open_count / 2 ? ahead->open_limit : ahead->open_count / 2;
 	for (;;) {
@@ -1231,14 +577,14 @@ bool fsmeta_ahead_evict_ahead(struct fsmeta_ahead *ahead)
 			break;
 		wait_a_moment(ahead);
 	}
-	unlock(ahead);
+	fsmeta_ahead_unlock(ahead);
 	return is_evicted;
 }
 
 void fsmeta_ahead_restore(
     struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder, int fd, int failure)
 {
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	if (folder->evicted) {
 		folder->evicted = false;
 		ahead->evicted_count--;
@@ -1247,29 +593,29 @@ void fsmeta_ahead_restore(
 	}
 	if (fd >= 0) {
 		folder->fd = fd;
-		count_open(ahead, +1);
-		call_for_work(ahead);
+		fsmeta_ahead_count_open(ahead, +1);
+		fsmeta_ahead_call_for_work(ahead);
 	}
-	unlock(ahead);
+	fsmeta_ahead_unlock(ahead);
 }
 
 int fsmeta_ahead_borrow(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder)
 {
 	int fd;
 
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	fd = folder->fd;
 	folder->users += fd >= 0;
-	unlock(ahead);
+	fsmeta_ahead_unlock(ahead);
 	return fd;
 }
 
 void fsmeta_ahead_return(struct fsmeta_ahead *ahead, struct fsmeta_ahead_folder *folder)
 {
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	folder->users--;
-	close_if_done(ahead, folder);
-	unlock(ahead);
+	fsmeta_ahead_close_if_done(ahead, folder);
+	fsmeta_ahead_unlock(ahead);
 }
 
 /* ---- beginning and end --------------------------------------------------------- */
@@ -1281,11 +627,11 @@ struct fsmeta_ahead_folder *fsmeta_ahead_root(struct fsmeta_ahead *ahead)
 
 void fsmeta_ahead_measure(struct fsmeta_ahead *ahead, struct fsmeta_scan_measures *out)
 {
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	*out = ahead->most;
 	out->threads = ahead->thread_count;
 	out->sleeping = ahead->idle;
-	unlock(ahead);
+	fsmeta_ahead_unlock(ahead);
 }
 
 static int init_synchronisation(struct fsmeta_ahead *ahead)
@@ -1325,7 +671,7 @@ int fsmeta_ahead_new(struct fsmeta_ahead **out, const struct fsmeta_ahead_option
 	ahead->root.record = record;
 	ahead->root.fd = fd;
 	ahead->root.item.folder = &ahead->root;
-	insert_before(&ahead->end, &ahead->root.item);
+	fsmeta_ahead_insert(&ahead->end, &ahead->root.item);
 	if (options->guide)
 		(void)fsmeta_guide_folders(
 		    options->guide, 0, NULL, 0, NULL, 0, find_root, &ahead->root, NULL);
@@ -1344,10 +690,10 @@ void fsmeta_ahead_free(struct fsmeta_ahead *ahead)
 	if (!ahead)
 		return;
 	fsmeta_ahead_leave(ahead, &ahead->root);
-	lock(ahead);
+	fsmeta_ahead_lock(ahead);
 	ahead->quit = true;
 	pthread_cond_broadcast(&ahead->work);
-	unlock(ahead);
+	fsmeta_ahead_unlock(ahead);
 	for (unsigned i = 0; i < ahead->thread_count; i++) {
 		pthread_join(ahead->threads[i].id, NULL);
 		thread_release(&ahead->threads[i]);

@@ -20,6 +20,7 @@
  *     cursor     entries in canonical order; run tokens; tee; array
  *     change     one difference, and the sink that takes them
  *     stream     FsScanStream: writer, reader, folder (batch, seekable inside)
+ *     packed     columns of varints, eight bytes at a time
  *     frame_output frames packed by a thread of their own;  frame_input: frames as they come
  *     lookup     entries by path or id;  path_index: paths.idx;  cityhash: what it hashes with
  *     delta      what leads from one generation to another: writer, reader
@@ -28,6 +29,7 @@
  *     filesystem mounts, UUIDs, source ids;  owners: user and group names
  *     marker     the file in a root that carries its source id
  *     ahead      threads that read what the walk will need;  keep: what it does not look at
+ *     ahead_queue  what they are to do;  ahead_read: how they do it
  *     scanner    the walk;  rate: no more than so many a second
  *     content    what is in a file, as a hash;  hasher: threads that read
  *   db/        FsMetaDb: generations in SQLite
