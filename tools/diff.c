@@ -377,6 +377,8 @@ static int print_summary(
 	status = replay(state, arguments, fsmeta_tally_sink(tally), NULL, error);
 	if (status >= 0)
 		status = fsmeta_tally_print(tally, arguments->format, error);
+	if (state->events && tells_stories(arguments) && arguments->format == FSMETA_OUTPUT_TEXT)
+		fputc('\n', stdout);
 	if (status >= 0 && tells_stories(arguments))
 		status = fsmeta_stories_print(
 		    stdout, state->events, arguments->format == FSMETA_OUTPUT_JSONL, error);

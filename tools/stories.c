@@ -106,7 +106,7 @@ static int append_duration(struct fsmeta_buffer *out, int64_t duration_us)
 		return minutes % 60 ? fsmeta_buffer_append_format(
 					  out, "%lld h %lld min", hours, minutes % 60)
 				    : fsmeta_buffer_append_format(out, "%lld h", hours);
-	return fsmeta_buffer_append_format(out, "%lld d", hours / 24);
+	return fsmeta_buffer_append_format(out, "%lld d", (hours + 12) / 24);
 }
 
 /** "2026-11-20 10:00" */

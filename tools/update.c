@@ -109,7 +109,7 @@ static int guard_removed(struct fsmeta_db *db, const struct fsmeta_db_generation
     const struct fsmeta_update_options *options, double limit, struct fsmeta_error *error)
 {
 	uint64_t before = base->source.totals.entries;
-	uint64_t removed = fsmeta_diff_get_counts(diff)->kinds[FSMETA_CHANGE_REMOVED];
+	uint64_t all = fsmeta_diff_get_counts(diff)->kinds[FSMETA_CHANGE_REMOVED], removed = all;
 	double percent;
 	int status;
 
@@ -122,9 +122,10 @@ static int guard_removed(struct fsmeta_db *db, const struct fsmeta_db_generation
 		return status;
 	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label,
 	    "comparing with the newest generation",
-	    "%" PRIu64 " of %" PRIu64 " entries are gone (%.0f%%, more than %g%%); "
+	    "%" PRIu64 " of %" PRIu64 " entries are gone (%.0f%%, more than %g%%)%s; "
 	    "--accept-removed takes it as it is, this once",
-	    removed, before, percent, limit);
+	    removed, before, percent, limit,
+	    removed < all ? ", those aside that archives rotated out or deleted" : "");
 }
 
 /* ---- the two ways in ----------------------------------------------------- */

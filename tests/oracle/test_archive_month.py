@@ -287,9 +287,13 @@ def test_rotation_is_no_removal(archive, tmp_path, way):
             for name in recorder.names(camera, start):
                 (recorder.folder(camera) / name).unlink()
     refused = take(codes=(3,))
+    assert b"aside" not in refused.stderr
     assert b"960 of 1607 entries are gone (60%, more than 50%)" in refused.stderr
-    for camera in (0, 1):
-        recorder.delete(camera, recorder.pieces[camera][0])
+    # One camera's are rotated out then, the other's are not.
+    recorder.delete(0, recorder.pieces[0][0])
+    refused = take("--max-removed=20%", codes=(3,))
+    assert b"480 of 1607 entries are gone (30%, more than 20%), those aside that" in refused.stderr
+    recorder.delete(1, recorder.pieces[1][0])
     take()
     assert len(fsmeta("log", "--format=jsonl", database).stdout.splitlines()) == 2
 
