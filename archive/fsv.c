@@ -84,9 +84,13 @@ int fsmeta_fsv_open(struct fsmeta_fsv **out, const char *root,
     const struct fsmeta_fsv_options *options, struct fsmeta_error *error)
 {
 	struct fsmeta_fsv *fsv;
-	int code = new_archive(&fsv, root, options, error);
+	int code;
 
 	*out = NULL;
+	if (options->only_stream && options->budget_bytes)
+		return fsmeta_error_set(error, FSMETA_E_USAGE, root, "opening the archive",
+		    "a budget is for all streams");
+	code = new_archive(&fsv, root, options, error);
 	if (code)
 		return code;
 	if (fsv->options.writable)

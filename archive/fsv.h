@@ -3,7 +3,8 @@
  * never wait for the disk, and rollover within a budget.
  *
  * All functions may be called by any thread at any time between open and close.  One
- * process writes an archive; readers in other processes see it as it was when they opened it.
+ * process writes an archive, or one each of its streams (only_stream); readers in other processes
+ * see it as it was when they opened it.
  */
 #ifndef FSMETA_ARCHIVE_FSV_H
 #define FSMETA_ARCHIVE_FSV_H
@@ -15,8 +16,11 @@ struct fsmeta_fsv_options {
 	/** NULL = rf1. */
 	const struct fsmeta_container_operations *container;
 	bool writable;
-	/** Of no other stream is the folder read (NULL = all; *borrowed* for the opening): a window
-	 * of one in an archive of a thousand.  Only for reading. */
+	/**
+	 * Of no other stream is the folder looked at (NULL = all; *borrowed* for the opening): a
+	 * window of one in an archive of a thousand; or writers in several processes, each of its
+	 * own stream.  Not with a budget, for which all streams count.
+	 */
 	const char *only_stream;
 	/** A file ends at this (0 = 1000 s; at most that), and at a key frame from 19/20 of it on.
 	 */

@@ -24,13 +24,18 @@
 
 #include "archive/annexb.h"
 #include "archive/fsv.h"
+#include "archive/names.h"
 #include "archive/recordings.h"
 #include "archive/segments.h"
 
 #include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	IDLE_FLUSH_US = 3000000,
@@ -79,6 +84,8 @@ struct fsmeta_media_writer {
 	/** Audio has come to a place where its configuration is to be repeated. */
 	bool wants_audio_config;
 	int64_t flushed_at_us;
+	/** Held against other writers of the stream; -1 = none. */
+	int folder_fd;
 	/** Sets that the store has, and a chunk with its sets in front. */
 	struct fsmeta_buffer sets;
 	struct fsmeta_buffer scratch;
@@ -168,6 +175,40 @@ static int refuse_occupied(const struct fsmeta_media_writer *writer, struct fsme
 	    "the stream has video from that time already; --start gives it another");
 }
 
+/**
+ * Makes the stream's folder and holds it against other writers of this stream, who would find
+ * nothing of what is still in a buffer here.
+ */
+static int hold_stream(struct fsmeta_media_writer *writer, struct fsmeta_error *error)
+{
+	static const char hold_action[] = "writing a video";
+	const char *stream = writer->target.stream;
+	char *folder;
+	int code;
+
+	if (!fsmeta_names_is_stream(stream))
+		return fsmeta_error_set(error, FSMETA_E_USAGE, stream, hold_action,
+		    "it cannot be the name of a folder");
+	folder = fsmeta_names_join(writer->target.archive, stream);
+	if (!folder)
+		return fsmeta_error_set_memory(error, hold_action);
+	code = fsmeta_names_make_folder(writer->target.archive, error);
+	if (!code)
+		code = fsmeta_names_make_folder(folder, error);
+	if (!code) {
+		writer->folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (writer->folder_fd < 0)
+			code = fsmeta_error_set_errno(error, errno, folder, hold_action);
+	}
+	if (!code && flock(writer->folder_fd, LOCK_EX | LOCK_NB) < 0)
+		code = errno == EWOULDBLOCK
+			   ? fsmeta_error_set(error, FSMETA_E_BUSY, folder, hold_action,
+				 "somebody else writes to this stream")
+			   : fsmeta_error_set_errno(error, errno, folder, "locking");
+	free(folder);
+	return code;
+}
+
 /* ---- fsv ---- */
 
 static int find_fsv(void *payload, const struct fsmeta_track_format *format,
@@ -187,10 +228,13 @@ static bool fsv_keeps(const struct fsmeta_media_track *track)
 
 static int fsv_begin(struct fsmeta_media_writer *writer, struct fsmeta_error *error)
 {
-	struct fsmeta_fsv_options options = {.writable = true};
+	struct fsmeta_fsv_options options = {
+	    .writable = true, .only_stream = writer->target.stream};
 	struct occupied occupied = {writer->target.from_us, writer->target.to_us};
-	int code = fsmeta_fsv_open(&writer->fsv, writer->target.archive, &options, error);
+	int code = hold_stream(writer, error);
 
+	if (!code)
+		code = fsmeta_fsv_open(&writer->fsv, writer->target.archive, &options, error);
 	if (!code)
 		code = fsmeta_fsv_read(writer->fsv, writer->target.stream, "video",
 		    occupied.from_us, occupied.to_us, find_fsv, error, &occupied);
@@ -316,9 +360,11 @@ static bool segments_keep(const struct fsmeta_media_track *track)
 static int segments_begin(struct fsmeta_media_writer *writer, struct fsmeta_error *error)
 {
 	struct occupied occupied = {writer->target.from_us, writer->target.to_us};
-	int code =
-	    fsmeta_segments_open(&writer->segments, writer->target.archive, true, NULL, error);
+	int code = hold_stream(writer, error);
 
+	if (!code)
+		code = fsmeta_segments_open(
+		    &writer->segments, writer->target.archive, true, NULL, error);
 	if (!code)
 		code = fsmeta_segments_read(writer->segments, writer->target.stream,
 		    occupied.from_us, occupied.to_us, NULL, find_segment, error, &occupied);
@@ -481,6 +527,7 @@ int fsmeta_media_write_begin(struct fsmeta_media_writer **out,
 	writer->codec = fsmeta_codec_from_name(video->codec);
 	writer->layout = find_layout(target->layout);
 	writer->flushed_at_us = clock_us();
+	writer->folder_fd = -1;
 	code = writer->layout ? check_tracks(writer, error)
 			      : fsmeta_error_set(error, FSMETA_E_USAGE, target->stream,
 				    "writing a video", "this layout holds no streams");
@@ -601,6 +648,8 @@ int fsmeta_media_write_end(struct fsmeta_media_writer *writer, struct fsmeta_err
 	if (!writer)
 		return 0;
 	code = writer->layout ? writer->layout->end(writer, error) : 0;
+	if (writer->folder_fd >= 0)
+		close(writer->folder_fd);
 	fsmeta_buffer_release(&writer->sets);
 	fsmeta_buffer_release(&writer->scratch);
 	fsmeta_buffer_release(&writer->early_bytes);

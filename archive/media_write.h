@@ -37,7 +37,8 @@ bool fsmeta_media_keeps_audio(enum fsmeta_layout layout);
 
 /**
  * Opens the archive, or makes it.  FSMETA_E_UNSUPPORTED where the layout cannot hold the codec;
- * FSMETA_E_REFUSED where the stream has video from that time.  All of `target` and the tracks are
+ * FSMETA_E_REFUSED where the stream has video from that time, FSMETA_E_BUSY while somebody else
+ * writes to it.  All of `target` and the tracks are
  * *borrowed* until the end; `audio` may be NULL.
  */
 int fsmeta_media_write_begin(struct fsmeta_media_writer **out,

@@ -391,7 +391,7 @@ def test_hostile(talkie, folder, tmp_path):
     assert "beyond its end" in write(archive, "other", tmp_path / "cut-front.mp4", code=3)
     assert "moov" in write(archive, "other", tmp_path / "cut.mp4", code=3)
     chance = random.Random(6)
-    for _ in range(12):
+    for _ in range(40 if MORE else 4):
         damaged = bytearray(whole)
         for _ in range(40):
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
@@ -403,6 +403,29 @@ def test_hostile(talkie, folder, tmp_path):
         )
         assert done.returncode in (0, 2, 3), done
         shutil.rmtree(tmp_path / "damaged", ignore_errors=True)
+
+
+@needs_module
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_damaged_within(layout, folder, tmp_path):
+    """Damage behind a good beginning: what came before is kept, sealed, and the exit status says so."""
+    source = make_video(folder, "h264")
+    wanted = probe(source, "v")
+    done = subprocess.run(
+        ["ffprobe", "-v", "error", "-show_entries", "packet=pos", "-of", "csv=p=0", source],
+        check=True, capture_output=True,
+    )
+    damaged = bytearray(source.read_bytes())
+    # The length of the first NAL unit in a packet.
+    place = int(done.stdout.split()[90].strip(b","))
+    damaged[place : place + 4] = b"\x7f\xff\xff\xff"
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(damaged)
+    err = write(tmp_path / "a", "cam", path, layout=layout, code=2)
+    assert f"lengths in a packet do not add up (at byte {place})" in err
+    assert "cam: 90 frames" in err
+    read(tmp_path / "a", "cam", tmp_path / "out.mp4")
+    assert same_bytes(probe(tmp_path / "out.mp4", "v"), wanted[:90])
 
 
 @needs_module
@@ -486,6 +509,9 @@ def test_live(folder, tmp_path):
             time.sleep(0.3)
         assert writer.poll() is None
         assert same_bytes(got, wanted[: len(got)])
+        # Others write other streams meanwhile, and nobody this one.
+        write(archive, "other", source, layout=layout)
+        write(archive, "cam", source, layout=layout, start="now", code=3)
         writer.stdin.write(data[most:])
         writer.stdin.flush()
     # A moment until all of it has been read from the pipes.
@@ -497,7 +523,10 @@ def test_live(folder, tmp_path):
         assert writer.returncode == 130 and f"cam: {len(wanted)} frames" in err.decode(), err
         read(archive, "cam", out)
         assert same_bytes(probe(out, "v"), wanted)
-        told = json.loads(run("archive", "info", "--format=jsonl", archive)[0])
+        streams = run("archive", "info", "--format=jsonl", archive)[0].splitlines()
+        assert len(streams) == 2
+        told = json.loads(streams[0])
+        assert told["path"] in ("cam", "rec_cam")
         assert told["layout"] == layout and told["orphans"] == 0
         assert told.get("completed", True)
         # It began when its first bytes came.
