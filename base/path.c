@@ -189,6 +189,21 @@ int fsmeta_path_stack_push(struct fsmeta_path_stack *stack, const char *name, si
 	return 0;
 }
 
+int fsmeta_path_stack_replace_end_slowly(
+    struct fsmeta_path_stack *stack, size_t prefix, const char *suffix, size_t length)
+{
+	size_t keep = stack->starts[stack->depth - 1] + prefix;
+
+	if (length > FSMETA_PATH_MAX_BYTES - keep)
+		return FSMETA_E_LIMIT;
+	if (fsmeta_buffer_reserve(&stack->path, length + 1))
+		return FSMETA_E_MEMORY;
+	memcpy(stack->path.data + keep, suffix, length);
+	stack->path.length = keep + length;
+	stack->path.data[stack->path.length] = '\0';
+	return 0;
+}
+
 int fsmeta_path_stack_set(struct fsmeta_path_stack *stack, const char *path, size_t length)
 {
 	fsmeta_path_stack_clear(stack);

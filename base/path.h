@@ -14,7 +14,6 @@
 #ifndef FSMETA_BASE_PATH_H
 #define FSMETA_BASE_PATH_H
 
-#include "base/error.h"
 #include "base/memory.h"
 
 #include <endian.h>
@@ -133,16 +132,22 @@ int fsmeta_path_stack_push(struct fsmeta_path_stack *stack, const char *name, si
  * and conditions as push.
  */
 static inline int fsmeta_path_stack_replace_end(
+    struct fsmeta_path_stack *stack, size_t prefix, const char *suffix, size_t length);
+
+/** The same where the path has to grow, or not to: what replace_end() does not do itself. */
+int fsmeta_path_stack_replace_end_slowly(
+    struct fsmeta_path_stack *stack, size_t prefix, const char *suffix, size_t length);
+
+/* Every entry of every stream comes through here, and nearly always there is room. */
+static inline int fsmeta_path_stack_replace_end(
     struct fsmeta_path_stack *stack, size_t prefix, const char *suffix, size_t length)
 {
 	struct fsmeta_buffer *path = &stack->path;
 	size_t keep = stack->starts[stack->depth - 1] + prefix;
 
-	if (length > FSMETA_PATH_MAX_BYTES - keep)
-		return FSMETA_E_LIMIT;
-	/* Every entry of every stream comes through here, and nearly always there is room. */
-	if (path->capacity - path->length <= length && fsmeta_buffer_reserve(path, length + 1))
-		return FSMETA_E_MEMORY;
+	if (length > FSMETA_NAME_MAX_BYTES || length > FSMETA_PATH_MAX_BYTES - keep ||
+	    path->capacity - keep <= length)
+		return fsmeta_path_stack_replace_end_slowly(stack, prefix, suffix, length);
 	memcpy(path->data + keep, suffix, length);
 	path->length = keep + length;
 	path->data[path->length] = '\0';
