@@ -148,12 +148,11 @@ static void put_bytes(struct writer *writer, const void *bytes, size_t size)
 	writer->at += size;
 }
 
+/** As it is: its varints would be hardly shorter, and every entry has three. */
 static void put_time(struct writer *writer, struct fsmeta_time time)
 {
-	uint64_t bits = (uint64_t)time.seconds;
-
-	put_varint(writer, bits << 1 ^ (time.seconds < 0 ? UINT64_MAX : 0));
-	put_varint(writer, time.nanoseconds);
+	put_bytes(writer, &time.seconds, sizeof(time.seconds));
+	put_bytes(writer, &time.nanoseconds, sizeof(time.nanoseconds));
 }
 
 static void put_fields(struct writer *writer, const struct fsmeta_entry *entry)
@@ -404,11 +403,14 @@ static unsigned get_byte(struct reader *reader)
 
 static struct fsmeta_time get_time(struct reader *reader)
 {
-	uint64_t bits = get_varint(reader);
-	struct fsmeta_time time;
+	struct fsmeta_time time = {0};
+	const unsigned char *bytes =
+	    get_bytes(reader, sizeof(time.seconds) + sizeof(time.nanoseconds));
 
-	time.seconds = (int64_t)(bits >> 1 ^ (0 - (bits & 1)));
-	time.nanoseconds = (uint32_t)get_varint(reader);
+	if (bytes) {
+		memcpy(&time.seconds, bytes, sizeof(time.seconds));
+		memcpy(&time.nanoseconds, bytes + sizeof(time.seconds), sizeof(time.nanoseconds));
+	}
 	return time;
 }
 

@@ -11,6 +11,7 @@ Sizes are made for a minute of CI; a full run raises them:
     FSMETA_TEST_TREE=DIR        an existing tree to list as well (default /usr/include)
     FSMETA_TEST_REPO=GITDIR     a repository whose history is replayed (default: this one)
     FSMETA_TEST_STEPS=N         commits to replay (default 12)
+    FSMETA_TEST_RENAMES=1       moves: replay the steps that renamed most (default: the newest)
     FSMETA_TEST_KILLS=N         kills in each test of kill -9 (default 8; 100 = full)
     FSMETA_TEST_SYNC_GENERATIONS=N  generations that three sources are synced through (default 6)
     FSMETA_TEST_TMP=DIR         where trees are made (default: the system's)
