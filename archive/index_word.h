@@ -59,9 +59,10 @@ static inline uint32_t fsmeta_word_flags(uint64_t word)
 	return (uint32_t)word & FSMETA_WORD_FLAGS_MAX;
 }
 
-/** Sets *ticks to the tick that holds `offset_us` after the base; false where none does. */
+/** Sets *ticks to the tick that holds `offset_us` after the base; false, and 0, where none does. */
 static inline bool fsmeta_ticks_from_us(uint32_t *ticks, int64_t offset_us)
 {
+	*ticks = 0;
 	if (offset_us < 0 || offset_us >= 1024 * INT64_C(1000000))
 		return false;
 	*ticks = (uint32_t)(offset_us * FSMETA_WORD_TICKS_A_SECOND / 1000000);
