@@ -41,7 +41,8 @@
  *     identity   whose scans a database takes, and under which names
  *     places     where folders stand;  ord: labels that keep them in order
  *     unknown    places that could not be looked into, and since when
- *     history    every state of what ever stood at a path;  below: how much a folder holds
+ *     history    every state of what ever stood at a path;  history_rows: what it is told from
+ *     below      how much a folder holds
  *     contents   when the content of a file was read last
  *     verify     is all of it true?
  *     prune      generations taken out, and the space they had
