@@ -15,7 +15,7 @@
  *   unknown              {entries, bytes, total, places: [path, since, reason]}
  *   churn                [rule, count, seconds, rounded] of changes that mean nothing and are in no other number
  *   archive              {streams: [path, layout], stretches: [stream, generation, event, from, to, pieces], sentences: [stream,
- *                        generation, alarm, asked, text], leftOut}; the event "covered" is what there is in the newer generation, all
+ *                        generation, rank, asked, text], leftOut}; a rank is 1 for an alarm, 2 for what stands out, else 0; the event "covered" is what there is in the newer generation, all
  *                        others are of the last steps; asked are the sentences of the generations compared
  *   changes              pieces with a letter a change in `kind` and `type`; a value a change in `folder`, `name`, `size`,
  *                        `mtime`; [change, value] of those that have one in `oldSize`, `entries`, `oldMtime`, `from`, `note`; and
@@ -269,7 +269,7 @@
   function gatherStreams() {
     for (const [stream, generation, event, from, to, pieces] of archive.stretches)
       streams[stream].stretches.push({ generation: generation, event: event, from: from, to: to, pieces: pieces });
-    for (const sentence of archive.sentences) if (sentence[2]) streams[sentence[0]].alarms++;
+    for (const sentence of archive.sentences) if (sentence[2] === 1) streams[sentence[0]].alarms++;
     for (const stream of streams) {
       const covered = stream.stretches.filter((stretch) => stretch.event === "covered");
       stream.hours = covered.reduce((total, stretch) => total + stretch.to - stretch.from, 0) / 3600;
@@ -277,12 +277,12 @@
     }
   }
 
-  const isSame = (one, other) => one.generation === other.generation && one.alarm === other.alarm && one.text === other.text;
+  const isSame = (one, other) => one.generation === other.generation && one.rank === other.rank && one.text === other.text;
   /** Sentences, those that are equal as one with all their streams. */
   function groupSentences(wanted) {
     const groups = [];
-    for (const [stream, generation, alarm, asked, text] of archive.sentences) {
-      const sentence = { generation: generation, alarm: alarm, text: text, streams: [streams[stream].path] };
+    for (const [stream, generation, rank, asked, text] of archive.sentences) {
+      const sentence = { generation: generation, rank: rank, text: text, streams: [streams[stream].path] };
       if (!wanted(sentence, asked)) continue;
       const group = groups.find((other) => isSame(other, sentence));
       if (group) group.streams.push(streams[stream].path); else groups.push(sentence);
@@ -297,9 +297,9 @@
 
   function showSentences() {
     const groups = groupSentences((sentence, asked) => asked);
-    const alarms = groups.filter((group) => group.alarm), usual = groups.filter((group) => !group.alarm);
+    const alarms = groups.filter((group) => group.rank).sort((a, b) => a.rank - b.rank), usual = groups.filter((group) => !group.rank);
     const usualStreams = usual.reduce((total, group) => total + group.streams.length, 0);
-    for (const group of alarms) $("alarms").append(item(group, "went"));
+    for (const group of alarms) $("alarms").append(item(group, group.rank === 1 ? "went" : "changed"));
     if (usual.length && usual.length <= 3 && usualStreams) {
       for (const group of usual) $("alarms").append(item(group, "came"));
     } else if (usual.length) {
@@ -311,9 +311,8 @@
   }
 
   function showEvents() {
-    const groups = groupSentences((sentence) => !sentence.usual && byNumber.has(sentence.generation)).filter((group, i, all) =>
-      group.alarm || !all.some((other) => other !== group && other.generation === group.generation && other.text === group.text));
-    const news = groups.filter((group) => group.alarm || / gaps? of |recovered/.test(group.text)).sort((a, b) => b.generation - a.generation);
+    const isStep = new Set(data.steps.map((step) => step.newer));
+    const news = groupSentences((sentence) => sentence.rank && isStep.has(sentence.generation)).sort((a, b) => b.generation - a.generation);
     $("events").hidden = !news.length;
     $("events").firstChild.textContent = "What stood out in the last " + plural(data.steps.length, "step") + ": " + count(news.length);
     tableWhenOpened($("events"), () => table(["Generation", "Finished", "Streams", "What"],

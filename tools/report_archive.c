@@ -221,11 +221,19 @@ static int open_older(void *payload, struct fsmeta_cursor **out, struct fsmeta_e
 	return fsmeta_db_cursor(out, way->db, way->older, &options, error);
 }
 
+/** Something is worth a sentence also when nobody asked for this step. */
+static bool is_news(const struct fsmeta_archive_story *story)
+{
+	return fsmeta_story_is_alarm(story) || story->sums[FSMETA_EVENT_RECOVERED].pieces ||
+	       (story->gaps && story->gaps <= FEW_GAPS);
+}
+
 static int take_story(struct fsmeta_report_archive *archive, const struct fsmeta_report_way *way,
     const struct fsmeta_archive_story *story)
 {
 	struct fsmeta_report_sentence sentence = {
 	    .is_alarm = fsmeta_story_is_alarm(story),
+	    .is_news = is_news(story),
 	    .is_asked = way->is_asked,
 	    .generation = way->newer,
 	};
@@ -243,13 +251,6 @@ static int take_story(struct fsmeta_report_archive *archive, const struct fsmeta
 	}
 	fsmeta_buffer_release(&text);
 	return code;
-}
-
-/** Something is worth a sentence also when nobody asked for this step. */
-static bool is_news(const struct fsmeta_archive_story *story)
-{
-	return fsmeta_story_is_alarm(story) || story->sums[FSMETA_EVENT_RECOVERED].pieces ||
-	       (story->gaps && story->gaps <= FEW_GAPS);
 }
 
 static int take_stories(struct fsmeta_report_archive *archive, const struct fsmeta_report_way *way,

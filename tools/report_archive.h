@@ -40,6 +40,8 @@ struct fsmeta_report_stretch {
 struct fsmeta_report_sentence {
 	uint32_t stream;
 	bool is_alarm;
+	/** Stands out also among other steps: an alarm, something recovered, a few gaps. */
+	bool is_news;
 	/** The generations compared, not one of the last steps. */
 	bool is_asked;
 	uint64_t generation;

@@ -359,7 +359,10 @@ static int append_sentences(struct fsmeta_report_output *output, const struct fs
 
 	for (size_t i = 0; i < sentences->length / sizeof(*items); i++) {
 		failed |= fsmeta_buffer_append_format(out, "%s[%" PRIu32 ",%" PRIu64 ",%d,%d,",
-		    i ? ",\n" : "\n", items[i].stream, items[i].generation, items[i].is_alarm,
+		    i ? ",\n" : "\n", items[i].stream, items[i].generation,
+		    items[i].is_alarm  ? 1
+		    : items[i].is_news ? 2
+				       : 0,
 		    items[i].is_asked);
 		failed |= append_text(output, out, items[i].text, strlen(items[i].text));
 		failed |= fsmeta_buffer_append_byte(out, ']');

@@ -232,13 +232,13 @@ def test_the_report_says_what_diff_says(month, tmp_path):
     data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.S).group(1))
     archive = data["archive"]
     names = [path for path, layout in archive["streams"]]
-    said = {names[stream]: text for stream, generation, alarm, asked, text in archive["sentences"]
+    said = {names[stream]: text for stream, generation, rank, asked, text in archive["sentences"]
             if asked}
     words = ("diff", f"{database}@{LOST_DISK}", f"{database}@{LOST_DISK + 1}", "--stat")
     lines = fsmeta(*words, codes=(1,)).stdout.decode().splitlines()
     assert said == {line[3:].split("/: ")[0]: line.split("/: ", 1)[1]
                     for line in lines if line.startswith("V  ")}
-    alarms = {names[row[0]] for row in archive["sentences"] if row[2]}
+    alarms = {names[row[0]] for row in archive["sentences"] if row[2] == 1}
     assert alarms == {f"cam-{camera:02}" for camera in ON_LOST_DISK}
     gone = {}
     for stream, generation, event, begin, end, pieces in archive["stretches"]:
