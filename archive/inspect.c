@@ -167,6 +167,29 @@ static int judge_times(const struct inspection *inspection, const struct fsmeta_
 	return 0;
 }
 
+/** What is wrong with a packet as one of those that decoding begins with, or NULL. */
+static const char *judge_first(
+    const struct fsmeta_buffer *bytes, uint32_t flags, enum fsmeta_codec codec, bool *has_sets)
+{
+	struct fsmeta_annexb_summary summary = {0};
+
+	if (codec != FSMETA_CODEC_OTHER)
+		fsmeta_annexb_summarise(&summary, codec, bytes->data, bytes->length);
+	*has_sets |=
+	    summary.has_parameter_sets || (flags & FSMETA_PACKET_ESSENTIAL && !summary.has_slices);
+	if (is_zeros(bytes))
+		return "the first packet is nothing but zeros";
+	if (flags & FSMETA_PACKET_ANNEX_B && codec != FSMETA_CODEC_OTHER && !summary.is_annexb)
+		return "the first packet does not begin with a start code";
+	if (flags & FSMETA_PACKET_ESSENTIAL)
+		return NULL;
+	if (!(flags & FSMETA_PACKET_KEY))
+		return "it does not begin with a key frame";
+	if (summary.is_annexb && !*has_sets)
+		return "the first picture comes without its parameter sets";
+	return NULL;
+}
+
 /** Parameter sets, then a key frame: then decoding can begin. */
 static int judge_beginning(const struct inspection *inspection, const struct fsmeta_track *track,
     const char *name, struct fsmeta_error *error)
@@ -174,37 +197,21 @@ static int judge_beginning(const struct inspection *inspection, const struct fsm
 	enum fsmeta_codec codec = fsmeta_codec_from_name(track->format.codec);
 	struct fsmeta_buffer bytes = {0};
 	struct fsmeta_error failure;
-	bool has_sets = false;
 	const char *wrong = NULL;
-	uint32_t i = 0;
+	bool has_sets = false;
 	int code = 0;
 
 	if (track->format.is_audio || track->format.flags & FSMETA_TRACK_CONTINUES)
 		return 0;
 	fsmeta_error_clear(&failure);
-	for (; i < track->count && !wrong && !code; i++) {
+	for (uint32_t i = 0; i < track->count && !code && !wrong; i++) {
 		uint32_t flags = fsmeta_word_flags(track->words[i]);
-		struct fsmeta_annexb_summary summary = {0};
 
 		code = read_part(track, i, false, PACKET_START_BYTES, &bytes, &failure);
-		if (code)
+		if (!code)
+			wrong = judge_first(&bytes, flags, codec, &has_sets);
+		if (!(flags & FSMETA_PACKET_ESSENTIAL))
 			break;
-		if (codec != FSMETA_CODEC_OTHER)
-			fsmeta_annexb_summarise(&summary, codec, bytes.data, bytes.length);
-		has_sets |= summary.has_parameter_sets ||
-			    (flags & FSMETA_PACKET_ESSENTIAL && !summary.has_slices);
-		if (is_zeros(&bytes))
-			wrong = "the first packet is nothing but zeros";
-		else if (flags & FSMETA_PACKET_ANNEX_B && codec != FSMETA_CODEC_OTHER &&
-			 !summary.is_annexb)
-			wrong = "the first packet does not begin with a start code";
-		else if (flags & FSMETA_PACKET_ESSENTIAL)
-			continue;
-		else if (!(flags & FSMETA_PACKET_KEY))
-			wrong = "it does not begin with a key frame";
-		else if (summary.is_annexb && !has_sets)
-			wrong = "the first picture comes without its parameter sets";
-		break;
 	}
 	fsmeta_buffer_release(&bytes);
 	if (code)
