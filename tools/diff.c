@@ -366,6 +366,15 @@ static int print_changes(
 	return status < 0 ? status : print_churn(state, arguments, error);
 }
 
+static bool has_stories(const struct diff_state *state, const struct diff_arguments *arguments)
+{
+	size_t count = 0;
+
+	if (state->events && tells_stories(arguments))
+		(void)fsmeta_archive_events_stories(state->events, &count);
+	return count > 0;
+}
+
 static int print_summary(
     struct diff_state *state, struct diff_arguments *arguments, struct fsmeta_error *error)
 {
@@ -377,7 +386,7 @@ static int print_summary(
 	status = replay(state, arguments, fsmeta_tally_sink(tally), NULL, error);
 	if (status >= 0)
 		status = fsmeta_tally_print(tally, arguments->format, error);
-	if (state->events && tells_stories(arguments) && arguments->format == FSMETA_OUTPUT_TEXT)
+	if (status >= 0 && arguments->format == FSMETA_OUTPUT_TEXT && has_stories(state, arguments))
 		fputc('\n', stdout);
 	if (status >= 0 && tells_stories(arguments))
 		status = fsmeta_stories_print(
