@@ -418,6 +418,36 @@ static void damage(struct fsmeta_buffer *out, const struct fsmeta_buffer *bytes,
 #name, damage_##name \
 	}
 
+/** What protobuf allows and format.md does not: single values, and columns in pieces. */
+static void columns_are_packed_and_in_one_piece(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t size;
+	} kinds[] = {
+	    /* level = 1; level = [1]; mtime_seconds = 0; nlink = [1, 1]. */
+	    {"\x28\x01", 2},
+	    {"\x2a\x01\x01", 3},
+	    {"\x58\x00", 2},
+	    {"\xc2\x01\x02\x01\x01", 5},
+	};
+	struct fsmeta_buffer bytes = {0};
+	struct tree tree;
+
+	(void)state;
+	make_tree(&tree);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct fsmeta_error error = {0};
+
+		build(&bytes, &tree, 0, tree.count);
+		assert_int_equal(0, fsmeta_buffer_append(&bytes, kinds[i].bytes, kinds[i].size));
+		assert_int_equal(
+		    FSMETA_E_CORRUPT, read_all(&bytes, &tree.source, &tree.entries[0], &error));
+	}
+	fsmeta_buffer_release(&bytes);
+	tree_release(&tree);
+}
+
 static void every_kind_of_damage_is_found(void **state)
 {
 	static const struct {
@@ -537,6 +567,7 @@ int main(void)
 	    cmocka_unit_test(a_batch_can_begin_anywhere),
 	    cmocka_unit_test(the_bytes_depend_on_the_entries_alone),
 	    cmocka_unit_test(columns_of_defaults_are_left_out),
+	    cmocka_unit_test(columns_are_packed_and_in_one_piece),
 	    cmocka_unit_test(every_kind_of_damage_is_found),
 	    cmocka_unit_test(impossible_values_are_not_written),
 	};
