@@ -1,8 +1,10 @@
 /*
  * Changes of a video archive in its own words: what was recorded, rotated out, lost, altered.
  *
- *     new ─ changes into the sink ─ settle ─┬─ read older side ─ changes into the sink ─ finish ─┬─
- * judge each └────────────────── again ◄──────────────────────────┘
+ *     new ── changes into the sink ── settle ──┐
+ *                ┌─────────────────────────────┘
+ *                ├── read older side ── changes into the sink ── finish ──┬── judge each
+ *                └────────────────────────── again ───────────────────────┘
  *
  * Judged from entries alone, of the older side and of the changes; the disk is not touched.  Memory
  * for each folder that changed and for each run of like changes in it, not for each file.  One

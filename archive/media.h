@@ -5,8 +5,9 @@
  * libavformat does the work.  It costs 30 ms and 29 MB at every start, so it is not linked: a
  * module of ours that links it is loaded when fsmeta_media_load() is called, and nobody else pays.
  *
- *     archive read | write ── media_read, media_write ── media.h ══ dlopen ══ media_libav.c ──
- * libav…
+ *     archive read  ── media_read ──┐
+ *                                   ├── media.h ══ dlopen ══ media_libav.c ── libav…
+ *     archive write ── media_write ─┘
  *
  * All times are microseconds.  Handles are used by one thread at a time, one module for all.
  */
