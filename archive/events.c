@@ -70,6 +70,28 @@ const char *fsmeta_archive_event_name(enum fsmeta_archive_event event)
 
 /* ---- the older side, read alongside the changes ---- */
 
+/** Leaves out what lies at `depth` and below, and what else comes that is not read. */
+static int leave_out(struct fsmeta_archive_events *events, const struct fsmeta_entry *entry,
+    uint32_t depth, struct fsmeta_error *error)
+{
+	struct fsmeta_events_path path;
+	int code = 0;
+
+	switch (fsmeta_events_next_place(&path, events, entry)) {
+	case FSMETA_EVENTS_NEAR:
+		break;
+	case FSMETA_EVENTS_FAR:
+		code = fsmeta_cursor_leap(events->older, path.bytes, path.length, error);
+		break;
+	case FSMETA_EVENTS_NOTHING:
+		depth = 0;
+		break;
+	}
+	if (!code)
+		code = fsmeta_cursor_skip(events->older, depth, error);
+	return code < 0 ? code : 0;
+}
+
 static int next_older(struct fsmeta_archive_events *events, struct fsmeta_error *error)
 {
 	int code = 0;
@@ -78,7 +100,7 @@ static int next_older(struct fsmeta_archive_events *events, struct fsmeta_error 
 		return 0;
 	if (events->current && events->current->type == FSMETA_TYPE_FOLDER &&
 	    events->current->path_length && !fsmeta_events_enters(events, events->current))
-		code = fsmeta_cursor_skip(events->older, events->current->depth + 1, error);
+		code = leave_out(events, events->current, events->current->depth + 1, error);
 	events->has_begun = true;
 	if (!code)
 		code = fsmeta_cursor_next(events->older, &events->current, error);
@@ -117,7 +139,7 @@ static int take_kept(struct fsmeta_archive_events *events, const struct fsmeta_e
 	if (!has_enough(events, item, up_to))
 		return 0;
 	events->folders[events->open_count - 1].is_cut = true;
-	return fsmeta_cursor_skip(events->older, item->entry->depth, error);
+	return leave_out(events, item->entry, item->entry->depth, error);
 }
 
 /** Takes what the older side has in front of `path` (NULL: all the rest), and leaves out what is at

@@ -210,6 +210,19 @@ bool fsmeta_events_reads_all_in(
 bool fsmeta_events_enters(
     const struct fsmeta_archive_events *events, const struct fsmeta_entry *folder);
 
+/**
+ * What is read next, behind an entry the rest of whose folder is not, or that is not entered
+ * itself. FSMETA_EVENTS_FAR with *path: nothing in front of it; NEAR: there is no such path;
+ * NOTHING: all was read.
+ */
+enum fsmeta_events_distance {
+	FSMETA_EVENTS_NEAR,
+	FSMETA_EVENTS_FAR,
+	FSMETA_EVENTS_NOTHING,
+};
+enum fsmeta_events_distance fsmeta_events_next_place(struct fsmeta_events_path *path,
+    const struct fsmeta_archive_events *events, const struct fsmeta_entry *entry);
+
 /* ---- events_folders.c ---- */
 
 /** False where the file belongs to no layout.  What is found points into the entry. */

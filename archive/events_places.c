@@ -153,3 +153,41 @@ bool fsmeta_events_enters(
 	return fsmeta_events_reads_all_in(
 	    events, fsmeta_events_parent_of(entry->path, entry->path_length));
 }
+
+/** Whether all streams are read in a folder around that of the entry. */
+static bool is_around_read(
+    const struct fsmeta_archive_events *events, const struct fsmeta_entry *entry)
+{
+	struct fsmeta_events_path path = {entry->path, entry->path_length};
+
+	if (!events->parents.length)
+		return false;
+	while (path.length) {
+		path = fsmeta_events_parent_of(path.bytes, path.length);
+		if (fsmeta_events_reads_all_in(events, path))
+			return true;
+	}
+	return false;
+}
+
+enum fsmeta_events_distance fsmeta_events_next_place(struct fsmeta_events_path *path,
+    const struct fsmeta_archive_events *events, const struct fsmeta_entry *entry)
+{
+	struct fsmeta_events_path here = {entry->path, entry->path_length};
+	size_t touched_count, parent_count;
+	const struct fsmeta_events_place *touched = places_of(&events->touched, &touched_count);
+	const struct fsmeta_events_place *parents = places_of(&events->parents, &parent_count);
+	size_t next_touched = find_path(touched, touched_count, here);
+	size_t next_parent = find_path(parents, parent_count, here);
+
+	/* The next of its streams is nowhere written down. */
+	if (is_around_read(events, entry))
+		return FSMETA_EVENTS_NEAR;
+	if (next_touched == touched_count)
+		return FSMETA_EVENTS_NOTHING;
+	*path = touched[next_touched].path;
+	if (next_parent < parent_count &&
+	    fsmeta_events_compare_paths(&parents[next_parent], path) < 0)
+		*path = parents[next_parent].path;
+	return FSMETA_EVENTS_FAR;
+}

@@ -203,6 +203,24 @@ static int array_run(struct fsmeta_cursor *cursor, enum fsmeta_run_kind kind,
 	return 1;
 }
 
+static int array_leap(
+    struct fsmeta_cursor *cursor, const char *path, size_t length, struct fsmeta_error *error)
+{
+	struct array *array = (struct array *)cursor;
+	size_t before = array->position;
+
+	(void)error;
+	while (array->position < array->count &&
+	       fsmeta_path_compare(array->entries[array->position].path,
+		   array->entries[array->position].path_length, path, length) < 0)
+		array->position++;
+	if (array->position == before)
+		return 0;
+	array->folder = NOWHERE;
+	array->offered = NULL;
+	return 1;
+}
+
 /** Leaves out the files directly in the folder just handed out. */
 static int array_step_files(struct array *array, struct fsmeta_error *error)
 {
@@ -312,6 +330,7 @@ int fsmeta_cursor_from_array(struct fsmeta_cursor **out, struct fsmeta_entry *en
 {
 	static const struct fsmeta_cursor_operations operations = {.next = array_next,
 	    .skip = array_skip,
+	    .leap = array_leap,
 	    .run = array_run,
 	    .step = array_step,
 	    .close = array_close};

@@ -46,6 +46,9 @@ struct fsmeta_cursor_operations {
 	int (*next)(struct fsmeta_cursor *cursor, const struct fsmeta_entry **entry,
 	    struct fsmeta_error *error);
 	int (*skip)(struct fsmeta_cursor *cursor, uint32_t depth, struct fsmeta_error *error);
+	/** May be NULL: every entry is read. */
+	int (*leap)(struct fsmeta_cursor *cursor, const char *path, size_t length,
+	    struct fsmeta_error *error);
 	/** May be NULL: no runs. */
 	int (*run)(struct fsmeta_cursor *cursor, enum fsmeta_run_kind kind, struct fsmeta_run *run,
 	    struct fsmeta_error *error);
@@ -89,6 +92,16 @@ static inline int fsmeta_cursor_skip(
     struct fsmeta_cursor *cursor, uint32_t depth, struct fsmeta_error *error)
 {
 	return cursor->operations->skip(cursor, depth, error);
+}
+
+/**
+ * Leaves out coming entries in front of `path`, as far as that spares reading them: all, some or
+ * none.  1 where it left out any, 0 where none, or a code.
+ */
+static inline int fsmeta_cursor_leap(
+    struct fsmeta_cursor *cursor, const char *path, size_t length, struct fsmeta_error *error)
+{
+	return cursor->operations->leap ? cursor->operations->leap(cursor, path, length, error) : 0;
 }
 
 /** 1 with *run where the cursor offers a run of this kind here, 0 where not, or a code. */

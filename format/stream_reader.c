@@ -585,6 +585,53 @@ static int stream_skip(struct fsmeta_cursor *cursor, uint32_t depth, struct fsme
 	return 0;
 }
 
+/** Whether the next batch, of which there must be one, begins with `path` or in front of it. */
+static bool next_is_up_to(const struct stream_cursor *stream, const char *path, size_t length)
+{
+	const struct fsmeta_buffer *next = &stream->walk.path;
+
+	return fsmeta_path_compare((const char *)next->data, next->length, path, length) <= 0;
+}
+
+/** Passes over batches behind which another one begins with `path` or in front of it. */
+static int pass_up_to(
+    struct stream_cursor *stream, const char *path, size_t length, struct fsmeta_error *error)
+{
+	struct fsmeta_buffer *first = &stream->first_path;
+	int code = 0, passed = 0;
+
+	while (!code && batches_left(stream) > 1) {
+		if (fsmeta_trailer_walk_peek(first, &stream->walk, &stream->trailer))
+			return fsmeta_error_set_memory(error, "reading a stream");
+		if (fsmeta_path_compare((const char *)first->data, first->length, path, length) > 0)
+			break;
+		code = pass_batch(stream, error);
+		passed = 1;
+	}
+	return code ? code : passed;
+}
+
+static int stream_leap(
+    struct fsmeta_cursor *cursor, const char *path, size_t length, struct fsmeta_error *error)
+{
+	struct stream_cursor *stream = from_cursor(cursor);
+	const struct fsmeta_entry *ignored;
+	bool within = fsmeta_batch_reader_left(stream->batch);
+	int code = 0;
+
+	if (!stream->indexed || !batches_left(stream) || !next_is_up_to(stream, path, length))
+		return 0;
+	if (within) {
+		fsmeta_batch_reader_detach(stream->batch);
+		stream->at_end_to_check = false;
+	} else {
+		code = next_in_batch(stream, &ignored, error);
+	}
+	if (!code)
+		code = pass_up_to(stream, path, length, error);
+	return code ? code : within;
+}
+
 /* ---- runs ------------------------------------------------------------- */
 
 static int stream_run(struct fsmeta_cursor *cursor, enum fsmeta_run_kind kind,
@@ -643,6 +690,7 @@ static void stream_close(struct fsmeta_cursor *cursor)
 static const struct fsmeta_cursor_operations stream_operations = {
     .next = stream_next,
     .skip = stream_skip,
+    .leap = stream_leap,
     .run = stream_run,
     .step = stream_step,
     .close = stream_close,

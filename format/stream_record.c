@@ -681,6 +681,19 @@ int fsmeta_trailer_walk_next(struct fsmeta_trailer_walk *walk, const struct fsme
 	return 0;
 }
 
+int fsmeta_trailer_walk_peek(struct fsmeta_buffer *path, const struct fsmeta_trailer_walk *walk,
+    const struct fsmeta_trailer *trailer)
+{
+	const Fsmeta__V1__Trailer *message = trailer->message;
+
+	fsmeta_buffer_clear(path);
+	if (fsmeta_buffer_append(path, walk->path.data, message->batch_path_prefix[walk->count]) ||
+	    fsmeta_buffer_append(path, binary_at(message->batch_paths, walk->paths_at),
+		message->batch_path_suffix[walk->count]))
+		return FSMETA_E_MEMORY;
+	return 0;
+}
+
 bool fsmeta_trailer_walk_next_is_within(const struct fsmeta_trailer_walk *walk,
     const struct fsmeta_trailer *trailer, const char *folder, size_t folder_length)
 {

@@ -200,6 +200,13 @@ int fsmeta_trailer_walk_next(
     struct fsmeta_trailer_walk *walk, const struct fsmeta_trailer *trailer);
 
 /**
+ * Makes *path the first path of the batch behind the one the walk stands on, of which there
+ * must be one.  0 or FSMETA_E_MEMORY.
+ */
+int fsmeta_trailer_walk_peek(struct fsmeta_buffer *path, const struct fsmeta_trailer_walk *walk,
+    const struct fsmeta_trailer *trailer);
+
+/**
  * True where the first path of the batch behind the one the walk stands on is
  * `folder` or below; false where there is no such batch.
  */

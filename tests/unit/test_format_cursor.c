@@ -391,7 +391,7 @@ static void tree_random(struct tree *tree, unsigned seed)
 	qsort(tree->entries, tree->count, sizeof(tree->entries[0]), compare_entries);
 }
 
-/** next() and skip() at random, against an index into the array. */
+/** next(), skip() and leap() at random, against an index into the array. */
 static void walk_at_random(struct tree *tree, unsigned seed)
 {
 	struct fsmeta_cursor *cursor = tree_open(tree);
@@ -407,6 +407,15 @@ static void walk_at_random(struct tree *tree, unsigned seed)
 			while (at < tree->count && fsmeta_path_depth(tree->entries[at].path,
 						       tree->entries[at].path_length) >= depth)
 				at++;
+		}
+		if (rand_r(&seed) % 16 == 0) {
+			size_t target = (size_t)rand_r(&seed) % tree->count;
+			const struct fsmeta_entry *goal = &tree->entries[target];
+
+			assert_int_equal(
+			    fsmeta_cursor_leap(cursor, goal->path, goal->path_length, NULL),
+			    target > at);
+			at = target > at ? target : at;
 		}
 		status = fsmeta_cursor_next(cursor, &entry, NULL);
 		assert_int_equal(status, at < tree->count);

@@ -335,6 +335,26 @@ static size_t naive_skip(const struct tree *tree, size_t at, uint32_t depth)
 	return at;
 }
 
+/** Leaps towards a later entry, which then comes; index behind the one that comes next. */
+static size_t leap(struct fsmeta_cursor *cursor, struct tree *tree, size_t at, bool runs)
+{
+	size_t target = at + tree_random(tree) % (tree->count - at);
+	const struct fsmeta_entry *entry = &tree->entries[target];
+	struct fsmeta_error error = {0};
+	int left_out = fsmeta_cursor_leap(cursor, entry->path, entry->path_length, &error);
+	int code;
+
+	io_assert_ok(left_out, &error);
+	assert_true(runs || left_out == 0);
+	code = fsmeta_cursor_next(cursor, &entry, &error);
+	io_assert_ok(code, &error);
+	assert_int_equal(code, 1);
+	assert_true(entry->id > at && entry->id <= target + 1);
+	assert_int_equal(left_out, entry->id > at + 1);
+	tree_assert_equal(entry, &tree->entries[entry->id - 1], false);
+	return entry->id;
+}
+
 /** Random steps on an open cursor, each compared with the array. */
 static void assert_walks_alike(struct fsmeta_cursor *cursor, struct tree *tree, bool runs)
 {
@@ -366,6 +386,10 @@ static void assert_walks_alike(struct fsmeta_cursor *cursor, struct tree *tree, 
 			below += below == 0 && !tree_once_in(tree, 50);
 			io_assert_ok(fsmeta_cursor_skip(cursor, below, &error), &error);
 			at = naive_skip(tree, at, below);
+			continue;
+		}
+		if (what == 8 && at < tree->count) {
+			at = leap(cursor, tree, at, runs);
 			continue;
 		}
 		code = fsmeta_cursor_next(cursor, &entry, &error);
