@@ -87,7 +87,7 @@ int fsmeta_fsv_open(struct fsmeta_fsv **out, const char *root,
 	int code;
 
 	*out = NULL;
-	if (options->only_stream && options->budget_bytes)
+	if (options && options->only_stream && options->budget_bytes)
 		return fsmeta_error_set(error, FSMETA_E_USAGE, root, "opening the archive",
 		    "a budget is for all streams");
 	code = new_archive(&fsv, root, options, error);
