@@ -827,13 +827,26 @@ int fsmeta_reader_next(
 	return code;
 }
 
+static void leave_all(struct fsmeta_reader *reader)
+{
+	reader->pending = NULL;
+	reader->pending_position = false;
+	reader->position.has_row = false;
+	while (reader->level_count)
+		pop_level(reader);
+}
+
 int fsmeta_reader_skip(struct fsmeta_reader *reader, uint32_t depth, struct fsmeta_error *error)
 {
 	int code;
 
-	if (reader->failed || !depth)
+	if (reader->failed)
 		return fsmeta_error_set(error, FSMETA_E_INTERNAL, reader->connection->path, action,
 		    "nothing can be skipped here");
+	if (!depth) {
+		leave_all(reader);
+		return 0;
+	}
 	code = leave_pending(reader, error);
 	while (reader->level_count >= depth)
 		pop_level(reader);
