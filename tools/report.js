@@ -358,7 +358,9 @@
     const shown = drawnStreams();
     const all = shown.flatMap((stream) => stream.stretches);
     if (!all.length) { $("coverage").replaceChildren(); return; }
-    const from = Math.min(...all.map((stretch) => stretch.from)), to = Math.max(...all.map((stretch) => stretch.to), from + 3600);
+    /* Cameras that wait for motion have more stretches than a call can have arguments. */
+    const from = all.reduce((least, stretch) => Math.min(least, stretch.from), Infinity);
+    const to = all.reduce((most, stretch) => Math.max(most, stretch.to), from + 3600);
     const width = Math.max(280, Math.floor($("coverage").clientWidth));
     const narrow = width < 480;
     const letters = Math.min(Math.max(...shown.map((stream) => stream.path.length)), narrow ? 14 : 26);
