@@ -298,3 +298,23 @@ test("200,000 changes open and are searched within half a second", async () => {
     assert.ok((await names(page)).includes("1700119940_video.rf1p"));
   });
 });
+
+/** As many stretches as motion makes in some weeks of sixty cameras; most of them draw nothing. */
+function writeStretches(count) {
+  const file = path.join(folder, "stretches.html");
+  const page = fs.readFileSync(report.slice("file://".length), "utf8");
+  fs.writeFileSync(file, page.replace(/(id="data"[^>]*>)([^]*?)(<\/script>)/, (_, head, text, tail) => {
+    const data = JSON.parse(text);
+    data.archive.streams = Array.from({ length: 60 }, (_, i) => ["motion-" + i, "segments"]);
+    data.archive.sentences = [];
+    data.archive.stretches = Array.from({ length: count }, (_, i) => [i % 60, i < 600 ? 0 : 8,
+      i < 600 ? "covered" : "grew", 1.7e9 + i * 60, 1.7e9 + i * 60 + 30, 1]);
+    return head + JSON.stringify(data) + tail;
+  }));
+  return "file://" + file;
+}
+
+test("very many stretches do not keep the page from showing the rest", () => open(writeStretches(140000), {}, async (page) => {
+  assert.ok(await page.locator("#map svg").count(), "the map is there");
+  assert.match(await status(page), /change/);
+}));
