@@ -372,14 +372,17 @@ static bool can_share_memory(const char *path, bool alone)
 	void volatile *memory;
 	struct raw_file raw;
 	int result = open_file(&raw, path, SQLITE_OPEN_READWRITE);
+	bool cannot = false;
 
 	if (!result) {
 		result = raw.file->pMethods->xShmMap(raw.file, 0, SHARED_MEMORY_BYTES, 1, &memory);
-		raw.file->pMethods->xShmUnmap(raw.file, alone || result == SQLITE_IOERR_SHMMAP);
+		/* That we are out of memory says nothing of others, who may well have it mapped. */
+		cannot = result == SQLITE_IOERR_SHMMAP && errno != ENOMEM;
+		raw.file->pMethods->xShmUnmap(raw.file, alone || cannot);
 	}
 	close_file(&raw);
 	/* What else may be wrong SQLite will say. */
-	return result != SQLITE_IOERR_SHMMAP;
+	return !cannot;
 }
 
 static int open_handle(struct fsmeta_connection *connection, int flags, struct fsmeta_error *error)

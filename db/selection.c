@@ -314,7 +314,9 @@ static int load_names(struct fsmeta_difference *difference,
 		*worth = difference->name_count <= most;
 	}
 	sqlite3_finalize(statement);
-	sort_names(difference);
+	/* The last name may be none where memory is out. */
+	if (!code)
+		sort_names(difference);
 	return code;
 }
 

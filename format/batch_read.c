@@ -563,17 +563,18 @@ static inline int step_sibling(
 	size_t before_length = path->path.length - start;
 	size_t prefix = reader->name_prefix[row];
 	size_t length = reader->name_suffix[row];
-	const char *suffix = (const char *)reader->batch->names.data + reader->names_at;
 	const char *before = (const char *)path->path.data + start;
-	const char *wrong;
+	const char *suffix, *wrong;
 	int code;
 
 	if (prefix > before_length)
 		return corrupt(error, "a name's prefix is longer than the name before");
-	/* The suffix may be no pointer at all where all are empty. */
-	if (!length ||
-	    (prefix < before_length && (unsigned char)suffix[0] <= (unsigned char)before[prefix] &&
-		fsmeta_name_compare(suffix, length, before + prefix, before_length - prefix) <= 0))
+	/* There may be no bytes at all to point into where all are empty. */
+	if (!length)
+		return corrupt(error, "an entry is out of canonical order");
+	suffix = (const char *)reader->batch->names.data + reader->names_at;
+	if (prefix < before_length && (unsigned char)suffix[0] <= (unsigned char)before[prefix] &&
+	    fsmeta_name_compare(suffix, length, before + prefix, before_length - prefix) <= 0)
 		return corrupt(error, "an entry is out of canonical order");
 	code = fsmeta_path_stack_replace_end(path, prefix, suffix, length);
 	if (code)
