@@ -315,6 +315,13 @@ static int recover_newest(
 	return 0;
 }
 
+static bool is_link(const char *path)
+{
+	struct stat status;
+
+	return lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
+}
+
 static int scan_stream(struct fsmeta_fsv *fsv, const char *name, struct fsmeta_error *error)
 {
 	struct fsmeta_names names;
@@ -324,6 +331,11 @@ static int scan_stream(struct fsmeta_fsv *fsv, const char *name, struct fsmeta_e
 
 	if (!folder)
 		return fsmeta_error_set_memory(error, "opening the archive");
+	/* A link is followed for whoever names the stream; rollover and recovery stay in ROOT. */
+	if (!fsv->options.only_stream && is_link(folder)) {
+		free(folder);
+		return 0;
+	}
 	code = fsmeta_names_list(&names, folder, error);
 	if (code && error && error->system_errno == ENOTDIR) {
 		fsmeta_error_clear(error);

@@ -355,7 +355,8 @@ static int unpack_piece(struct array_bytes *out, ZSTD_DCtx *context, const unsig
 			out->start_bytes += taken;
 		}
 		out->bytes += to.pos;
-	} while (from.pos < from.size || to.pos == to.size);
+		/* A frame that fills the room to its last byte is over, and no other one begins. */
+	} while (from.pos < from.size || (*hint && to.pos == to.size));
 	return 0;
 }
 

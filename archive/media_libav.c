@@ -54,6 +54,8 @@ enum {
 
 static const AVRational microseconds = {1, 1000000};
 
+#define TIME_MAX_US (INT64_MAX / 4)
+
 /** What may be recognised, as libavformat names its demuxers. */
 static const char formats[] =
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,flv,avi,ivf,h264,hevc,asf,mxf,nut,ogg";
@@ -301,7 +303,8 @@ static int describe_track(struct fsmeta_media_input *input, size_t i, struct fsm
 		track->width = (uint32_t)parameters->width;
 		track->height = (uint32_t)parameters->height;
 	}
-	if (stream->avg_frame_rate.num > 0 && stream->avg_frame_rate.den > 0)
+	if (stream->avg_frame_rate.num > 0 && stream->avg_frame_rate.den > 0 &&
+	    stream->avg_frame_rate.num / stream->avg_frame_rate.den < RATE_MAX_MILLIHERTZ)
 		track->framerate_millihertz =
 		    (uint32_t)(av_q2d(stream->avg_frame_rate) * 1000 + 0.5);
 	if (parameters->sample_rate > 0 && parameters->ch_layout.nb_channels > 0) {
@@ -342,6 +345,12 @@ static int64_t find_created(const AVFormatContext *format)
 	return time.seconds * 1000000 + time.nanoseconds / 1000;
 }
 
+/** Far enough from the ends that the time of an archive can be added. */
+static bool is_reckonable(int64_t time_us)
+{
+	return time_us >= -TIME_MAX_US && time_us <= TIME_MAX_US;
+}
+
 static void describe_times(struct fsmeta_media_input *input)
 {
 	const AVFormatContext *format = input->format;
@@ -356,8 +365,9 @@ static void describe_times(struct fsmeta_media_input *input)
 	}
 	if (start == AV_NOPTS_VALUE)
 		start = format->start_time;
-	description->start_us = start == AV_NOPTS_VALUE ? 0 : start;
-	description->duration_us = format->duration > 0 ? format->duration : 0;
+	description->start_us = is_reckonable(start) ? start : 0;
+	description->duration_us =
+	    format->duration > 0 && is_reckonable(format->duration) ? format->duration : 0;
 	description->created_us = find_created(format);
 }
 
@@ -372,9 +382,10 @@ static int check_whole(const struct fsmeta_media_input *input, struct fsmeta_err
 
 		for (int n = 0; n < count; n++) {
 			const AVIndexEntry *entry = avformat_index_get_entry(stream, n);
-			int64_t end = entry->pos + (entry->size > 0 ? entry->size : 0);
+			uint64_t size = entry->size > 0 ? (uint64_t)entry->size : 0;
 
-			missing += end > 0 && (uint64_t)end > input->file_bytes;
+			missing +=
+			    entry->pos >= 0 && (uint64_t)entry->pos + size > input->file_bytes;
 			all++;
 		}
 	}
@@ -535,6 +546,9 @@ static int next_packet(
 	    .bytes = packet->data,
 	    .size = (size_t)packet->size,
 	};
+	if (!is_reckonable(out->pts_us) || !is_reckonable(out->dts_us))
+		return fsmeta_error_set_at(error, FSMETA_E_CORRUPT, input->source->name,
+		    packet->pos, action, "a packet is shown at a time that cannot be");
 	code = convert_packet(input, out);
 	if (code == FSMETA_E_CORRUPT)
 		return fsmeta_error_set_at(error, FSMETA_E_CORRUPT, input->source->name,

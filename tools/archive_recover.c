@@ -217,7 +217,7 @@ static int recover(const struct recover_arguments *arguments, struct fsmeta_erro
 	fsmeta_archive_roots_release(&recovering.segment_roots);
 	if (code)
 		return code;
-	return recovering.left ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
+	return recovering.left || recovering.live.is_partial ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
 }
 
 int fsmeta_archive_command_recover(int argc, char **argv)

@@ -89,6 +89,7 @@ int fsmeta_archive_live_survey(struct fsmeta_archive_live *live, fsmeta_archive_
 	if (code)
 		return code;
 	code = fsmeta_archive_survey(cursor, visit, error, payload);
+	live->is_partial = cursor->source->totals.unreadable;
 	fsmeta_cursor_close(cursor);
 	return code;
 }

@@ -33,6 +33,8 @@ bool fsmeta_archive_has_file(const char *folder, const char *name);
 struct fsmeta_archive_live {
 	struct fsmeta_operand operand;
 	int fd;
+	/** The survey came to folders that could not be read. */
+	bool is_partial;
 };
 
 /** Opens it; FSMETA_E_USAGE for a stream or a database.  Release `out` in any case. */

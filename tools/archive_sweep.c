@@ -311,7 +311,9 @@ static int sweep(const struct sweep_arguments *arguments, struct fsmeta_error *e
 	fsmeta_archive_roots_release(&sweeping.stores);
 	fsmeta_archive_roots_release(&sweeping.archives);
 	fsmeta_buffer_release(&sweeping.line);
-	return code;
+	if (code)
+		return code;
+	return sweeping.live.is_partial ? FSMETA_EXIT_PARTIAL : FSMETA_EXIT_OK;
 }
 
 int fsmeta_archive_command_sweep(int argc, char **argv)

@@ -270,6 +270,16 @@ def test_deep_of_frames_that_numpy_and_zstd_wrote(tmp_path):
     assert "damaged: frame_000003.npy.zst: unpacking a frame: it ends in the middle" in out
 
 
+@pytest.mark.parametrize("size", [1 << 17, 1 << 18, (1 << 18) - 1, (1 << 18) + 1])
+def test_deep_of_a_packed_frame_that_ends_with_the_room_for_it(tmp_path, size):
+    zstandard = pytest.importorskip("zstandard")
+    head = len(npy((1000000,), b""))
+    data = npy((size - head,), bytes(size - head))
+    put(tmp_path / "v" / "frame_000000.npy.zst", zstandard.compress(data), int(time.time()) - DAY)
+    assert len(npy((size - head,), b"")) == head
+    assert "1 piece opened; all is well" in fsmeta("archive", "check", "--deep", tmp_path)[0]
+
+
 def test_deep_follows_no_link(tmp_path):
     old = int(time.time()) - DAY
     put_pair(tmp_path / "outside", old, *track(old, video()))
@@ -322,6 +332,17 @@ def test_sweep_keeps_a_budget_across_streams(tmp_path):
     assert max(path.name[:13] for path in set(sizes) - left) <= min(path.name[:13] for path in left)
     assert total - did["bytes"] + max(sizes.values()) * 2 > budget * 0.97
     assert "0 files" in fsmeta("archive", "sweep", "--budget", str(budget), root)[0]
+
+
+def test_sweep_takes_nothing_behind_a_link(tmp_path):
+    root, now = tmp_path / "archive", int(time.time())
+    write_live(root, "cam1", 5000, now)
+    write_live(tmp_path / "outside", "cam", 5000, now - DAY)
+    (root / "link").symlink_to(tmp_path / "outside" / "cam")
+    before = snapshot(tmp_path / "outside")
+    fsmeta("archive", "sweep", "--budget", "1k", root)
+    assert snapshot(tmp_path / "outside") == before
+    assert not list((root / "cam1").iterdir())
 
 
 def test_sweep_refuses_what_it_must(tmp_path):
