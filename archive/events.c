@@ -119,7 +119,7 @@ static bool has_enough(const struct fsmeta_archive_events *events,
 	const struct fsmeta_events_folder *folder = &events->folders[events->open_count - 1];
 	struct fsmeta_events_path path = item->folder;
 
-	return fsmeta_events_has_times(item->name.layout) && folder->has_newer &&
+	return fsmeta_events_has_times(item->name.layout) && folder->has_newer[0] &&
 	       !folder->piece.changes && folder->changed_run == NO_RUN &&
 	       folder->late_run == NO_RUN &&
 	       !(up_to && fsmeta_path_is_within(

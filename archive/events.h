@@ -119,7 +119,7 @@ void fsmeta_archive_events_read(
 /** After the last change.  0, or 1 where the changes are needed once more, or a code. */
 int fsmeta_archive_events_finish(struct fsmeta_archive_events *events, struct fsmeta_error *error);
 
-/** Streams to which something happened, in the order of their paths.  *Borrowed*. */
+/** Streams to which something happened, in the order in which they begin.  *Borrowed*. */
 const struct fsmeta_archive_story *fsmeta_archive_events_stories(
     const struct fsmeta_archive_events *events, size_t *count);
 

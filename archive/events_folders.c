@@ -292,8 +292,8 @@ static int end_timed_piece(
 	}
 	folder->before_was_late = newer->is_whole && is_late(piece, NEWER);
 	folder->has_survivor |= piece->sides[OLDER].is_whole && newer->is_whole;
-	folder->has_older |= piece->sides[OLDER].is_whole;
-	folder->has_newer |= newer->is_whole;
+	folder->has_older[0] |= piece->sides[OLDER].is_whole;
+	folder->has_newer[0] |= newer->is_whole;
 	folder->evidence[piece->layout] += is_piece;
 	return code;
 }
@@ -310,8 +310,8 @@ static int end_frame(struct fsmeta_archive_events *events, struct fsmeta_events_
 	size_t at;
 
 	folder->evidence[FSMETA_LAYOUT_FRAMES]++;
-	folder->has_older |= older->is_whole;
-	folder->has_newer |= newer->is_whole;
+	folder->has_older[0] |= older->is_whole;
+	folder->has_newer[0] |= newer->is_whole;
 	if (!piece->changes)
 		return 0;
 	if (!older->is_whole)
@@ -373,8 +373,8 @@ static int end_recording(struct fsmeta_archive_events *events, struct fsmeta_eve
 	if (older->is_whole && newer->is_whole && end_us != UNKNOWN_US &&
 	    end_us < folder->oldest_recording_us)
 		folder->oldest_recording_us = end_us;
-	folder->has_older |= older->is_whole;
-	folder->has_newer |= newer->is_whole;
+	folder->has_older[1] |= older->is_whole;
+	folder->has_newer[1] |= newer->is_whole;
 	if (!piece->changes)
 		return 0;
 	run.sum.bytes = newer->bytes ? newer->bytes : older->bytes;
@@ -489,7 +489,7 @@ static void judge_removed_recordings(const struct fsmeta_archive_events *events,
 		struct fsmeta_archive_run *run = fsmeta_events_run_at(events, i);
 
 		if (run->story == story && run->event == FSMETA_EVENT_ROTATED &&
-		    (!folder->has_newer || run->sum.to_us > folder->oldest_recording_us))
+		    (!folder->has_newer[1] || run->sum.to_us > folder->oldest_recording_us))
 			run->event = FSMETA_EVENT_LOST;
 	}
 }
@@ -509,7 +509,7 @@ int fsmeta_events_close_folder(struct fsmeta_archive_events *events)
 		story->layout = claim(folder);
 		if (folder->is_cut)
 			story->newest_us = story->older_newest_us = UNKNOWN_US;
-		story->is_gone = folder->has_older && !folder->has_newer;
+		story->is_gone = folder->has_older[0] && !folder->has_newer[0];
 	}
 	if (folder->stories[1] != NO_STORY) {
 		struct fsmeta_archive_story *story =
@@ -518,7 +518,7 @@ int fsmeta_events_close_folder(struct fsmeta_archive_events *events)
 		judge_removed_recordings(events, folder, (size_t)folder->stories[1]);
 		if (!folder->evidence[FSMETA_LAYOUT_RECORDING])
 			story->layout = FSMETA_LAYOUT_NONE;
-		story->is_gone = folder->has_older && !folder->has_newer;
+		story->is_gone = folder->has_older[1] && !folder->has_newer[1];
 	}
 	return 0;
 }

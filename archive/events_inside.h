@@ -71,8 +71,9 @@ struct fsmeta_events_folder {
 	int64_t line_us;
 	/** Something of the older side stayed. */
 	bool has_survivor;
-	bool has_older;
-	bool has_newer;
+	/** Whole pieces of either side: of pieces, and of recordings, as in `stories`. */
+	bool has_older[2];
+	bool has_newer[2];
 	/** How far the pieces so far reach. */
 	bool has_covered;
 	int64_t covered_to_us;

@@ -581,6 +581,22 @@ static void test_recordings(void **state)
 	run();
 	assert_int_equal(2, pieces("store", FSMETA_EVENT_LOST));
 	end();
+
+	/* Segments beside them are another stream: neither speaks for the other. */
+	put_recording(0, "a", BASE_S, BASE_S + 1, 100);
+	for (int i = 0; i < 8; i++)
+		put_segment(2, "store", i);
+	run();
+	assert_int_equal(FSMETA_EVENT_LOST, event_of("store/rec_a/data.bin"));
+	assert_int_equal(0, fsmeta_archive_events_expected_removals(events));
+	end();
+	put_recording(2, "a", BASE_S, BASE_S + 1, 100);
+	for (int i = 0; i < 8; i++)
+		put_segment(0, "store", i);
+	run();
+	assert_int_equal(FSMETA_EVENT_LOST, event_of("store/1700000000000.h264"));
+	assert_int_equal(0, fsmeta_archive_events_expected_removals(events));
+	end();
 }
 
 static void test_frames(void **state)
