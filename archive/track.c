@@ -761,7 +761,9 @@ int fsmeta_track_recover(
 		code = bury(index_path, packets_path, error);
 	else if (!code)
 		code = fsmeta_track_open(&track, index_path, packets_path, error);
-	if (!code && (!track.is_sealed || track.trailing_bytes))
+	/* What was lost behind the closing only the index tells of. */
+	if (!code && !(track.was_sealed && track.lost_packets) &&
+	    (!track.is_sealed || track.trailing_bytes))
 		code = open_held(&packets_fd, packets_path, false, error);
 	if (!code && packets_fd >= 0) {
 		code = seal(index_fd, packets_fd, &track.format, track.count, closing_word(&track),

@@ -199,7 +199,8 @@ bool fsmeta_track_is_stillborn(const char *index_path, const char *packets_path)
 /**
  * Seals what a crash left: cuts both files behind the last whole packet; what is stillborn is
  * removed.  1 where that was done, 0 where it was sealed already, FSMETA_E_BUSY while a writer
- * holds it.
+ * holds it.  One that lost packets since it was sealed stays as it is: its index alone tells of
+ * them.
  */
 int fsmeta_track_recover(
     const char *index_path, const char *packets_path, struct fsmeta_error *error);
