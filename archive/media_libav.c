@@ -755,7 +755,7 @@ static int note_start(AVFormatContext *format, int64_t start_us)
 {
 	char text[FSMETA_TIME_TEXT_BYTES];
 
-	fsmeta_time_format(text, fsmeta_time_from_ns(start_us * 1000));
+	fsmeta_time_format(text, fsmeta_time_from_us(start_us));
 	return av_dict_set(&format->metadata, "creation_time", text, 0);
 }
 

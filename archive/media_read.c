@@ -316,7 +316,7 @@ static int refuse_change(
 {
 	char text[FSMETA_TIME_TEXT_BYTES];
 
-	fsmeta_time_format(text, fsmeta_time_from_ns(time_us * 1000));
+	fsmeta_time_format(text, fsmeta_time_from_us(time_us));
 	return fsmeta_error_set(error, FSMETA_E_REFUSED, reading->window->stream, action,
 	    "%s at %.*sZ: one file cannot hold both; read up to there, and from there on", what,
 	    TIME_DIGITS, text);

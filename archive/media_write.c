@@ -665,7 +665,7 @@ static int64_t piece_start(const char *name)
 static void date_last_piece(const struct fsmeta_media_writer *writer)
 {
 	const struct fsmeta_media_written *written = &writer->written;
-	const struct fsmeta_time end = fsmeta_time_from_ns(written->to_us * 1000);
+	const struct fsmeta_time end = fsmeta_time_from_us(written->to_us);
 	const struct timespec times[2] = {
 	    {.tv_nsec = UTIME_OMIT},
 	    {.tv_sec = end.seconds, .tv_nsec = end.nanoseconds},

@@ -80,6 +80,16 @@ struct fsmeta_time fsmeta_time_from_ns(int64_t ns)
 	return time;
 }
 
+struct fsmeta_time fsmeta_time_from_us(int64_t us)
+{
+	struct fsmeta_time time;
+	int64_t rest;
+
+	time.seconds = divide_floor(us, NS_PER_SECOND / 1000, &rest);
+	time.nanoseconds = (uint32_t)rest * 1000;
+	return time;
+}
+
 struct fsmeta_time fsmeta_time_now(void)
 {
 	struct timespec now = {0};

@@ -34,6 +34,9 @@ bool fsmeta_time_to_ns(struct fsmeta_time time, int64_t *ns);
 /** The reverse, always exact. */
 struct fsmeta_time fsmeta_time_from_ns(int64_t ns);
 
+/** The same of microseconds: always exact, also behind the year 2262. */
+struct fsmeta_time fsmeta_time_from_us(int64_t us);
+
 /** CLOCK_REALTIME now. */
 struct fsmeta_time fsmeta_time_now(void);
 

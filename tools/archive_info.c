@@ -102,7 +102,7 @@ int fsmeta_archive_append_duration(struct fsmeta_buffer *out, int64_t duration_u
 static int append_time(struct fsmeta_buffer *out, int64_t time_us, size_t length)
 {
 	char text[FSMETA_TIME_TEXT_BYTES];
-	size_t whole = fsmeta_time_format(text, fsmeta_time_from_ns(time_us * 1000));
+	size_t whole = fsmeta_time_format(text, fsmeta_time_from_us(time_us));
 
 	return fsmeta_buffer_append(out, text, length && length < whole ? length : whole);
 }

@@ -121,7 +121,7 @@ static int append_time(struct fsmeta_buffer *out, int64_t time_us)
 {
 	char text[FSMETA_TIME_TEXT_BYTES];
 
-	fsmeta_time_format(text, fsmeta_time_from_ns(time_us / SECOND_US * SECOND_US * 1000));
+	fsmeta_time_format(text, fsmeta_time_from_us(time_us / SECOND_US * SECOND_US));
 	return fsmeta_buffer_append_format(out, "%.19sZ", text);
 }
 

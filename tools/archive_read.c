@@ -98,7 +98,7 @@ static void tell(const struct read_arguments *arguments, const struct fsmeta_med
 	struct fsmeta_buffer line = {0};
 	char text[FSMETA_TIME_TEXT_BYTES];
 
-	fsmeta_time_format(text, fsmeta_time_from_ns(read->from_us * 1000));
+	fsmeta_time_format(text, fsmeta_time_from_us(read->from_us));
 	if (fsmeta_text_append_count(&line, read->video_packets) ||
 	    fsmeta_buffer_append_format(&line, " frame%s", read->video_packets == 1 ? "" : "s") ||
 	    (read->audio_packets && (fsmeta_buffer_append_text(&line, " and ") ||

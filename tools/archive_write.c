@@ -254,7 +254,7 @@ static void tell(const struct writing *writing)
 	struct fsmeta_buffer line = {0};
 	char text[FSMETA_TIME_TEXT_BYTES];
 
-	fsmeta_time_format(text, fsmeta_time_from_ns(written->from_us * 1000));
+	fsmeta_time_format(text, fsmeta_time_from_us(written->from_us));
 	if (fsmeta_buffer_append_format(&line, "%s: ", writing->target.stream) ||
 	    fsmeta_text_append_count(&line, written->video_packets) ||
 	    fsmeta_buffer_append_format(

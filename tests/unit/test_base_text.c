@@ -189,6 +189,10 @@ static void test_time_ns(void **state)
 		assert_true(fsmeta_time_to_ns(time, &ns));
 		assert_true(ns == wanted);
 	}
+	/* Microseconds reach further than nanoseconds. */
+	assert_true(fsmeta_time_compare(fsmeta_time_from_us(-1), at(-1, 999999000)) == 0);
+	assert_true(fsmeta_time_compare(fsmeta_time_from_us(INT64_MAX),
+			at(INT64_MAX / 1000000, (uint32_t)(INT64_MAX % 1000000) * 1000)) == 0);
 	assert_true(fsmeta_time_now().seconds > 1700000000);
 	assert_true(fsmeta_time_compare(at(-1, 5), at(0, 0)) < 0);
 	assert_true(fsmeta_time_compare(at(1, 5), at(1, 4)) > 0);
