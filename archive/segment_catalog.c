@@ -43,7 +43,6 @@ static const char schema[] =
 
 enum statement {
 	PUT,
-	REMOVE,
 	WINDOW,
 	WINDOW_OF_ALL,
 	PREVIOUS,
@@ -52,7 +51,6 @@ enum statement {
 
 static const char *const texts[STATEMENT_COUNT] = {
     [PUT] = "INSERT OR REPLACE INTO segment(" COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
-    [REMOVE] = "DELETE FROM segment WHERE stream = ?1 AND name_ms = ?2",
     [WINDOW] = "SELECT " COLUMNS " FROM segment WHERE stream = ?1 AND start_us > ?2"
 	       " AND start_us < ?3 AND (end_us >= ?4 OR NOT sealed)"
 	       " ORDER BY start_us, name_ms",
@@ -115,16 +113,6 @@ int fsmeta_segment_catalog_put(struct fsmeta_segment_catalog *catalog,
 	sqlite3_bind_int(put, 11, segment->continues);
 	sqlite3_bind_int(put, 12, segment->sealed);
 	return fsmeta_sqlite_file_run(&catalog->file, put, error);
-}
-
-int fsmeta_segment_catalog_remove(struct fsmeta_segment_catalog *catalog, const char *stream,
-    int64_t name_ms, struct fsmeta_error *error)
-{
-	sqlite3_stmt *statement = catalog->statements[REMOVE];
-
-	sqlite3_bind_text(statement, 1, stream, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(statement, 2, name_ms);
-	return fsmeta_sqlite_file_run(&catalog->file, statement, error);
 }
 
 int fsmeta_segment_catalog_clear(struct fsmeta_segment_catalog *catalog, struct fsmeta_error *error)

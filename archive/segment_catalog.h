@@ -46,10 +46,6 @@ void fsmeta_segment_catalog_close(struct fsmeta_segment_catalog *catalog);
 int fsmeta_segment_catalog_put(struct fsmeta_segment_catalog *catalog,
     const struct fsmeta_segment *segment, struct fsmeta_error *error);
 
-/** Forgets one; none of that name is fine. */
-int fsmeta_segment_catalog_remove(struct fsmeta_segment_catalog *catalog, const char *stream,
-    int64_t name_ms, struct fsmeta_error *error);
-
 /** Forgets all. */
 int fsmeta_segment_catalog_clear(
     struct fsmeta_segment_catalog *catalog, struct fsmeta_error *error);

@@ -78,8 +78,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		arguments->deep = true;
 		return 0;
 	case OPTION_FORMAT:
-		if (!fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_LINES))
-			argp_error(state, "--format: '%s' is neither text nor jsonl", text);
+		fsmeta_output_format_take(&arguments->format, text, FSMETA_OUTPUT_LINES, state);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (arguments->operand)

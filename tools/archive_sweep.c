@@ -66,8 +66,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		arguments->dry_run = true;
 		return 0;
 	case OPTION_FORMAT:
-		if (!fsmeta_output_format_parse(&arguments->format, text, FSMETA_OUTPUT_LINES))
-			argp_error(state, "--format: '%s' is neither text nor jsonl", text);
+		fsmeta_output_format_take(&arguments->format, text, FSMETA_OUTPUT_LINES, state);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (arguments->operand)
@@ -122,7 +121,7 @@ static int append_kept(struct fsmeta_buffer *out, int64_t kept_from_ms)
 
 	if (kept_from_ms == INT64_MAX)
 		return 0;
-	fsmeta_time_format(text, fsmeta_time_from_ns(kept_from_ms / 1000 * 1000000000));
+	fsmeta_time_format(text, fsmeta_time_from_us(kept_from_ms * 1000));
 	return fsmeta_buffer_append_format(out, "; it goes back to %.19sZ", text);
 }
 

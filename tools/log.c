@@ -7,6 +7,7 @@
 #include "db/db.h"
 #include "tools/command.h"
 #include "tools/operand.h"
+#include "tools/output.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,12 +76,12 @@ static bool parse_count(size_t *out, const char *text)
 static error_t parse_option(int key, char *text, struct argp_state *state)
 {
 	struct log_arguments *arguments = state->input;
+	enum fsmeta_output_format format;
 
 	switch (key) {
 	case OPTION_FORMAT:
-		if (strcmp(text, "jsonl") != 0 && strcmp(text, "text") != 0)
-			argp_error(state, "--format: '%s' is neither text nor jsonl", text);
-		arguments->json_lines = strcmp(text, "jsonl") == 0;
+		fsmeta_output_format_take(&format, text, FSMETA_OUTPUT_LINES, state);
+		arguments->json_lines = format == FSMETA_OUTPUT_JSONL;
 		return 0;
 	case OPTION_LAST:
 		if (!parse_count(&arguments->last, text))

@@ -22,6 +22,7 @@
  *     stream     FsScanStream: writer, reader, folder (batch, seekable inside)
  *     packed     columns of varints, eight bytes at a time
  *     frame_output frames packed by a thread of their own;  frame_input: frames as they come
+ *     guide      what a quick scan may pass over;  unpack: protobuf of strangers
  *     lookup     entries by path or id;  path_index: paths.idx;  cityhash: what it hashes with
  *     delta      what leads from one generation to another: writer, reader
  *   scanner/   the live tree as a cursor
@@ -43,11 +44,14 @@
  *     unknown    places that could not be looked into, and since when
  *     history    every state of what ever stood at a path;  history_rows: what it is told from
  *     below      how much a folder holds
+ *     guide      the newest generation for a quick scan;  unseen: what of it nobody saw
+ *     migrate    a file of an older schema
  *     contents   when the content of a file was read last
  *     verify     is all of it true?
  *     prune      generations taken out, and the space they had
  *   archive/   the layouts of video archives, read and written
  *     archive    which layouts a tree holds, judged from entries alone (survey)
+ *     piece      what a name says;  events: what changes mean, by events_places, events_folders
  *     inspect    what is inside of the pieces;  recover: what a crash left, closed;  stream_folder
  *     track      an index of 64-bit words beside a file of packets;  annexb: what is in a packet
  *     segments   continuous recording;  segment_catalog: its records in SQLite
@@ -70,8 +74,11 @@
  *     output_…   a file for each format;  walk: through an operand or a part of it
  *     selection  which entries and changes are shown;  tally: how much of each kind, and where
  *     hashing    contents hashed ahead, in order;  hash_journal: what did not get committed
+ *     quick      whether a scan can be quick;  unseen: what an operand does not know
  *     known_contents hashes of what moved;  corruption: what was found, told
  *     stories    what changes mean for video archives, in sentences
+ *     archive    its own commands, archive_… a file each;  archive_policy: does a stream hold it;
+ *     archive_layout: which one a folder has;  archive_roots: the archives below a live folder
  *     report_archive what recordings cover and lost
  *     report_gather what a report tells;  report_tree: the largest folders;  report_json: as data;
  *     report.html, .css, .js: the page around it, which is embedded

@@ -45,6 +45,10 @@ void fsmeta_output_format_take(
 
 	if (fsmeta_output_format_parse(out, text, allowed))
 		return;
+	if (allowed == FSMETA_OUTPUT_LINES) {
+		argp_error(state, "--format: '%s' is neither text nor jsonl", text);
+		return;
+	}
 	for (unsigned i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
 		size_t length = strlen(names);
 

@@ -8,6 +8,7 @@
 #include "tools/command.h"
 #include "tools/keep.h"
 #include "tools/operand.h"
+#include "tools/output.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -59,6 +60,7 @@ static void parse_keep(
 static error_t parse_option(int key, char *text, struct argp_state *state)
 {
 	struct prune_arguments *arguments = state->input;
+	enum fsmeta_output_format format;
 
 	if (key >= OPTION_KEEP && key < OPTION_KEEP + FSMETA_KEEP_RULES) {
 		parse_keep(arguments, key - OPTION_KEEP, text, state);
@@ -69,9 +71,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		arguments->dry_run = true;
 		return 0;
 	case OPTION_FORMAT:
-		if (strcmp(text, "jsonl") != 0 && strcmp(text, "text") != 0)
-			argp_error(state, "--format: '%s' is neither text nor jsonl", text);
-		arguments->json_lines = strcmp(text, "jsonl") == 0;
+		fsmeta_output_format_take(&format, text, FSMETA_OUTPUT_LINES, state);
+		arguments->json_lines = format == FSMETA_OUTPUT_JSONL;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (arguments->db)
