@@ -228,7 +228,7 @@ static void assert_as_expected(const struct tree *tree, const struct seen *expec
 	}
 	fsmeta_cursor_close(cursor);
 	assert_int_equal(open_descriptors(), descriptors);
-	assert_int_equal(running_threads(), THREADS_BEFORE);
+	assert_threads(THREADS_BEFORE);
 	seen_release(&seen);
 }
 
@@ -568,7 +568,7 @@ static void closing_in_the_middle(void **state)
 		for (unsigned left = i < 10 ? i : random_below(3000); left > 0; left--)
 			assert_int_equal(fsmeta_cursor_next(cursor, &entry, NULL), 1);
 		fsmeta_cursor_close(cursor);
-		assert_int_equal(running_threads(), THREADS_BEFORE);
+		assert_threads(THREADS_BEFORE);
 		assert_int_equal(open_descriptors(), descriptors);
 	}
 	tree_free(&tree);
@@ -591,7 +591,7 @@ static void stopping_in_the_middle(void **state)
 		stop = 1;
 		assert_int_equal(fsmeta_cursor_next(cursor, &entry, NULL), FSMETA_E_STOPPED);
 		fsmeta_cursor_close(cursor);
-		assert_int_equal(running_threads(), THREADS_BEFORE);
+		assert_threads(THREADS_BEFORE);
 		assert_int_equal(open_descriptors(), descriptors);
 	}
 	tree_free(&tree);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Behind ours: its skip() is a macro that cursors would stumble over. */
@@ -285,8 +287,8 @@ static inline unsigned open_descriptors(void)
 	return count;
 }
 
-/** Threads of this process. */
-static inline unsigned running_threads(void)
+/** Threads of this process that /proc still shows. */
+static inline unsigned shown_threads(void)
 {
 	DIR *folder = opendir("/proc/self/task");
 	unsigned count = 0;
@@ -296,6 +298,26 @@ static inline unsigned running_threads(void)
 		count += entry->d_name[0] != '.';
 	closedir(folder);
 	return count;
+}
+
+/**
+ * Checks that this process has `expected` threads. pthread_join() returns when the kernel clears
+ * the thread's id, which is before the thread leaves /proc: one that ended may be shown for a
+ * moment more, one that runs on stays.
+ */
+static inline void assert_threads(unsigned expected)
+{
+	struct timespec now, end;
+
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &end), 0);
+	end.tv_sec += 60;
+	while (shown_threads() > expected) {
+		sched_yield();
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec > end.tv_sec)
+			break;
+	}
+	assert_int_equal(shown_threads(), expected);
 }
 
 /* ---- children ---------------------------------------------------------- */
