@@ -34,7 +34,9 @@ enum option_key {
 
 static const struct argp_option options[] = {
     {"type", OPTION_TYPE, "LIST", 0,
-	"Only of these types: file, folder, symlink, fifo, socket, block, char", 0},
+	"Only of these types: file, folder, symlink, fifo, socket, block, char, or their letters "
+	"in find(1)",
+	0},
     {"name", OPTION_NAME, "GLOB", 0, "Only with a name that matches (repeatable: or)", 0},
     {"path", OPTION_PATH, "GLOB", 0,
 	"Only with a path that matches, where * stands for any bytes, slashes too (repeatable: or)",
@@ -60,6 +62,9 @@ static size_t take_word(const char **rest)
 
 static bool parse_types(uint32_t *out, const char *text)
 {
+	/* As find(1) has them, in the order of the types. */
+	static const char letters[] = "fdlpsbc";
+
 	do {
 		const char *word = text;
 		size_t length = take_word(&text);
@@ -68,7 +73,8 @@ static bool parse_types(uint32_t *out, const char *text)
 		for (enum fsmeta_type type = FSMETA_TYPE_FILE; type <= FSMETA_TYPE_CHAR; type++) {
 			const char *name = fsmeta_type_name(type);
 
-			if (strlen(name) == length && memcmp(name, word, length) == 0)
+			if ((strlen(name) == length && memcmp(name, word, length) == 0) ||
+			    (length == 1 && *word == letters[type - FSMETA_TYPE_FILE]))
 				found = 1u << type;
 		}
 		if (!found)
