@@ -208,6 +208,7 @@ void fsmeta_archive_events_free(struct fsmeta_archive_events *events)
 	fsmeta_buffer_release(&events->runs);
 	fsmeta_buffer_release(&events->lines);
 	fsmeta_buffer_release(&events->besides);
+	fsmeta_buffer_release(&events->gone);
 	fsmeta_arena_release(&events->arena);
 	free(events);
 }
@@ -235,6 +236,7 @@ void fsmeta_archive_events_read(
 	events->has_begun = false;
 	events->current = NULL;
 	events->open_count = 0;
+	fsmeta_buffer_clear(&events->gone);
 	fsmeta_buffer_clear(&events->stories);
 	fsmeta_buffer_clear(&events->runs);
 }
@@ -358,11 +360,7 @@ static void sum_up(struct fsmeta_archive_events *events)
 		const struct fsmeta_archive_sum *went = &story->sums[FSMETA_EVENT_ROTATED];
 
 		story->is_silent = is_silent(events, story);
-		events->expected += went->files;
-		if (story->layout == FSMETA_LAYOUT_RECORDING)
-			events->expected += went->pieces;
-		if (story->layout == FSMETA_LAYOUT_FRAMES && story->is_gone)
-			events->expected++;
+		events->expected += went->files + went->folders;
 	}
 }
 

@@ -47,6 +47,8 @@ struct fsmeta_archive_sum {
 	uint64_t pieces;
 	/** Files of them that changed. */
 	uint64_t files;
+	/** Folders that went with them: of recordings, and of a video's frames. */
+	uint64_t folders;
 	/** Bytes of these; of what went those that it had. */
 	uint64_t bytes;
 	/** Time that pieces cover which came, or that was added to one. */
@@ -146,7 +148,7 @@ bool fsmeta_archive_events_judge(struct fsmeta_archive_events *events,
 
 /**
  * Entries removed that rotation or the life of a frame store explains; folders of recordings and of
- * frames that went with them included.
+ * frames included, where they went too.
  */
 uint64_t fsmeta_archive_events_expected_removals(const struct fsmeta_archive_events *events);
 

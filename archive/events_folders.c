@@ -65,6 +65,7 @@ void fsmeta_events_add_sum(struct fsmeta_archive_sum *to, const struct fsmeta_ar
 		to->to_us = sum->to_us;
 	to->pieces += sum->pieces;
 	to->files += sum->files;
+	to->folders += sum->folders;
 	to->bytes += sum->bytes;
 	to->covered_us += sum->covered_us;
 }
@@ -303,7 +304,7 @@ static int end_frame(struct fsmeta_archive_events *events, struct fsmeta_events_
 	struct fsmeta_events_piece *piece = &folder->piece;
 	struct fsmeta_archive_run run = {
 	    .story = (uint32_t)folder->stories[0],
-	    .sum = {.pieces = 1, .files = piece->changes},
+	    .sum = {.pieces = 1, .files = piece->changes, .folders = piece->folder_went},
 	};
 	const struct fsmeta_events_side *older = &piece->sides[OLDER],
 					*newer = &piece->sides[NEWER];
@@ -364,7 +365,7 @@ static int end_recording(struct fsmeta_archive_events *events, struct fsmeta_eve
 	struct fsmeta_archive_run run = {
 	    .story = (uint32_t)folder->stories[1],
 	    .event = judge_recording(events, piece),
-	    .sum = {.pieces = 1, .files = piece->changes},
+	    .sum = {.pieces = 1, .files = piece->changes, .folders = piece->folder_went},
 	};
 	int64_t end_us = newer->is_whole ? newer->data_us : older->data_us;
 	size_t at;
@@ -619,6 +620,25 @@ static bool is_content(const struct fsmeta_change *change)
 		   change->fields & (FSMETA_FIELD_SIZE | FSMETA_FIELD_MTIME | FSMETA_FIELD_HASH));
 }
 
+/** Remembers a folder that went: which pieces went with theirs. */
+static int take_gone_folder(struct fsmeta_archive_events *events, const struct fsmeta_entry *folder)
+{
+	fsmeta_buffer_clear(&events->gone);
+	return fsmeta_buffer_append(&events->gone, folder->path, folder->path_length);
+}
+
+/** Whether the folder of the entry went; true for the first in it that asks. */
+static bool went_with_folder(struct fsmeta_archive_events *events, const struct fsmeta_entry *entry)
+{
+	struct fsmeta_events_path folder = fsmeta_events_parent_of(entry->path, entry->path_length);
+
+	if (!folder.length || folder.length != events->gone.length ||
+	    memcmp(folder.bytes, events->gone.data, folder.length) != 0)
+		return false;
+	fsmeta_buffer_clear(&events->gone);
+	return true;
+}
+
 int fsmeta_events_take_change(
     struct fsmeta_archive_events *events, const struct fsmeta_change *change)
 {
@@ -628,6 +648,8 @@ int fsmeta_events_take_change(
 	struct fsmeta_events_item item;
 	int code;
 
+	if (change->kind == FSMETA_CHANGE_REMOVED && entry->type == FSMETA_TYPE_FOLDER)
+		return take_gone_folder(events, entry);
 	if (!fsmeta_events_recognise(&item, entry))
 		return 0;
 	if (change->kind == FSMETA_CHANGE_MOVED || change->kind == FSMETA_CHANGE_UNREADABLE ||
@@ -639,6 +661,8 @@ int fsmeta_events_take_change(
 	piece->changes++;
 	piece->added += change->kind == FSMETA_CHANGE_ADDED;
 	piece->removed += change->kind == FSMETA_CHANGE_REMOVED;
+	piece->folder_went |=
+	    change->kind == FSMETA_CHANGE_REMOVED && went_with_folder(events, entry);
 	piece->modified += is_content(change);
 	return 0;
 }

@@ -56,6 +56,8 @@ struct fsmeta_events_piece {
 	uint64_t added;
 	uint64_t removed;
 	uint64_t modified;
+	/** The folder that it was in went, and no piece before says so. */
+	bool folder_went;
 };
 
 /** A folder under way: one stream, and the recordings in it. */
@@ -130,6 +132,8 @@ struct fsmeta_archive_events {
 	struct fsmeta_buffer parents;
 	struct fsmeta_cursor *older;
 	const struct fsmeta_entry *current;
+	/** The folder that was removed last, until a piece in it comes; empty. */
+	struct fsmeta_buffer gone;
 	bool has_begun;
 	int64_t newer_us;
 	struct fsmeta_events_folder *folders;

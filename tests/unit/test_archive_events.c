@@ -599,6 +599,29 @@ static void test_recordings(void **state)
 	end();
 }
 
+/** Who empties folders and leaves them has not removed them. */
+static void test_folders_that_stay(void **state)
+{
+	(void)state;
+	put_recording(0, "went", BASE_S, BASE_S + 1, 100);
+	put_recording(0, "emptied", BASE_S + 100, BASE_S + 101, 100);
+	put(2, "store/rec_emptied/notes.txt", 1, 1);
+	put_recording(2, "stays", BASE_S + 200, BASE_S + 201, 100);
+	put(0, "frames/went/frame_000001.npy", 80, 5);
+	put(0, "frames/went/frame_000002.npy", 80, 5);
+	put(0, "frames/emptied/frame_000001.npy", 80, 5);
+	put(2, "frames/emptied/notes.txt", 1, 1);
+	run();
+	assert_int_equal(2, pieces("store", FSMETA_EVENT_ROTATED));
+	assert_int_equal(2, pieces("frames/went", FSMETA_EVENT_ROTATED));
+	assert_int_equal(1, story_of("store")->sums[FSMETA_EVENT_ROTATED].folders);
+	assert_int_equal(1, story_of("frames/went")->sums[FSMETA_EVENT_ROTATED].folders);
+	assert_int_equal(0, story_of("frames/emptied")->sums[FSMETA_EVENT_ROTATED].folders);
+	/* Two recordings of three files and a folder that went, three frames and another one. */
+	assert_int_equal(2 * 3 + 1 + 3 + 1, fsmeta_archive_events_expected_removals(events));
+	end();
+}
+
 static void test_frames(void **state)
 {
 	(void)state;
@@ -848,6 +871,7 @@ int main(void)
 	    cmocka_unit_test(test_all_rotated),
 	    cmocka_unit_test(test_silent),
 	    cmocka_unit_test(test_recordings),
+	    cmocka_unit_test(test_folders_that_stay),
 	    cmocka_unit_test(test_frames),
 	    cmocka_unit_test(test_no_archive),
 	    cmocka_unit_test(test_nested),
