@@ -8,7 +8,8 @@
  *                                              it: what they accept is what is judged
  *
  * Judging takes no lock: a checker that holds one for a moment could make a recorder fail.  So what
- * is not sealed and was written to a moment ago counts as growing, by the clock alone.
+ * is not sealed and was written to a moment ago counts as growing, by the clock alone; a frame
+ * likewise, as long as it is not whole.
  *
  * Not all bytes are read: of a track the index, the first packets and the last.  An archive of
  * terabytes is then a matter of minutes, and a power cut, a full disk, a copy that broke off or a
@@ -400,6 +401,12 @@ static int judge_array(
 	return 0;
 }
 
+/** What a frame looks like that is not there whole yet. */
+static bool is_partly_written(int code)
+{
+	return code == FSMETA_E_FOREIGN || code == FSMETA_E_TRUNCATED || code == FSMETA_E_CORRUPT;
+}
+
 static int inspect_frame(
     const struct inspection *inspection, const char *name, struct fsmeta_error *error)
 {
@@ -431,6 +438,9 @@ static int inspect_frame(
 	if (fd >= 0)
 		close(fd);
 	free(bytes);
+	/* Who writes it in place is not done. */
+	if (is_partly_written(code) && is_growing(inspection, name))
+		return 0;
 	return code ? report_failure(inspection, name, code, &failure, error) : 0;
 }
 

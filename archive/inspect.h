@@ -39,8 +39,8 @@ typedef int fsmeta_finding_visit(
 /**
  * Opens every piece of `stream`, a folder below the open folder `root_fd` that the survey found,
  * and hands out what is wrong with it.  What goes away meanwhile was rotated out and is no
- * finding; what was written to in the last two minutes still grows.  *pieces counts what was
- * opened.
+ * finding; what is not sealed, or a frame that is not whole, and was written to in the last two
+ * minutes still grows.  *pieces counts what was opened.
  *
  * Of tracks: the header, that locations rise and lie within the packets, times, the sentinel, that
  * decoding can begin with the first packet, that the last one is not zeros.  Of frames: the header
