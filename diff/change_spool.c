@@ -10,20 +10,26 @@
  *              '--------- patched ------'-------'
  *
  *     path:    bytes shared with the path of the record before, bytes that
- *              follow, those bytes, depth; at a key record none are shared
- *     entry:   type, field mask, flags, errno, id, unknown_since, then the value
- *              of each field in the mask
+ *              follow, those bytes, how many of them all are the name, depth; at a
+ *              key record none are shared
+ *     entry:   type, and as a bit whether it is ALIKE; if not the traits; id, and
+ *              what each file has for itself: size, times, inode, …
+ *     traits:  field mask, flags, errno, unknown_since, mode, owner, group, device,
+ *              number of links
  *
- * Changes come in canonical order, where neighbours share most of their path; a
- * removed folder of frames costs some forty bytes a file.  Both entries of a
- * change have the same path, except in a move, whose older path is written out
- * behind the newer one.
+ * Changes come in canonical order, where neighbours share most of their path, and
+ * mostly all traits: then the entry is ALIKE to the one that the same side had last,
+ * and the reader leaves in place what it read for that one.  A removed folder of
+ * frames costs some seventy bytes a file with all fields.  Both entries of a change have the
+ * same path, except in a move, whose older path is written out behind the newer one.
  *
  * A dropped record stays where it is and is only marked, since the record behind
- * it leans on its path.
+ * it leans on its path and its traits.
  *
  * The bytes may have been on a disk in between, so reading checks every length
- * before it is believed, as with any other file.
+ * before it is believed, as with any other file.  What has no length of its own is
+ * bounded, and reads on behind the end of a record that lies; the block has room for
+ * that, and the end is looked at when the record is through.
  */
 #include "diff/change_spool.h"
 
@@ -43,6 +49,18 @@ enum {
 	MARK_OLD_PATH = 0x80,
 };
 
+/** The `type` byte of an entry. */
+enum {
+	TYPE_MASK = 0x0f,
+	/** Traits are those of the entry that this side had last. */
+	TYPE_ALIKE = 0x80,
+};
+
+enum side {
+	BEFORE = 0,
+	AFTER = 1,
+};
+
 enum {
 	KIND_AT = sizeof(uint32_t),
 	MARKS_AT = KIND_AT + 1,
@@ -51,6 +69,8 @@ enum {
 	VARINT_MAX_BYTES = 10,
 	/** An entry without its target: 2 bytes, at most 24 varints, a hash. */
 	ENTRY_MAX_BYTES = 2 + 24 * VARINT_MAX_BYTES + FSMETA_HASH_MAX_BYTES,
+	/** Behind a block: more than all of a record that is read without a look at its end. */
+	SLACK_BYTES = HEAD_BYTES + 8 * VARINT_MAX_BYTES + 2 * ENTRY_MAX_BYTES,
 	/** No record is longer: three paths' worth, two targets, two entries. */
 	RECORD_MAX_BYTES = 64 << 20,
 	/** Every so many records one whose path leans on none, so that reading can begin there. */
@@ -66,6 +86,9 @@ struct fsmeta_change_spool {
 	struct fsmeta_buffer record;
 	/** Path of the last record appended. */
 	struct fsmeta_buffer last_path;
+	/** Of the last entry of each side since reading can begin; only traits count. */
+	struct fsmeta_entry last[2];
+	bool has_last[2];
 	/** Records appended so far, also dropped ones, and how many since the last key. */
 	uint64_t count;
 	uint32_t since_key;
@@ -75,14 +98,17 @@ struct fsmeta_change_spool {
 /** A change as it is handed out, with the entries that it points to. */
 struct decoded {
 	struct fsmeta_change change;
-	struct fsmeta_entry before;
-	struct fsmeta_entry after;
+	/** By enum side, and whether there was one since reading can begin. */
+	struct fsmeta_entry entries[2];
+	bool has_entry[2];
 	bool dropped;
 };
 
 struct fsmeta_change_reader {
 	struct fsmeta_change_spool *spool;
-	/** A part of the spool from `block_at` on. */
+	/** Of the spool. */
+	uint64_t size;
+	/** A part of the spool from `block_at` on, with SLACK_BYTES behind its room. */
 	unsigned char *block;
 	size_t block_room;
 	size_t block_length;
@@ -155,18 +181,15 @@ static void put_time(struct writer *writer, struct fsmeta_time time)
 	put_bytes(writer, &time.nanoseconds, sizeof(time.nanoseconds));
 }
 
-static void put_fields(struct writer *writer, const struct fsmeta_entry *entry)
+/** What is seldom another than in the entry before. */
+static void put_traits(struct writer *writer, const struct fsmeta_entry *entry)
 {
 	uint32_t fields = entry->fields;
 
-	if (fields & FSMETA_FIELD_SIZE)
-		put_varint(writer, entry->size);
-	if (fields & FSMETA_FIELD_MTIME)
-		put_time(writer, entry->mtime);
-	if (fields & FSMETA_FIELD_CTIME)
-		put_time(writer, entry->ctime);
-	if (fields & FSMETA_FIELD_BTIME)
-		put_time(writer, entry->btime);
+	put_varint(writer, fields);
+	put_varint(writer, entry->flags);
+	put_varint(writer, (uint64_t)entry->error);
+	put_varint(writer, entry->unknown_since);
 	if (fields & FSMETA_FIELD_MODE)
 		put_varint(writer, entry->mode);
 	if (fields & FSMETA_FIELD_UID)
@@ -175,10 +198,39 @@ static void put_fields(struct writer *writer, const struct fsmeta_entry *entry)
 		put_varint(writer, entry->gid);
 	if (fields & FSMETA_FIELD_DEVICE)
 		put_varint(writer, entry->device);
-	if (fields & FSMETA_FIELD_INODE)
-		put_varint(writer, entry->inode);
 	if (fields & FSMETA_FIELD_NLINK)
 		put_varint(writer, entry->nlink);
+}
+
+/** Of fields that neither has the values are the same nothing. */
+static bool is_alike(const struct fsmeta_entry *entry, const struct fsmeta_entry *last)
+{
+	uint32_t fields = entry->fields;
+
+	return fields == last->fields && entry->flags == last->flags &&
+	       entry->error == last->error && entry->unknown_since == last->unknown_since &&
+	       (!(fields & FSMETA_FIELD_MODE) || entry->mode == last->mode) &&
+	       (!(fields & FSMETA_FIELD_UID) || entry->uid == last->uid) &&
+	       (!(fields & FSMETA_FIELD_GID) || entry->gid == last->gid) &&
+	       (!(fields & FSMETA_FIELD_DEVICE) || entry->device == last->device) &&
+	       (!(fields & FSMETA_FIELD_NLINK) || entry->nlink == last->nlink);
+}
+
+static void put_own(struct writer *writer, const struct fsmeta_entry *entry)
+{
+	uint32_t fields = entry->fields;
+
+	put_varint(writer, entry->id);
+	if (fields & FSMETA_FIELD_SIZE)
+		put_varint(writer, entry->size);
+	if (fields & FSMETA_FIELD_MTIME)
+		put_time(writer, entry->mtime);
+	if (fields & FSMETA_FIELD_CTIME)
+		put_time(writer, entry->ctime);
+	if (fields & FSMETA_FIELD_BTIME)
+		put_time(writer, entry->btime);
+	if (fields & FSMETA_FIELD_INODE)
+		put_varint(writer, entry->inode);
 	if (fields & FSMETA_FIELD_ALLOCATED)
 		put_varint(writer, entry->allocated);
 	if (fields & FSMETA_FIELD_RDEV) {
@@ -195,15 +247,18 @@ static void put_fields(struct writer *writer, const struct fsmeta_entry *entry)
 	}
 }
 
-static void put_entry(struct writer *writer, const struct fsmeta_entry *entry)
+static void put_entry(struct fsmeta_change_spool *spool, struct writer *writer,
+    const struct fsmeta_entry *entry, enum side side)
 {
-	*writer->at++ = (unsigned char)entry->type;
-	put_varint(writer, entry->fields);
-	put_varint(writer, entry->flags);
-	put_varint(writer, (uint64_t)entry->error);
-	put_varint(writer, entry->id);
-	put_varint(writer, entry->unknown_since);
-	put_fields(writer, entry);
+	bool alike = spool->has_last[side] && is_alike(entry, &spool->last[side]);
+
+	*writer->at++ = (unsigned char)(entry->type | (alike ? TYPE_ALIKE : 0));
+	if (!alike) {
+		put_traits(writer, entry);
+		spool->last[side] = *entry;
+		spool->has_last[side] = true;
+	}
+	put_own(writer, entry);
 }
 
 /** Room that an entry takes at most. */
@@ -215,11 +270,8 @@ static size_t entry_room(const struct fsmeta_entry *entry)
 static size_t shared_prefix(const struct fsmeta_buffer *last, const struct fsmeta_entry *entry)
 {
 	size_t most = last->length < entry->path_length ? last->length : entry->path_length;
-	size_t shared = 0;
 
-	while (shared < most && last->data[shared] == (unsigned char)entry->path[shared])
-		shared++;
-	return shared;
+	return most ? fsmeta_first_difference((const char *)last->data, entry->path, most) : 0;
 }
 
 static bool paths_differ(const struct fsmeta_change *change)
@@ -256,13 +308,16 @@ static int encode(struct fsmeta_change_spool *spool, const struct fsmeta_change 
 	bool old_path = paths_differ(change);
 	size_t shared = spool->since_key ? shared_prefix(&spool->last_path, named) : 0;
 	size_t rest = named->path_length - shared;
-	size_t room = HEAD_BYTES + 6 * VARINT_MAX_BYTES + rest + entry_room(change->before) +
+	size_t room = HEAD_BYTES + 7 * VARINT_MAX_BYTES + rest + entry_room(change->before) +
 		      entry_room(change->after) + (old_path ? change->before->path_length : 0);
 	struct writer writer;
 	uint32_t length;
 
 	spool->record.length = 0;
 	spool->last_path.length = shared;
+	/* Whatever shares nothing can be read first. */
+	if (!shared)
+		spool->has_last[BEFORE] = spool->has_last[AFTER] = false;
 	if (room > RECORD_MAX_BYTES || fsmeta_buffer_reserve(&spool->record, room) ||
 	    fsmeta_buffer_append(&spool->last_path, named->path + shared, rest))
 		return FSMETA_E_MEMORY;
@@ -272,15 +327,16 @@ static int encode(struct fsmeta_change_spool *spool, const struct fsmeta_change 
 	put_varint(&writer, shared);
 	put_varint(&writer, rest);
 	put_bytes(&writer, named->path + shared, rest);
+	put_varint(&writer, named->name_length);
 	put_varint(&writer, named->depth);
 	if (old_path) {
 		put_varint(&writer, change->before->path_length);
 		put_bytes(&writer, change->before->path, change->before->path_length);
 	}
 	if (change->before)
-		put_entry(&writer, change->before);
+		put_entry(spool, &writer, change->before, BEFORE);
 	if (change->after)
-		put_entry(&writer, change->after);
+		put_entry(spool, &writer, change->after, AFTER);
 	spool->record.length = (size_t)(writer.at - spool->record.data);
 	length = (uint32_t)spool->record.length;
 	memcpy(spool->record.data, &length, sizeof(length));
@@ -359,20 +415,21 @@ int fsmeta_change_spool_drop(
 
 /* ---- reading ---------------------------------------------------------- */
 
-/** What is left of a record; `bad` once something asked for more than that. */
+/**
+ * What is left of a record.  `bad` once something asked for more than that, or else `at` is behind
+ * `end` then, by less than SLACK_BYTES.
+ */
 struct reader {
 	const unsigned char *at;
 	const unsigned char *end;
 	bool bad;
 };
 
-static uint64_t get_varint(struct reader *reader)
+static uint64_t get_long_varint(struct reader *reader)
 {
 	uint64_t value = 0;
 
 	for (unsigned shift = 0; shift < 64; shift += 7) {
-		if (reader->at == reader->end)
-			break;
 		value |= (uint64_t)(*reader->at & 0x7f) << shift;
 		if (!(*reader->at++ & 0x80))
 			return value;
@@ -381,12 +438,18 @@ static uint64_t get_varint(struct reader *reader)
 	return 0;
 }
 
+static inline uint64_t get_varint(struct reader *reader)
+{
+	return *reader->at < 0x80 ? *reader->at++ : get_long_varint(reader);
+}
+
 /** The next `size` bytes, or NULL and bad. */
 static const void *get_bytes(struct reader *reader, uint64_t size)
 {
 	const unsigned char *bytes = reader->at;
 
-	if (reader->bad || size > (uint64_t)(reader->end - reader->at)) {
+	if (reader->bad || reader->at > reader->end ||
+	    size > (uint64_t)(reader->end - reader->at)) {
 		reader->bad = true;
 		return NULL;
 	}
@@ -394,23 +457,13 @@ static const void *get_bytes(struct reader *reader, uint64_t size)
 	return bytes;
 }
 
-static unsigned get_byte(struct reader *reader)
-{
-	const unsigned char *byte = get_bytes(reader, 1);
-
-	return byte ? *byte : 0;
-}
-
-static struct fsmeta_time get_time(struct reader *reader)
+static inline struct fsmeta_time get_time(struct reader *reader)
 {
 	struct fsmeta_time time = {0};
-	const unsigned char *bytes =
-	    get_bytes(reader, sizeof(time.seconds) + sizeof(time.nanoseconds));
 
-	if (bytes) {
-		memcpy(&time.seconds, bytes, sizeof(time.seconds));
-		memcpy(&time.nanoseconds, bytes + sizeof(time.seconds), sizeof(time.nanoseconds));
-	}
+	memcpy(&time.seconds, reader->at, sizeof(time.seconds));
+	memcpy(&time.nanoseconds, reader->at + sizeof(time.seconds), sizeof(time.nanoseconds));
+	reader->at += sizeof(time.seconds) + sizeof(time.nanoseconds);
 	return time;
 }
 
@@ -419,25 +472,22 @@ static void get_hash(struct reader *reader, struct fsmeta_entry *entry)
 	size_t size;
 	const void *bytes;
 
-	entry->hash_algorithm = (enum fsmeta_hash_algorithm)get_byte(reader);
+	entry->hash_algorithm = (enum fsmeta_hash_algorithm) * reader->at++;
 	size = fsmeta_hash_bytes(entry->hash_algorithm);
 	bytes = get_bytes(reader, size);
 	if (bytes)
 		memcpy(entry->hash, bytes, size);
 }
 
-static void get_fields(struct reader *reader, struct fsmeta_entry *entry)
+/** All else of the entry becomes nothing. */
+static void get_traits(struct reader *reader, struct fsmeta_entry *entry)
 {
-	uint32_t fields = entry->fields;
+	uint32_t fields = (uint32_t)get_varint(reader);
 
-	if (fields & FSMETA_FIELD_SIZE)
-		entry->size = get_varint(reader);
-	if (fields & FSMETA_FIELD_MTIME)
-		entry->mtime = get_time(reader);
-	if (fields & FSMETA_FIELD_CTIME)
-		entry->ctime = get_time(reader);
-	if (fields & FSMETA_FIELD_BTIME)
-		entry->btime = get_time(reader);
+	*entry = (struct fsmeta_entry){.device = FSMETA_DEVICE_NONE, .fields = fields};
+	entry->flags = (uint32_t)get_varint(reader);
+	entry->error = (int)get_varint(reader);
+	entry->unknown_since = get_varint(reader);
 	if (fields & FSMETA_FIELD_MODE)
 		entry->mode = (uint32_t)get_varint(reader);
 	if (fields & FSMETA_FIELD_UID)
@@ -446,10 +496,25 @@ static void get_fields(struct reader *reader, struct fsmeta_entry *entry)
 		entry->gid = (uint32_t)get_varint(reader);
 	if (fields & FSMETA_FIELD_DEVICE)
 		entry->device = (uint32_t)get_varint(reader);
-	if (fields & FSMETA_FIELD_INODE)
-		entry->inode = get_varint(reader);
 	if (fields & FSMETA_FIELD_NLINK)
 		entry->nlink = get_varint(reader);
+}
+
+static void get_own(struct reader *reader, struct fsmeta_entry *entry)
+{
+	uint32_t fields = entry->fields;
+
+	entry->id = get_varint(reader);
+	if (fields & FSMETA_FIELD_SIZE)
+		entry->size = get_varint(reader);
+	if (fields & FSMETA_FIELD_MTIME)
+		entry->mtime = get_time(reader);
+	if (fields & FSMETA_FIELD_CTIME)
+		entry->ctime = get_time(reader);
+	if (fields & FSMETA_FIELD_BTIME)
+		entry->btime = get_time(reader);
+	if (fields & FSMETA_FIELD_INODE)
+		entry->inode = get_varint(reader);
 	if (fields & FSMETA_FIELD_ALLOCATED)
 		entry->allocated = get_varint(reader);
 	if (fields & FSMETA_FIELD_RDEV) {
@@ -464,50 +529,71 @@ static void get_fields(struct reader *reader, struct fsmeta_entry *entry)
 		get_hash(reader, entry);
 }
 
-static void get_entry(struct reader *reader, struct fsmeta_entry *entry)
+static struct fsmeta_entry *get_entry(
+    struct reader *reader, struct decoded *decoded, enum side side)
 {
-	*entry = (struct fsmeta_entry){.device = FSMETA_DEVICE_NONE};
-	entry->type = (enum fsmeta_type)get_byte(reader);
+	struct fsmeta_entry *entry = &decoded->entries[side];
+	unsigned type = *reader->at++;
+
+	if (!(type & TYPE_ALIKE))
+		get_traits(reader, entry);
+	else if (!decoded->has_entry[side])
+		reader->bad = true;
+	decoded->has_entry[side] = true;
+	entry->type = (enum fsmeta_type)(type & TYPE_MASK);
 	if (!fsmeta_type_name(entry->type))
 		reader->bad = true;
-	entry->fields = (uint32_t)get_varint(reader);
-	entry->flags = (uint32_t)get_varint(reader);
-	entry->error = (int)get_varint(reader);
-	entry->id = get_varint(reader);
-	entry->unknown_since = get_varint(reader);
-	get_fields(reader, entry);
+	get_own(reader, entry);
+	return entry;
 }
 
-static void set_path(struct fsmeta_entry *entry, const struct fsmeta_buffer *path, uint32_t depth)
+static void set_path(struct fsmeta_entry *entry, const struct fsmeta_buffer *path,
+    size_t name_length, uint32_t depth)
 {
-	size_t name;
-
 	entry->path = (const char *)path->data;
 	entry->path_length = path->length;
-	name = fsmeta_path_name_offset(entry->path, entry->path_length);
-	entry->name = entry->path + name;
-	entry->name_length = entry->path_length - name;
+	entry->name = entry->path + path->length - name_length;
+	entry->name_length = name_length;
 	entry->depth = depth;
 }
 
+/** What a record says of the path, besides its bytes. */
+struct path_shape {
+	size_t name_length;
+	uint32_t depth;
+};
+
+/** Makes room for a path and the NUL behind it. */
+static int reserve_path(struct fsmeta_buffer *path, size_t extra)
+{
+	return path->capacity - path->length > extra ? 0 : fsmeta_buffer_reserve(path, extra + 1);
+}
+
 /** Reads the path of the record behind the one before; in->path changes. */
-static int get_path(struct fsmeta_change_reader *in, struct reader *reader, uint32_t *depth)
+static int get_path(
+    struct fsmeta_change_reader *in, struct reader *reader, struct path_shape *shape)
 {
 	uint64_t shared = get_varint(reader);
 	uint64_t rest = get_varint(reader);
 	const void *bytes = get_bytes(reader, rest);
 
-	*depth = (uint32_t)get_varint(reader);
-	if (reader->bad || shared > in->path.length) {
+	shape->name_length = get_varint(reader);
+	shape->depth = (uint32_t)get_varint(reader);
+	if (reader->bad || shared > in->path.length || shape->name_length > shared + rest) {
 		reader->bad = true;
 		return 0;
 	}
-	if (!shared)
+	if (!shared) {
 		in->last.key = in->last.record;
+		in->decoded.has_entry[BEFORE] = in->decoded.has_entry[AFTER] = false;
+	}
 	in->path.length = shared;
-	return fsmeta_buffer_append(&in->path, bytes, rest) || !fsmeta_buffer_string(&in->path)
-		   ? FSMETA_E_MEMORY
-		   : 0;
+	if (reserve_path(&in->path, rest))
+		return FSMETA_E_MEMORY;
+	memcpy(in->path.data + shared, bytes, rest);
+	in->path.length = shared + rest;
+	in->path.data[in->path.length] = '\0';
+	return 0;
 }
 
 static int get_old_path(struct fsmeta_change_reader *in, struct reader *reader)
@@ -524,17 +610,19 @@ static int get_old_path(struct fsmeta_change_reader *in, struct reader *reader)
 		   : 0;
 }
 
-static void get_before(
-    struct fsmeta_change_reader *in, struct reader *reader, unsigned marks, uint32_t depth)
+static void get_before(struct fsmeta_change_reader *in, struct reader *reader, unsigned marks,
+    const struct path_shape *shape)
 {
-	const struct fsmeta_buffer *path = marks & MARK_OLD_PATH ? &in->old_path : &in->path;
-	struct decoded *out = &in->decoded;
+	struct fsmeta_entry *before = get_entry(reader, &in->decoded, BEFORE);
+	const char *old_path = (const char *)in->old_path.data;
+	size_t length = in->old_path.length;
 
 	if (marks & MARK_OLD_PATH)
-		depth = fsmeta_path_depth((const char *)path->data, path->length);
-	get_entry(reader, &out->before);
-	set_path(&out->before, path, depth);
-	out->change.before = &out->before;
+		set_path(before, &in->old_path, length - fsmeta_path_name_offset(old_path, length),
+		    fsmeta_path_depth(old_path, length));
+	else
+		set_path(before, &in->path, shape->name_length, shape->depth);
+	in->decoded.change.before = before;
 }
 
 /** Decodes the record that begins with `head`; one that makes no sense sets reader->bad. */
@@ -542,7 +630,7 @@ static int decode(struct fsmeta_change_reader *in, const unsigned char *head, st
 {
 	struct decoded *out = &in->decoded;
 	unsigned marks = head[MARKS_AT];
-	uint32_t depth;
+	struct path_shape shape;
 	int code;
 
 	out->change = (struct fsmeta_change){
@@ -555,17 +643,18 @@ static int decode(struct fsmeta_change_reader *in, const unsigned char *head, st
 	if (!fsmeta_change_kind_name(out->change.kind) || !(marks & (MARK_BEFORE | MARK_AFTER)))
 		reader->bad = true;
 	out->change.fields = (uint32_t)get_varint(reader);
-	code = get_path(in, reader, &depth);
+	code = get_path(in, reader, &shape);
 	if (!code && marks & MARK_OLD_PATH)
 		code = get_old_path(in, reader);
 	if (code || reader->bad)
 		return code;
 	if (marks & MARK_BEFORE)
-		get_before(in, reader, marks, depth);
+		get_before(in, reader, marks, &shape);
 	if (marks & MARK_AFTER) {
-		get_entry(reader, &out->after);
-		set_path(&out->after, &in->path, depth);
-		out->change.after = &out->after;
+		struct fsmeta_entry *after = get_entry(reader, out, AFTER);
+
+		set_path(after, &in->path, shape.name_length, shape.depth);
+		out->change.after = after;
 	}
 	if (reader->at != reader->end)
 		reader->bad = true;
@@ -589,13 +678,14 @@ int fsmeta_change_reader_new(struct fsmeta_change_reader **out, struct fsmeta_ch
 		ahead_bytes = size ? (size_t)size : 1;
 	*out = reader;
 	if (reader)
-		reader->block = malloc(ahead_bytes);
+		reader->block = calloc(1, ahead_bytes + SLACK_BYTES);
 	if (!reader || !reader->block) {
 		free(reader);
 		*out = NULL;
 		return fsmeta_error_set_memory(error, "reading changes back");
 	}
 	reader->spool = spool;
+	reader->size = size;
 	reader->block_room = ahead_bytes;
 	return 0;
 }
@@ -618,40 +708,54 @@ void fsmeta_change_reader_seek(
 	fsmeta_buffer_clear(&reader->path);
 }
 
-/** Makes the next `bytes` bytes from the reader's place lie in its block, at *out. */
-static int load(struct fsmeta_change_reader *reader, uint64_t bytes, const unsigned char **out,
-    struct fsmeta_error *error)
+/** Room for a record that is longer than any before. */
+static int grow_block(struct fsmeta_change_reader *reader, size_t bytes)
 {
-	uint64_t left = fsmeta_spool_size(reader->spool->spool) - reader->place;
-	uint64_t within = reader->place - reader->block_at;
+	unsigned char *grown = realloc(reader->block, bytes + SLACK_BYTES);
+
+	if (!grown)
+		return FSMETA_E_MEMORY;
+	memset(grown + bytes, 0, SLACK_BYTES);
+	reader->block = grown;
+	reader->block_room = bytes;
+	return 0;
+}
+
+/** Reads a block that begins at the reader's place and holds at least `bytes`. */
+static int refill(struct fsmeta_change_reader *reader, size_t bytes, struct fsmeta_error *error)
+{
+	uint64_t left = reader->size - reader->place;
 	size_t most;
 	int code;
 
-	*out = NULL;
 	if (bytes > left || bytes > RECORD_MAX_BYTES)
 		return damaged(reader->place, error);
-	if (reader->place >= reader->block_at && within <= reader->block_length &&
-	    bytes <= reader->block_length - within) {
-		*out = reader->block + within;
-		return 0;
-	}
-	if (bytes > reader->block_room) {
-		unsigned char *grown = realloc(reader->block, bytes);
-
-		if (!grown)
-			return fsmeta_error_set_memory(error, "reading changes back");
-		reader->block = grown;
-		reader->block_room = bytes;
-	}
-	most = left < reader->block_room ? (size_t)left : reader->block_room;
 	reader->block_length = 0;
+	if (bytes > reader->block_room && grow_block(reader, bytes))
+		return fsmeta_error_set_memory(error, "reading changes back");
+	most = left < reader->block_room ? (size_t)left : reader->block_room;
 	code = fsmeta_spool_read(reader->spool->spool, reader->place, reader->block, most, error);
 	if (code)
 		return code;
 	reader->block_at = reader->place;
 	reader->block_length = most;
-	*out = reader->block;
 	return 0;
+}
+
+/** Makes the next `bytes` bytes from the reader's place lie in its block, at *out. */
+static inline int load(struct fsmeta_change_reader *reader, size_t bytes, const unsigned char **out,
+    struct fsmeta_error *error)
+{
+	uint64_t within = reader->place - reader->block_at;
+	int code = 0;
+
+	/* A place in front of the block is very far within. */
+	if (within > reader->block_length || bytes > reader->block_length - within) {
+		code = refill(reader, bytes, error);
+		within = 0;
+	}
+	*out = reader->block + within;
+	return code;
 }
 
 int fsmeta_change_reader_next(struct fsmeta_change_reader *reader,
@@ -663,7 +767,7 @@ int fsmeta_change_reader_next(struct fsmeta_change_reader *reader,
 	int code;
 
 	*change = NULL;
-	if (reader->place >= fsmeta_spool_size(reader->spool->spool))
+	if (reader->place >= reader->size)
 		return 0;
 	code = load(reader, sizeof(length), &head, error);
 	if (code)
