@@ -20,6 +20,7 @@
 #include "format/stream_reader.h"
 #include "format/stream_record.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -374,6 +375,36 @@ struct fsmeta_delta_output {
 	struct fsmeta_delta_summary summary;
 };
 
+static bool is_stream_name(const char *name)
+{
+	return strcmp(name, FSMETA_STREAM_ENTRIES_NAME) == 0 ||
+	       strcmp(name, FSMETA_STREAM_SOURCE_NAME) == 0 ||
+	       strcmp(name, FSMETA_PATH_INDEX_NAME) == 0 || strcmp(name, ".") == 0 ||
+	       strcmp(name, "..") == 0;
+}
+
+/* What is replaced is removed, all of it: nothing else than a stream may lie in it. */
+static int refuse_other_content(const char *path, struct fsmeta_error *error)
+{
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+	int code = 0;
+
+	if (!folder)
+		return fsmeta_error_set_errno(error, errno, path, "writing a stream");
+	do {
+		errno = 0;
+		entry = readdir(folder);
+	} while (entry && is_stream_name(entry->d_name));
+	if (entry)
+		code = fsmeta_error_set(error, FSMETA_E_REFUSED, path, "writing a stream",
+		    "the folder holds more than a stream: '%s' would be lost", entry->d_name);
+	else if (errno)
+		code = fsmeta_error_set_errno(error, errno, path, "writing a stream");
+	closedir(folder);
+	return code;
+}
+
 /** Only a stream may be replaced. */
 static int judge_place(const char *path, struct fsmeta_error *error)
 {
@@ -390,7 +421,7 @@ static int judge_place(const char *path, struct fsmeta_error *error)
 	if (!fsmeta_stream_is_folder(path))
 		return fsmeta_error_set(error, FSMETA_E_REFUSED, path, "writing a stream",
 		    "the folder exists and is no stream");
-	return 0;
+	return refuse_other_content(path, error);
 }
 
 static int place_open_folder(struct place *place, const char *path, struct fsmeta_error *error)
@@ -491,8 +522,12 @@ static int place_sync(
 /** Makes it visible. */
 static int place_publish(struct place *place, struct fsmeta_error *error)
 {
-	int code = fsmeta_replace_commit(&place->replace, error);
+	/* Hours may have gone by, and somebody may have put something in. */
+	int code = place->replace.existed ? judge_place(place->replace.path, error) : 0;
 
+	if (code)
+		return code;
+	code = fsmeta_replace_commit(&place->replace, error);
 	place->replace = (struct fsmeta_replace){.fd = -1};
 	return code;
 }

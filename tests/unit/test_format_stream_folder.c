@@ -144,6 +144,41 @@ static void other_places_are_left_alone(void **state)
 	tree_release(&tree);
 }
 
+/* A stream was copied into a folder of other things, which the exchange would remove. */
+static void what_holds_more_than_a_stream_is_not_replaced(void **state)
+{
+	struct fsmeta_stream_output *output;
+	struct fsmeta_stream_check check;
+	struct fsmeta_error error = {0};
+	struct stat status;
+	struct tree tree;
+
+	(void)state;
+	tree_init(&tree, 1, 0);
+	tree_make_random(&tree, 10);
+	io_assert_ok(write_stream(&tree, &error), &error);
+	put_file(below("paths.idx"), "part of it");
+	io_assert_ok(write_stream(&tree, &error), &error);
+	assert_int_equal(0, mkdir(below("precious"), 0700));
+	assert_int_equal(FSMETA_E_REFUSED, write_stream(&tree, &error));
+	assert_non_null(strstr(error.reason, "'precious' would be lost"));
+	assert_int_equal(0, stat(below("precious"), &status));
+	assert_int_equal(0, rmdir(below("precious")));
+	/* The same where it came while the stream was written. */
+	io_assert_ok(fsmeta_stream_output_new(&output, place, &tree.source, NULL, &error), &error);
+	for (size_t i = 0; i < tree.count; i++)
+		io_assert_ok(fsmeta_stream_writer_add(
+				 fsmeta_stream_output_writer(output), &tree.entries[i], &error),
+		    &error);
+	put_file(below("late"), "me");
+	assert_int_equal(FSMETA_E_REFUSED, fsmeta_stream_output_commit(output, NULL, &error));
+	assert_int_equal(0, stat(below("late"), &status));
+	io_assert_ok(fsmeta_stream_verify(&check, place, NULL, &error), &error);
+	assert_int_equal(1, count_names());
+	assert_int_equal(0, fsmeta_remove_tree_at(AT_FDCWD, place, &error));
+	tree_release(&tree);
+}
+
 static void an_aborted_stream_leaves_nothing(void **state)
 {
 	struct fsmeta_stream_output *output;
@@ -259,6 +294,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_folder_is_written_opened_and_replaced),
 	    cmocka_unit_test(other_places_are_left_alone),
+	    cmocka_unit_test(what_holds_more_than_a_stream_is_not_replaced),
 	    cmocka_unit_test(an_aborted_stream_leaves_nothing),
 	    cmocka_unit_test(a_foreign_source_json_is_reported),
 	    cmocka_unit_test(what_is_no_stream_is_not_opened),
