@@ -877,6 +877,13 @@ static int visit_name(struct fsmeta_frame_store *store, const char *video, const
 	return code;
 }
 
+static bool is_link(const char *path)
+{
+	struct stat status;
+
+	return lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
+}
+
 static int visit_video(struct fsmeta_frame_store *store, const char *video, uint64_t *orphans,
     visit_frame *visit, void *payload, struct fsmeta_error *error)
 {
@@ -887,6 +894,11 @@ static int visit_video(struct fsmeta_frame_store *store, const char *video, uint
 
 	if (!folder)
 		return fsmeta_error_set_memory(error, "looking through frames");
+	/* What is taken away lies in ROOT. */
+	if (is_link(folder)) {
+		free(folder);
+		return 0;
+	}
 	fsmeta_error_clear(&local);
 	code = fsmeta_names_list(&names, folder, &local);
 	/* tasks.db and what stands beside it. */

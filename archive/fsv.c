@@ -23,6 +23,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
 	FILE_S = 1000,
@@ -69,6 +70,7 @@ static int new_archive(struct fsmeta_fsv **out, const char *root,
 		free(fsv);
 		return fsmeta_error_set_memory(error, "opening the archive");
 	}
+	fsv->root_fd = -1;
 	set_options(fsv, options);
 	pthread_mutex_init(&fsv->lock, NULL);
 	pthread_mutex_init(&fsv->rollover_lock, NULL);
@@ -139,12 +141,16 @@ int fsmeta_fsv_close(struct fsmeta_fsv *fsv, struct fsmeta_error *error)
 		first = first ? first : code;
 		code = fsmeta_fsv_close_current(fsv, stream, first ? NULL : error);
 		first = first ? first : code;
+		code = fsmeta_fsv_tell_refusal(stream, first ? NULL : error);
+		first = first ? first : code;
 		fsmeta_fsv_free_stream(stream);
 	}
 	free(fsv->streams);
 	pthread_cond_destroy(&fsv->wake);
 	pthread_mutex_destroy(&fsv->rollover_lock);
 	pthread_mutex_destroy(&fsv->lock);
+	if (fsv->root_fd >= 0)
+		close(fsv->root_fd);
 	free(fsv->root);
 	free(fsv);
 	return first;
@@ -174,6 +180,8 @@ void fsmeta_fsv_information(struct fsmeta_fsv *fsv, struct fsmeta_fsv_info *out)
 	pthread_mutex_lock(&fsv->lock);
 	out->bytes = fsv->bytes;
 	out->rolled_over = fsv->rolled_over;
+	out->rolled_over_bytes = fsv->rolled_over_bytes;
+	out->refused = fsv->refused;
 	out->orphans = fsv->orphans;
 	pthread_mutex_unlock(&fsv->lock);
 }

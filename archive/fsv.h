@@ -66,14 +66,17 @@ int fsmeta_fsv_close(struct fsmeta_fsv *fsv, struct fsmeta_error *error);
  * never waits for the disk.  The track is what its name and `format` (base and flags are not looked
  * at) say; a change of format begins a new file.  FSMETA_E_REFUSED beyond the bound of the buffer:
  * what the disk does not take is told, never dropped in silence; if writing failed before, with the
- * reason.
+ * reason.  FSMETA_E_LIMIT for a 17th track and a lead_us above 1000 s, which no file takes.
  */
 int fsmeta_fsv_write(struct fsmeta_fsv *fsv, const char *stream, const char *track,
     const struct fsmeta_track_format *format, const struct fsmeta_packet *packets, size_t count,
     struct fsmeta_error *error);
 
-/** Writes what is buffered, of one stream or (NULL) of all, and waits for it.  With `sync` also
- *  through a power cut. */
+/**
+ * Writes what is buffered, of one stream or (NULL) of all, and waits for it.  With `sync` also
+ * through a power cut.  A packet that the container takes nowhere (FSMETA_E_LIMIT, _USAGE) is left
+ * out, does not stop those behind it, and is told once: by this or by fsmeta_fsv_close().
+ */
 int fsmeta_fsv_flush(
     struct fsmeta_fsv *fsv, const char *stream, bool sync, struct fsmeta_error *error);
 
@@ -89,7 +92,10 @@ typedef int fsmeta_fsv_visit(void *payload, const struct fsmeta_track_format *fo
 int fsmeta_fsv_read(struct fsmeta_fsv *fsv, const char *stream, const char *track, int64_t from_us,
     int64_t to_us, fsmeta_fsv_visit *visit, struct fsmeta_error *error, void *payload);
 
-/** Deletes the oldest files across streams until the archive is below its budget; *files were. */
+/**
+ * Deletes the oldest files across streams until the archive is below its budget; *files were.  The
+ * archive does so by itself, too: fsmeta_fsv_info tells what went in all.
+ */
 int fsmeta_fsv_roll_over(struct fsmeta_fsv *fsv, uint64_t *files, struct fsmeta_error *error);
 
 /** What fsmeta_fsv_roll_over() would delete. */
@@ -111,8 +117,11 @@ struct fsmeta_fsv_info {
 	uint64_t bytes;
 	/** Of the index, per file and in all. */
 	uint64_t index_bytes;
-	/** Files that went with rollover since it was opened. */
+	/** Files that went with rollover since it was opened, whoever asked for it. */
 	uint64_t rolled_over;
+	uint64_t rolled_over_bytes;
+	/** Packets that were taken and that no file could take after all. */
+	uint64_t refused;
 	/** An index without packets or the reverse. */
 	uint64_t orphans;
 	int64_t start_ms;

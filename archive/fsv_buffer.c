@@ -17,32 +17,40 @@
 enum {
 	/** Longest that the flusher sleeps. */
 	NAP_MS = 250,
+	/** Of the 1024 s that words can tell. */
+	LEAD_MAX_US = 1000000000,
 };
 
 /* ---- producers: with the buffer lock alone ---- */
 
-/** A track with its format, *borrowed* from the stream; NULL when memory is out. */
-static const struct fsmeta_fsv_named_format *take_format(
-    struct fsmeta_fsv_stream *stream, const char *track, const struct fsmeta_track_format *format)
+/** A track with its format, *borrowed* from the stream. */
+static int take_format(const struct fsmeta_fsv_named_format **out, struct fsmeta_fsv_stream *stream,
+    const char *track, const struct fsmeta_track_format *format, struct fsmeta_error *error)
 {
 	struct fsmeta_fsv_named_format **formats, *added;
+	int position;
 
-	for (size_t i = stream->format_count; i--;)
-		if (strcmp(stream->formats[i]->track, track) == 0 &&
-		    fsmeta_fsv_is_same_format(&stream->formats[i]->format, format))
-			return stream->formats[i];
-	formats = realloc(stream->formats, (stream->format_count + 1) * sizeof(*formats));
-	if (!formats)
-		return NULL;
-	stream->formats = formats;
-	added = calloc(1, sizeof(*added));
-	if (!added || !(added->track = strdup(track))) {
-		free(added);
-		return NULL;
+	for (size_t i = stream->format_count; i--;) {
+		*out = stream->formats[i];
+		if (strcmp(stream->tracks[(*out)->track], track) == 0 &&
+		    fsmeta_fsv_is_same_format(&(*out)->format, format))
+			return 0;
 	}
+	position = fsmeta_fsv_take_track(stream, track, strlen(track));
+	if (position == -1)
+		return fsmeta_error_set(error, FSMETA_E_LIMIT, stream->folder, "writing packets",
+		    "a stream has no more than %d tracks", FSMETA_FSV_TRACKS_MAX);
+	formats = realloc(stream->formats, (stream->format_count + 1) * sizeof(*formats));
+	if (formats)
+		stream->formats = formats;
+	added = position < 0 || !formats ? NULL : calloc(1, sizeof(*added));
+	if (!added)
+		return fsmeta_error_set_memory(error, "writing packets");
+	added->track = (unsigned)position;
 	added->format = *format;
 	formats[stream->format_count++] = added;
-	return added;
+	*out = added;
+	return 0;
 }
 
 static int reserve_packets(struct fsmeta_fsv_queue *queue, size_t count)
@@ -90,6 +98,9 @@ static int check_packets(const char *stream, const char *track,
 		    packets[i].lead_us > packets[i].time_us)
 			return fsmeta_error_set(error, FSMETA_E_USAGE, stream, action,
 			    "a packet is shown before 1970 or never");
+		if (packets[i].lead_us > LEAD_MAX_US)
+			return fsmeta_error_set(error, FSMETA_E_LIMIT, stream, action,
+			    "a packet is shown later after its decoding than a file can last");
 		*bytes += packets[i].size;
 	}
 	return 0;
@@ -137,7 +148,7 @@ int fsmeta_fsv_write(struct fsmeta_fsv *fsv, const char *name, const char *track
 	struct fsmeta_fsv_stream *stream;
 	uint64_t bytes;
 	bool wake = false;
-	const struct fsmeta_fsv_named_format *named;
+	const struct fsmeta_fsv_named_format *named = NULL;
 	int code;
 
 	if (!fsv->options.writable)
@@ -152,11 +163,13 @@ int fsmeta_fsv_write(struct fsmeta_fsv *fsv, const char *name, const char *track
 	pthread_mutex_lock(&stream->buffer_lock);
 	if (stream->held_bytes + bytes > fsv->options.buffer_max_bytes) {
 		code = refuse(stream, error);
-	} else if (!(named = take_format(stream, track, format)) ||
-		   fsmeta_buffer_reserve(&stream->pending.bytes, bytes) ||
+	} else if (fsmeta_buffer_reserve(&stream->pending.bytes, bytes) ||
 		   reserve_packets(&stream->pending, count)) {
 		code = fsmeta_error_set_memory(error, "writing packets");
 	} else {
+		code = take_format(&named, stream, track, format, error);
+	}
+	if (!code) {
 		if (!stream->held_bytes) {
 			stream->min_time_us = INT64_MAX;
 			stream->max_time_us = INT64_MIN;
@@ -186,6 +199,8 @@ static int flush_stream(
 	code = fsmeta_fsv_write_held(fsv, stream, error);
 	if (!code && sync && stream->current)
 		code = fsv->container->sync(stream->current, error);
+	if (!code)
+		code = fsmeta_fsv_tell_refusal(stream, error);
 	pthread_mutex_unlock(&stream->content_lock);
 	return code;
 }

@@ -196,15 +196,12 @@ static int write_some(
 {
 	const struct fsmeta_fsv_queued *packet = &stream->writing.packets[stream->written];
 	const struct fsmeta_fsv_named_format *named = packet->format;
-	int track = fsmeta_fsv_take_track(stream, named->track, strlen(named->track));
+	int track = (int)named->track;
 	bool continues;
 	uint64_t bytes;
 	size_t count;
 	int code = 0;
 
-	if (track < 0)
-		return fsmeta_error_set(error, FSMETA_E_LIMIT, stream->folder, "writing packets",
-		    "a stream has no more than %d tracks", FSMETA_FSV_TRACKS_MAX);
 	if (must_begin(fsv, stream, track, &named->format, packet, &continues))
 		code = begin_file(fsv, stream, packet->time_us - packet->lead_us, error);
 	if (!code && !(stream->current_file.indexes & 1 << track))
@@ -262,6 +259,31 @@ static void note_result(
 	pthread_mutex_unlock(&stream->buffer_lock);
 }
 
+/**
+ * What the container itself does not take will never be taken.  A run is one packet where it does
+ * not fit, so it is the first that waits.
+ */
+static void leave_out(
+    struct fsmeta_fsv *fsv, struct fsmeta_fsv_stream *stream, const struct fsmeta_error *error)
+{
+	stream->written_bytes += stream->writing.packets[stream->written++].size;
+	if (!stream->refusal.code)
+		stream->refusal = *error;
+	pthread_mutex_lock(&fsv->lock);
+	fsv->refused++;
+	pthread_mutex_unlock(&fsv->lock);
+}
+
+int fsmeta_fsv_tell_refusal(struct fsmeta_fsv_stream *stream, struct fsmeta_error *error)
+{
+	int code = stream->refusal.code;
+
+	if (code && error)
+		*error = stream->refusal;
+	fsmeta_error_clear(&stream->refusal);
+	return code;
+}
+
 int fsmeta_fsv_write_held(
     struct fsmeta_fsv *fsv, struct fsmeta_fsv_stream *stream, struct fsmeta_error *out)
 {
@@ -270,8 +292,13 @@ int fsmeta_fsv_write_held(
 
 	fsmeta_error_clear(&error);
 	do {
-		while (!code && stream->written < stream->writing.count)
+		while (!code && stream->written < stream->writing.count) {
 			code = write_some(fsv, stream, &error);
+			if (code != FSMETA_E_LIMIT && code != FSMETA_E_USAGE)
+				continue;
+			leave_out(fsv, stream, &error);
+			code = 0;
+		}
 	} while (!code && swap_queues(stream));
 	note_result(stream, code, &error);
 	if (code && out)

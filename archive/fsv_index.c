@@ -16,6 +16,7 @@
 #include "archive/names.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,6 +42,29 @@ static struct fsmeta_fsv_stream *new_stream(
 	return stream;
 }
 
+int fsmeta_fsv_open_folder(const struct fsmeta_fsv *fsv, const struct fsmeta_fsv_stream *stream,
+    struct fsmeta_stream_folder *out, struct fsmeta_error *error)
+{
+	int code;
+
+	if (stream->is_inside) {
+		code = fsmeta_stream_folder_open(
+		    out, fsv->root_fd, stream->name, strlen(stream->name), error);
+	} else {
+		out->fd = open(stream->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		code = fsmeta_stream_folder_take(out, error);
+	}
+	if (code)
+		fsmeta_fsv_name_folder(stream, error);
+	return code;
+}
+
+void fsmeta_fsv_name_folder(const struct fsmeta_fsv_stream *stream, struct fsmeta_error *error)
+{
+	if (error)
+		fsmeta_stream_folder_name(error, stream->folder);
+}
+
 static void release_queue(struct fsmeta_fsv_queue *queue)
 {
 	fsmeta_buffer_release(&queue->bytes);
@@ -51,10 +75,8 @@ void fsmeta_fsv_free_stream(struct fsmeta_fsv_stream *stream)
 {
 	for (size_t i = 0; i < stream->track_count; i++)
 		free(stream->tracks[i]);
-	for (size_t i = 0; i < stream->format_count; i++) {
-		free(stream->formats[i]->track);
+	for (size_t i = 0; i < stream->format_count; i++)
 		free(stream->formats[i]);
-	}
 	free(stream->formats);
 	free(stream->files);
 	release_queue(&stream->pending);
@@ -136,6 +158,16 @@ int fsmeta_fsv_take_track(struct fsmeta_fsv_stream *stream, const char *name, si
 		return -1;
 	stream->tracks[stream->track_count] = strndup(name, length);
 	return stream->tracks[stream->track_count] ? (int)stream->track_count++ : -2;
+}
+
+size_t fsmeta_fsv_count_tracks(struct fsmeta_fsv_stream *stream)
+{
+	size_t count;
+
+	pthread_mutex_lock(&stream->buffer_lock);
+	count = stream->track_count;
+	pthread_mutex_unlock(&stream->buffer_lock);
+	return count;
 }
 
 /* ---- files ---- */
@@ -290,9 +322,9 @@ static void finish_stream(struct fsmeta_fsv *fsv, struct fsmeta_fsv_stream *stre
 	}
 }
 
-/** Seals what the newest file's writer left behind. */
-static int recover_newest(
-    struct fsmeta_fsv *fsv, struct fsmeta_fsv_stream *stream, struct fsmeta_error *error)
+/** Seals what the newest file's writer left behind in `folder`, the stream's. */
+static int recover_newest(struct fsmeta_fsv *fsv, struct fsmeta_fsv_stream *stream,
+    const char *folder, struct fsmeta_error *error)
 {
 	const struct fsmeta_fsv_file *file = &stream->files[stream->file_count - 1];
 
@@ -304,9 +336,9 @@ static int recover_newest(
 			continue;
 		fsmeta_error_clear(&local);
 		code = fsv->container->recover(
-		    stream->folder, fsmeta_fsv_name_time(file), stream->tracks[i], &local);
+		    folder, fsmeta_fsv_name_time(file), stream->tracks[i], &local);
 		/* What is damaged stays for those who examine it. */
-		if (code >= 0 || code == FSMETA_E_FOREIGN || code == FSMETA_E_UNSUPPORTED)
+		if (code >= 0 || fsmeta_track_is_damage(code))
 			continue;
 		if (error)
 			*error = local;
@@ -315,52 +347,57 @@ static int recover_newest(
 	return 0;
 }
 
-static bool is_link(const char *path)
+static int take_names(struct fsmeta_fsv *fsv, struct fsmeta_fsv_stream *stream,
+    const struct fsmeta_stream_folder *folder, struct fsmeta_error *error)
 {
+	struct fsmeta_names names;
+	int code = fsmeta_names_list(&names, folder->path, error);
+
+	for (size_t i = 0; i < names.count && !code; i++) {
+		const char *name = names.items[i];
+		struct stat status;
+
+		if (fstatat(folder->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(status.st_mode) &&
+		    take_name(fsv, stream, name, strlen(name), (uint64_t)status.st_size))
+			code = fsmeta_error_set_memory(error, "opening the archive");
+	}
+	fsmeta_names_release(&names);
+	return code;
+}
+
+static bool is_folder(const struct fsmeta_fsv *fsv, const char *name)
+{
+	/* A link is followed for whoever names the stream; rollover and recovery stay in ROOT. */
+	int flags = fsv->options.only_stream ? 0 : AT_SYMLINK_NOFOLLOW;
 	struct stat status;
 
-	return lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
+	return fstatat(fsv->root_fd, name, &status, flags) == 0 && S_ISDIR(status.st_mode);
 }
 
 static int scan_stream(struct fsmeta_fsv *fsv, const char *name, struct fsmeta_error *error)
 {
-	struct fsmeta_names names;
-	char *folder = fsmeta_names_join(fsv->root, name);
-	struct fsmeta_fsv_stream *stream = NULL;
+	struct fsmeta_stream_folder folder = {.fd = -1};
+	struct fsmeta_fsv_stream *stream;
 	int code;
 
-	if (!folder)
-		return fsmeta_error_set_memory(error, "opening the archive");
-	/* A link is followed for whoever names the stream; rollover and recovery stay in ROOT. */
-	if (!fsv->options.only_stream && is_link(folder)) {
-		free(folder);
+	if (!is_folder(fsv, name))
 		return 0;
-	}
-	code = fsmeta_names_list(&names, folder, error);
-	if (code && error && error->system_errno == ENOTDIR) {
-		fsmeta_error_clear(error);
-		code = 0;
-		goto done;
-	}
-	if (!code && !(stream = fsmeta_fsv_take_stream(fsv, name, strlen(name))))
-		code = fsmeta_error_set_memory(error, "opening the archive");
-	for (size_t i = 0; i < names.count && !code; i++) {
-		struct stat status;
-		char *path = fsmeta_names_join(folder, names.items[i]);
-
-		if (!path || (lstat(path, &status) == 0 && S_ISREG(status.st_mode) &&
-				 take_name(fsv, stream, names.items[i], strlen(names.items[i]),
-				     (uint64_t)status.st_size)))
-			code = fsmeta_error_set_memory(error, "opening the archive");
-		free(path);
-	}
+	stream = fsmeta_fsv_take_stream(fsv, name, strlen(name));
+	if (!stream)
+		return fsmeta_error_set_memory(error, "opening the archive");
+	stream->is_inside = !fsv->options.only_stream;
+	code = fsmeta_fsv_open_folder(fsv, stream, &folder, error);
+	if (code)
+		return code;
+	code = take_names(fsv, stream, &folder, error);
 	if (!code)
 		finish_stream(fsv, stream);
 	if (!code && fsv->options.writable && stream->file_count)
-		code = recover_newest(fsv, stream, error);
-done:
-	fsmeta_names_release(&names);
-	free(folder);
+		code = recover_newest(fsv, stream, folder.path, error);
+	if (code)
+		fsmeta_fsv_name_folder(stream, error);
+	fsmeta_stream_folder_close(&folder);
 	return code;
 }
 
@@ -372,6 +409,9 @@ int fsmeta_fsv_scan_root(struct fsmeta_fsv *fsv, struct fsmeta_error *error)
 	int code;
 
 	fsmeta_error_clear(&local);
+	fsv->root_fd = open(fsv->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fsv->root_fd < 0)
+		return fsmeta_error_set_errno(error, errno, fsv->root, "opening the archive");
 	code = fsmeta_names_list(&names, fsv->root, &local);
 	for (size_t i = 0; i < names.count && !code; i++)
 		if (fsmeta_names_is_stream(names.items[i]) &&

@@ -15,6 +15,7 @@
 #define FSMETA_ARCHIVE_FSV_INSIDE_H
 
 #include "archive/fsv.h"
+#include "archive/stream_folder.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -37,9 +38,9 @@ struct fsmeta_fsv_file {
 	bool in_seconds;
 };
 
-/** A track and what it is made of, as a producer named them. */
+/** A track, by its place in the stream's table, and what it is made of. */
 struct fsmeta_fsv_named_format {
-	char *track;
+	unsigned track;
 	struct fsmeta_track_format format;
 };
 
@@ -64,6 +65,9 @@ struct fsmeta_fsv_queue {
 struct fsmeta_fsv_stream {
 	char *name;
 	char *folder;
+	/** A folder in ROOT itself as it was when the archive was opened: from then on no link
+	 * takes its place.  Those that somebody names are followed. */
+	bool is_inside;
 
 	pthread_mutex_t buffer_lock;
 	struct fsmeta_fsv_queue pending;
@@ -79,15 +83,17 @@ struct fsmeta_fsv_stream {
 	int64_t retry_at_us;
 	struct fsmeta_fsv_named_format **formats;
 	size_t format_count;
+	/** Names, in the order in which they came.  What is below the count stays as it is. */
+	char *tracks[FSMETA_FSV_TRACKS_MAX];
+	size_t track_count;
 
 	pthread_mutex_t content_lock;
 	struct fsmeta_fsv_queue writing;
 	/** Packets and bytes of `writing` that are done. */
 	size_t written;
 	size_t written_bytes;
-	/** Their names. */
-	char *tracks[FSMETA_FSV_TRACKS_MAX];
-	size_t track_count;
+	/** Why the first of the packets that no file takes was refused, until somebody is told. */
+	struct fsmeta_error refusal;
 	struct fsmeta_fsv_file *files;
 	size_t file_first;
 	size_t file_count;
@@ -105,6 +111,8 @@ struct fsmeta_fsv_stream {
 
 struct fsmeta_fsv {
 	char *root;
+	/** ROOT, or -1 of an archive that was opened from entries. */
+	int root_fd;
 	struct fsmeta_fsv_options options;
 	const struct fsmeta_container_operations *container;
 	pthread_mutex_t lock;
@@ -120,6 +128,8 @@ struct fsmeta_fsv {
 	size_t stream_count;
 	uint64_t bytes;
 	uint64_t rolled_over;
+	uint64_t rolled_over_bytes;
+	uint64_t refused;
 	uint64_t orphans;
 };
 
@@ -146,11 +156,27 @@ size_t fsmeta_fsv_count_streams(struct fsmeta_fsv *fsv);
 /** Stream i, which stays as long as the archive. */
 struct fsmeta_fsv_stream *fsmeta_fsv_get_stream(struct fsmeta_fsv *fsv, size_t i);
 
+/**
+ * Opens a stream's folder for what changes or removes files that nobody named: the container then
+ * gets `out->path`.  ENOENT where it is gone, ENOTDIR or ELOOP where it has become a link.
+ */
+int fsmeta_fsv_open_folder(const struct fsmeta_fsv *fsv, const struct fsmeta_fsv_stream *stream,
+    struct fsmeta_stream_folder *out, struct fsmeta_error *error);
+
+/** Puts the stream's folder in front of the name in an error that came from there. */
+void fsmeta_fsv_name_folder(const struct fsmeta_fsv_stream *stream, struct fsmeta_error *error);
+
 /** With what it holds; its file must be closed. */
 void fsmeta_fsv_free_stream(struct fsmeta_fsv_stream *stream);
 
-/** Position of a track in the stream's table; -1 where that is full, -2 when memory is out. */
+/**
+ * Position of a track in the stream's table; -1 where that is full, -2 when memory is out.  With
+ * the buffer lock, or before others know of the archive.
+ */
 int fsmeta_fsv_take_track(struct fsmeta_fsv_stream *stream, const char *name, size_t length);
+
+/** How many tracks there are by now; their names can then be read without a lock. */
+size_t fsmeta_fsv_count_tracks(struct fsmeta_fsv_stream *stream);
 
 /* ---- files of a stream: with its content lock ---- */
 
@@ -190,9 +216,15 @@ int fsmeta_fsv_take_entries(
 bool fsmeta_fsv_is_same_format(
     const struct fsmeta_track_format *a, const struct fsmeta_track_format *b);
 
-/** Writes all that is held of a stream.  With its content lock. */
+/**
+ * Writes all that is held of a stream.  With its content lock.  A packet that no file can take is
+ * left out and remembered as the stream's `refusal`; it does not stop those behind it.
+ */
 int fsmeta_fsv_write_held(
     struct fsmeta_fsv *fsv, struct fsmeta_fsv_stream *stream, struct fsmeta_error *out);
+
+/** Tells the refusal, which is then forgotten: its code, or 0.  With the content lock. */
+int fsmeta_fsv_tell_refusal(struct fsmeta_fsv_stream *stream, struct fsmeta_error *error);
 
 /** Seals what grows, which joins the files.  With the content lock.  NULL for no error is fine. */
 int fsmeta_fsv_close_current(

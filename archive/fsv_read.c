@@ -32,8 +32,8 @@ static int open_file(struct fsmeta_container_reader **out, const struct reading 
 	    out, reading->stream->folder, fsmeta_fsv_name_time(file), reading->track, &local);
 	if (code == FSMETA_E_SYSTEM && local.system_errno == ENOENT)
 		return 0;
-	/* A crash before the header was written; whoever checks reports it. */
-	if (code == FSMETA_E_FOREIGN)
+	/* A crash before the header was written, or no index at all; whoever checks reports it. */
+	if (code == FSMETA_E_FOREIGN || code == FSMETA_E_LIMIT)
 		return 0;
 	if (code && error)
 		*error = local;
@@ -70,25 +70,49 @@ static bool needs_before(const struct fsmeta_track *track, uint32_t first)
 	       !fsmeta_track_begins_with_key(track, first);
 }
 
-/** Hands out what a file that continues the one before needs: from its last key frame on. */
-static int visit_before(struct reading *reading, size_t i, struct fsmeta_error *error)
+/** *begin = the file before `i` with which decoding of it can begin, its last key frame the first.
+ */
+static int find_before(const struct reading *reading, size_t i, size_t *begin, uint32_t *first,
+    struct fsmeta_error *error)
 {
 	struct fsmeta_container_reader *reader;
-	const struct fsmeta_track *track;
-	uint32_t first;
-	int code;
+	bool more = true;
 
-	if (i == reading->stream->file_first)
-		return 0;
-	code = open_file(&reader, reading, &reading->stream->files[--i], error);
-	if (code <= 0)
-		return code;
-	track = reading->fsv->container->track(reader);
-	first = fsmeta_track_last_key(track);
-	code = needs_before(track, first) ? visit_before(reading, i, error) : 0;
-	if (!code)
-		code = visit_packets(reading, track, first, track->count, error);
-	reading->fsv->container->release(reader);
+	for (*begin = i; more && *begin > reading->stream->file_first; --*begin) {
+		const struct fsmeta_track *track;
+		int code = open_file(&reader, reading, &reading->stream->files[*begin - 1], error);
+
+		if (code <= 0)
+			return code;
+		track = reading->fsv->container->track(reader);
+		*first = fsmeta_track_last_key(track);
+		more = needs_before(track, *first);
+		reading->fsv->container->release(reader);
+	}
+	return 0;
+}
+
+/**
+ * Hands out what file `i`, which continues the one before, needs: from the last key frame on, files
+ * away if need be.  One file is open at a time, as there may be more than a process may open.
+ */
+static int visit_before(struct reading *reading, size_t i, struct fsmeta_error *error)
+{
+	uint32_t first = 0;
+	size_t begin;
+	int code = find_before(reading, i, &begin, &first, error);
+
+	for (size_t at = begin; at < i && !code; at++) {
+		struct fsmeta_container_reader *reader;
+		const struct fsmeta_track *track;
+
+		code = open_file(&reader, reading, &reading->stream->files[at], error);
+		if (code <= 0)
+			continue;
+		track = reading->fsv->container->track(reader);
+		code = visit_packets(reading, track, at == begin ? first : 0, track->count, error);
+		reading->fsv->container->release(reader);
+	}
 	return code;
 }
 
@@ -154,6 +178,7 @@ int fsmeta_fsv_read(struct fsmeta_fsv *fsv, const char *name, const char *track,
     int64_t to_us, fsmeta_fsv_visit *visit, struct fsmeta_error *error, void *payload)
 {
 	struct reading reading = {.fsv = fsv, .track = track, .visit = visit, .payload = payload};
+	size_t tracks;
 	int code = 0;
 
 	reading.stream = fsmeta_fsv_find_stream(fsv, name);
@@ -162,10 +187,10 @@ int fsmeta_fsv_read(struct fsmeta_fsv *fsv, const char *name, const char *track,
 	pthread_mutex_lock(&reading.stream->content_lock);
 	if (is_buffered(reading.stream, from_us, to_us))
 		code = fsmeta_fsv_write_held(fsv, reading.stream, error);
-	while (reading.bit < reading.stream->track_count &&
-	       strcmp(reading.stream->tracks[reading.bit], track) != 0)
+	tracks = fsmeta_fsv_count_tracks(reading.stream);
+	while (reading.bit < tracks && strcmp(reading.stream->tracks[reading.bit], track) != 0)
 		reading.bit++;
-	if (!code && reading.bit < reading.stream->track_count)
+	if (!code && reading.bit < tracks)
 		code = read_files(&reading, from_us, to_us, error);
 	pthread_mutex_unlock(&reading.stream->content_lock);
 	fsmeta_buffer_release(&reading.bytes);

@@ -6,25 +6,48 @@
  */
 #include "archive/fsv_inside.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+/** That they are gone already is fine, and with their folder, too. */
+static int remove_tracks(const struct fsmeta_fsv *fsv, struct fsmeta_fsv_stream *stream,
+    const struct fsmeta_fsv_file *file, struct fsmeta_error *error)
+{
+	size_t tracks = fsmeta_fsv_count_tracks(stream);
+	struct fsmeta_stream_folder folder;
+	struct fsmeta_error local;
+	int code;
+
+	fsmeta_error_clear(&local);
+	code = fsmeta_fsv_open_folder(fsv, stream, &folder, &local);
+	if (code && local.system_errno == ENOENT)
+		return 0;
+	for (size_t i = 0; i < tracks && !code; i++)
+		if ((file->indexes | file->packets) & 1 << i)
+			code = fsv->container->remove(
+			    folder.path, fsmeta_fsv_name_time(file), stream->tracks[i], &local);
+	fsmeta_stream_folder_close(&folder);
+	if (code && error) {
+		fsmeta_fsv_name_folder(stream, &local);
+		*error = local;
+	}
+	return code;
+}
 
 static int remove_file(
     struct fsmeta_fsv *fsv, struct fsmeta_fsv_stream *stream, struct fsmeta_error *error)
 {
 	const struct fsmeta_fsv_file *file = &stream->files[stream->file_first];
+	int code = remove_tracks(fsv, stream, file, error);
 
-	for (size_t i = 0; i < stream->track_count; i++) {
-		int code;
-
-		if (!((file->indexes | file->packets) & 1 << i))
-			continue;
-		code = fsv->container->remove(
-		    stream->folder, fsmeta_fsv_name_time(file), stream->tracks[i], error);
-		if (code)
-			return code;
-	}
-	fsmeta_fsv_count_bytes(fsv, 0, file->bytes);
+	if (code)
+		return code;
+	pthread_mutex_lock(&fsv->lock);
+	fsv->bytes -= file->bytes;
+	fsv->rolled_over++;
+	fsv->rolled_over_bytes += file->bytes;
+	pthread_mutex_unlock(&fsv->lock);
 	stream->file_first++;
 	/* Memory goes with the files. */
 	if (stream->file_first > 1024 && stream->file_first > stream->file_count / 2) {
@@ -108,9 +131,6 @@ int fsmeta_fsv_roll_over(struct fsmeta_fsv *fsv, uint64_t *files, struct fsmeta_
 		}
 		pthread_mutex_unlock(&stream->content_lock);
 	}
-	pthread_mutex_lock(&fsv->lock);
-	fsv->rolled_over += *files;
-	pthread_mutex_unlock(&fsv->lock);
 	pthread_mutex_unlock(&fsv->rollover_lock);
 	return code;
 }
@@ -153,19 +173,23 @@ int fsmeta_fsv_plan_roll_over(
 {
 	size_t count = fsmeta_fsv_count_streams(fsv), stream = 0;
 	size_t *planned = calloc(count + 1, sizeof(*planned));
-	uint64_t bytes = bytes_of(fsv);
 	struct fsmeta_fsv_file file = {0};
-	bool is_full = is_above(fsv, 99), found;
+	bool is_full, found;
+	uint64_t bytes;
 
 	*out = (struct fsmeta_fsv_plan){.kept_from_ms = INT64_MAX};
 	if (!planned)
 		return fsmeta_error_set_memory(error, "planning a rollover");
+	pthread_mutex_lock(&fsv->rollover_lock);
+	bytes = bytes_of(fsv);
+	is_full = is_above(fsv, 99);
 	while ((found = next_oldest(fsv, planned, count, &file, &stream)) && is_full &&
 	       bytes - out->bytes >= percent_of_budget(fsv, 98)) {
 		planned[stream]++;
 		out->files++;
 		out->bytes += file.bytes;
 	}
+	pthread_mutex_unlock(&fsv->rollover_lock);
 	if (found)
 		out->kept_from_ms = file.start_ms;
 	free(planned);

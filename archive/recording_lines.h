@@ -42,4 +42,8 @@ int fsmeta_recording_open_lines(
 int fsmeta_recording_open_folder(
     struct fsmeta_recording *out, const char *folder, bool lines_only, struct fsmeta_error *error);
 
+/** As fsmeta_recording_recover(), of such a folder. */
+int fsmeta_recording_recover_folder(
+    const char *folder, struct fsmeta_recording_recovered *out, struct fsmeta_error *error);
+
 #endif

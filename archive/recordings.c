@@ -292,7 +292,6 @@ static int hold(int fd, const char *path, struct fsmeta_error *error)
 	return fsmeta_error_set_errno(error, errno, path, "locking");
 }
 
-/** meta.json comes last: without it, it is no recording yet. */
 /** What a crash left of an attempt to begin the same recording. */
 static int clear_begun(const char *begun, struct fsmeta_error *error)
 {
@@ -693,23 +692,19 @@ static int repair(struct recovery *recovery, int data_fd, struct fsmeta_error *e
 	return code;
 }
 
-int fsmeta_recording_recover(const char *root, const char *id,
-    struct fsmeta_recording_recovered *out, struct fsmeta_error *error)
+int fsmeta_recording_recover_folder(
+    const char *folder, struct fsmeta_recording_recovered *out, struct fsmeta_error *error)
 {
-	struct recovery recovery = {.recording.data_fd = -1};
-	char *path = fsmeta_recording_path(root, id);
-	int code = 0, data_fd = -1;
+	struct recovery recovery = {.path = folder, .recording.data_fd = -1};
+	int code, data_fd = -1;
 
 	*out = (struct fsmeta_recording_recovered){0};
-	if (!path)
-		return fsmeta_error_set_memory(error, "recovering");
-	recovery.path = path;
-	code = open_file(&data_fd, path, FSMETA_RECORDING_DATA, O_RDWR, error);
+	code = open_file(&data_fd, folder, FSMETA_RECORDING_DATA, O_RDWR, error);
 	if (!code)
-		code = hold(data_fd, path, error);
+		code = hold(data_fd, folder, error);
 	/* By the lines: index.bin is what is to be made. */
 	if (!code)
-		code = fsmeta_recording_open_lines(&recovery.recording, root, id, error);
+		code = fsmeta_recording_open_folder(&recovery.recording, folder, true, error);
 	if (code)
 		goto done;
 	if (!recovery.recording.is_completed || recovery.recording.invalid_line_bytes ||
@@ -728,6 +723,16 @@ done:
 	fsmeta_buffer_release(&recovery.records);
 	if (data_fd >= 0)
 		close(data_fd);
+	return code;
+}
+
+int fsmeta_recording_recover(const char *root, const char *id,
+    struct fsmeta_recording_recovered *out, struct fsmeta_error *error)
+{
+	char *path = fsmeta_recording_path(root, id);
+	int code = path ? fsmeta_recording_recover_folder(path, out, error)
+			: fsmeta_error_set_memory(error, "recovering");
+
 	free(path);
 	return code;
 }

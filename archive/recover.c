@@ -188,34 +188,23 @@ static int plan_recording(const struct recovering *recovering, struct fsmeta_err
 	return code;
 }
 
-static int recover_recording(
-    const struct recovering *recovering, int root_fd, struct fsmeta_error *error)
+/** In the folder that is open: what stands under its name by now may be another one, or a link. */
+static int recover_recording(const struct recovering *recovering, struct fsmeta_error *error)
 {
-	const struct fsmeta_archive_stream *stream = recovering->stream;
-	const char *slash = memrchr(stream->path, '/', stream->path_length);
-	size_t parent = slash ? (size_t)(slash - stream->path) : 0;
-	size_t start = (slash ? parent + 1 : 0) + strlen(FSMETA_RECORDING_PREFIX);
 	struct fsmeta_recording_recovered recovered;
-	struct fsmeta_stream_folder root;
 	struct fsmeta_error failure;
-	char *id = strndup(stream->path + start, stream->path_length - start);
 	int code;
 
 	fsmeta_error_clear(&failure);
-	code = fsmeta_stream_folder_open(&root, root_fd, stream->path, parent, &failure);
-	if (!code)
-		code = id ? fsmeta_recording_recover(root.path, id, &recovered, &failure)
-			  : fsmeta_error_set_memory(&failure, "recovering");
+	code = fsmeta_recording_recover_folder(recovering->folder.path, &recovered, &failure);
 	if (code < 0)
-		code = report_failure(recovering, "", code, &failure, error);
-	else if (code)
-		code = report(recovering, FSMETA_RECOVERY_MENDED, "", error,
-		    "%llu chunks, %llu of them found in the bitstream, %llu bytes cut off",
-		    (unsigned long long)recovered.chunks, (unsigned long long)recovered.rebuilt,
-		    (unsigned long long)recovered.cut_bytes);
-	fsmeta_stream_folder_close(&root);
-	free(id);
-	return code;
+		return report_failure(recovering, "", code, &failure, error);
+	if (!code)
+		return 0;
+	return report(recovering, FSMETA_RECOVERY_MENDED, "", error,
+	    "%llu chunks, %llu of them found in the bitstream, %llu bytes cut off",
+	    (unsigned long long)recovered.chunks, (unsigned long long)recovered.rebuilt,
+	    (unsigned long long)recovered.cut_bytes);
 }
 
 int fsmeta_archive_recover(int root_fd, const struct fsmeta_archive_stream *stream, bool dry_run,
@@ -238,11 +227,8 @@ int fsmeta_archive_recover(int root_fd, const struct fsmeta_archive_stream *stre
 		code = recover_tracks(&recovering, stop, error);
 	else if (dry_run)
 		code = plan_recording(&recovering, error);
-	else if (stream->path_length)
-		code = recover_recording(&recovering, root_fd, error);
 	else
-		code = report(&recovering, FSMETA_RECOVERY_FAILED, "", error,
-		    "name the folder that holds the recording, not the recording itself");
+		code = recover_recording(&recovering, error);
 	fsmeta_stream_folder_close(&recovering.folder);
 	return code;
 }

@@ -540,13 +540,6 @@ static int describe(struct fsmeta_segment *out, const struct paths *paths, uint6
 	return 0;
 }
 
-/** Whether it is about this file and not about the machine. */
-static bool is_about_file(int code)
-{
-	return code == FSMETA_E_FOREIGN || code == FSMETA_E_UNSUPPORTED || code == FSMETA_E_LIMIT ||
-	       code == FSMETA_E_CORRUPT;
-}
-
 static int reconcile_segment(struct fsmeta_segments *segments, const char *stream, int64_t name_ms,
     const char *codec, struct fsmeta_segments_found *found, struct fsmeta_error *error)
 {
@@ -571,7 +564,7 @@ static int reconcile_segment(struct fsmeta_segments *segments, const char *strea
 		found->growing++;
 	}
 	release_paths(&paths);
-	if (is_about_file(code)) {
+	if (fsmeta_track_is_damage(code)) {
 		found->orphans++;
 		fsmeta_error_clear(error);
 		return 0;
@@ -758,28 +751,62 @@ static int keep_segment(
 	return 0;
 }
 
-/** Hands out what a segment that continues another needs: from its last key frame on. */
+/**
+ * Appends to `chain` the segments before `segment` with which decoding of it can begin, the latest
+ * first; of the earliest, packets from *first on are needed.
+ */
+static int find_before(struct reading *reading, const struct fsmeta_segment *segment,
+    struct fsmeta_buffer *chain, uint32_t *first, struct fsmeta_error *error)
+{
+	int64_t start_us = segment->start_us;
+	bool more = true;
+
+	while (more) {
+		struct kept_segment before = {0};
+		struct fsmeta_track track;
+		int code = fsmeta_segment_catalog_previous(reading->segments->catalog,
+		    segment->stream, start_us, keep_segment, error, &before);
+
+		if (code || !before.found)
+			return code;
+		code = open_segment(&track, reading, &before.segment, error);
+		if (code <= 0)
+			return code;
+		*first = fsmeta_track_last_key(&track);
+		more = !fsmeta_track_begins_with_key(&track, *first) && before.segment.continues;
+		fsmeta_track_release(&track);
+		start_us = before.segment.start_us;
+		before.segment.stream = segment->stream;
+		if (fsmeta_buffer_append(chain, &before.segment, sizeof(before.segment)))
+			return fsmeta_error_set_memory(error, "reading a stream");
+	}
+	return 0;
+}
+
+/**
+ * Hands out what a segment that continues another needs: from the last key frame on, segments away
+ * if need be.  One is open at a time, as there may be more than a process may open.
+ */
 static int visit_before(
     struct reading *reading, const struct fsmeta_segment *segment, struct fsmeta_error *error)
 {
-	struct kept_segment before = {0};
-	struct fsmeta_track track;
-	uint32_t first;
-	int code = fsmeta_segment_catalog_previous(reading->segments->catalog, segment->stream,
-	    segment->start_us, keep_segment, error, &before);
+	struct fsmeta_buffer chain = {0};
+	uint32_t first = 0;
+	int code = find_before(reading, segment, &chain, &first, error);
 
-	if (code || !before.found)
-		return code;
-	code = open_segment(&track, reading, &before.segment, error);
-	if (code <= 0)
-		return code;
-	code = 0;
-	first = fsmeta_track_last_key(&track);
-	if (!fsmeta_track_begins_with_key(&track, first) && before.segment.continues)
-		code = visit_before(reading, &before.segment, error);
-	if (!code)
-		code = visit_packets(reading, &before.segment, &track, first, track.count, error);
-	fsmeta_track_release(&track);
+	for (size_t left = chain.length; left && !code; first = 0) {
+		struct fsmeta_segment before;
+		struct fsmeta_track track;
+
+		left -= sizeof(before);
+		memcpy(&before, chain.data + left, sizeof(before));
+		code = open_segment(&track, reading, &before, error);
+		if (code <= 0)
+			continue;
+		code = visit_packets(reading, &before, &track, first, track.count, error);
+		fsmeta_track_release(&track);
+	}
+	fsmeta_buffer_release(&chain);
 	return code;
 }
 

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+static const char descriptors[] = "/proc/self/fd/";
+
 int fsmeta_stream_folder_open(struct fsmeta_stream_folder *out, int root_fd, const char *path,
     size_t length, struct fsmeta_error *error)
 {
@@ -40,10 +42,30 @@ int fsmeta_stream_folder_open(struct fsmeta_stream_folder *out, int root_fd, con
 		out->fd = next;
 		at += size + 1;
 	}
+	return fsmeta_stream_folder_take(out, error);
+}
+
+int fsmeta_stream_folder_take(struct fsmeta_stream_folder *out, struct fsmeta_error *error)
+{
 	if (out->fd < 0)
 		return fsmeta_error_set_errno(error, errno, NULL, "opening the folder");
-	snprintf(out->path, sizeof(out->path), "/proc/self/fd/%d", out->fd);
+	snprintf(out->path, sizeof(out->path), "%s%d", descriptors, out->fd);
 	return 0;
+}
+
+void fsmeta_stream_folder_name(struct fsmeta_error *error, const char *path)
+{
+	char *below = error->path;
+	char name[sizeof(error->path)];
+
+	if (strncmp(below, descriptors, strlen(descriptors)) == 0) {
+		below += strlen(descriptors);
+		below += strspn(below, "0123456789");
+	} else if (*below) {
+		return;
+	}
+	snprintf(name, sizeof(name), "%s%s", path, below);
+	memcpy(error->path, name, sizeof(name));
 }
 
 void fsmeta_stream_folder_close(struct fsmeta_stream_folder *folder)

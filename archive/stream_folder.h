@@ -23,6 +23,15 @@ struct fsmeta_stream_folder {
 int fsmeta_stream_folder_open(struct fsmeta_stream_folder *out, int root_fd, const char *path,
     size_t length, struct fsmeta_error *error);
 
+/** The same of a folder that is open as `out->fd`; -1 with errno is a failure to open it. */
+int fsmeta_stream_folder_take(struct fsmeta_stream_folder *out, struct fsmeta_error *error);
+
+/**
+ * An error speaks of a path below an open folder or of none: puts `path`, the folder's name for
+ * people, in front.
+ */
+void fsmeta_stream_folder_name(struct fsmeta_error *error, const char *path);
+
 /** Closes; one that was not opened (fd -1) is fine. */
 void fsmeta_stream_folder_close(struct fsmeta_stream_folder *folder);
 

@@ -694,6 +694,12 @@ bool fsmeta_track_begins_with_key(const struct fsmeta_track *track, uint32_t fir
 	return first < track->count && fsmeta_word_flags(track->words[first]) & FSMETA_PACKET_KEY;
 }
 
+bool fsmeta_track_is_damage(int code)
+{
+	return code == FSMETA_E_FOREIGN || code == FSMETA_E_UNSUPPORTED || code == FSMETA_E_LIMIT ||
+	       code == FSMETA_E_CORRUPT;
+}
+
 uint32_t fsmeta_track_last_key(const struct fsmeta_track *track)
 {
 	uint32_t first = track->count;

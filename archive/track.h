@@ -187,6 +187,12 @@ int fsmeta_track_visit_packets(const struct fsmeta_track *track, uint32_t first,
 /** Whether packet `first`, but for parameter sets in front, is a key frame. */
 bool fsmeta_track_begins_with_key(const struct fsmeta_track *track, uint32_t first);
 
+/**
+ * Whether a failure of fsmeta_track_open() or _recover() is about what the files hold, and not
+ * about the machine: an archive with such a file goes on with the others.
+ */
+bool fsmeta_track_is_damage(int code);
+
 /** The last key frame of all, with the parameter sets in front of it; 0 where there is none. */
 uint32_t fsmeta_track_last_key(const struct fsmeta_track *track);
 

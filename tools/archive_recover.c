@@ -173,26 +173,40 @@ static int take_stream(
 	    &fsmeta_stop_signal, take_recovery, error, recover);
 }
 
-/** Catalogs that are there; one that is not is nobody's loss. */
+/** A catalog that is there; one that is not is nobody's loss. */
+static int renew_catalog(const char *root, struct fsmeta_error *error)
+{
+	struct fsmeta_segments_found found;
+	struct fsmeta_segments *segments;
+	int code;
+
+	if (!fsmeta_archive_has_file(root, FSMETA_SEGMENT_CATALOG_NAME))
+		return 0;
+	code = fsmeta_segments_open(&segments, root, true, NULL, error);
+	if (code)
+		return code;
+	code = fsmeta_segments_reconcile(segments, &found, error);
+	if (code)
+		fsmeta_segments_close(segments, NULL);
+	else
+		code = fsmeta_segments_close(segments, error);
+	return code;
+}
+
 static int renew_catalogs(struct recover *recover, struct fsmeta_error *error)
 {
 	int code = 0;
 
 	for (size_t i = 0; i < recover->segment_roots.count && !code; i++) {
 		const char *root = recover->segment_roots.items[i];
-		struct fsmeta_segments_found found;
-		struct fsmeta_segments *segments;
+		struct fsmeta_stream_folder folder;
 
-		if (!fsmeta_archive_has_file(root, FSMETA_SEGMENT_CATALOG_NAME))
-			continue;
-		code = fsmeta_segments_open(&segments, root, true, NULL, error);
+		code = fsmeta_archive_live_open_root(&folder, &recover->live, root, error);
+		if (!code)
+			code = renew_catalog(folder.path, error);
 		if (code)
-			break;
-		code = fsmeta_segments_reconcile(segments, &found, error);
-		if (code)
-			fsmeta_segments_close(segments, NULL);
-		else
-			code = fsmeta_segments_close(segments, error);
+			fsmeta_stream_folder_name(error, root);
+		fsmeta_stream_folder_close(&folder);
 	}
 	return code;
 }

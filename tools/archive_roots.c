@@ -94,6 +94,19 @@ int fsmeta_archive_live_survey(struct fsmeta_archive_live *live, fsmeta_archive_
 	return code;
 }
 
+int fsmeta_archive_live_open_root(struct fsmeta_stream_folder *out,
+    const struct fsmeta_archive_live *live, const char *root, struct fsmeta_error *error)
+{
+	const char *below = root + strlen(live->operand.path);
+	int code;
+
+	below += *below == '/';
+	code = fsmeta_stream_folder_open(out, live->fd, below, strlen(below), error);
+	if (code && error)
+		fsmeta_stream_folder_name(error, root);
+	return code;
+}
+
 void fsmeta_archive_live_release(struct fsmeta_archive_live *live)
 {
 	if (live->fd >= 0)

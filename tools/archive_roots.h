@@ -5,7 +5,7 @@
 #ifndef FSMETA_TOOLS_ARCHIVE_ROOTS_H
 #define FSMETA_TOOLS_ARCHIVE_ROOTS_H
 
-#include "archive/archive.h"
+#include "archive/stream_folder.h"
 #include "tools/operand.h"
 
 /** Paths of folders, each once; *owned*.  Zero is empty. */
@@ -44,6 +44,13 @@ int fsmeta_archive_live_open(
 /** fsmeta_archive_survey() of it. */
 int fsmeta_archive_live_survey(struct fsmeta_archive_live *live, fsmeta_archive_visit *visit,
     struct fsmeta_error *error, void *payload);
+
+/**
+ * Opens one of its roots, so that no link which stands in the way by now leads out of it.  Whoever
+ * works there puts the root's name into errors by fsmeta_stream_folder_name().
+ */
+int fsmeta_archive_live_open_root(struct fsmeta_stream_folder *out,
+    const struct fsmeta_archive_live *live, const char *root, struct fsmeta_error *error);
 
 void fsmeta_archive_live_release(struct fsmeta_archive_live *live);
 

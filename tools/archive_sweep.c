@@ -188,7 +188,8 @@ static int tell(struct sweep *sweep, const struct outcome *outcome, struct fsmet
 
 /* ---- doing ---- */
 
-static int sweep_store(struct sweep *sweep, const char *root, struct fsmeta_error *error)
+static int sweep_store(
+    struct sweep *sweep, const char *root, const char *path, struct fsmeta_error *error)
 {
 	const struct fsmeta_frame_store_options store_options = {
 	    .orphan_us = sweep->arguments->orphan_us,
@@ -197,7 +198,7 @@ static int sweep_store(struct sweep *sweep, const char *root, struct fsmeta_erro
 	};
 	struct outcome outcome = {.root = root, .layout = "frames"};
 	struct fsmeta_frame_store *store;
-	int code = fsmeta_frame_store_open(&store, root, &store_options, error);
+	int code = fsmeta_frame_store_open(&store, path, &store_options, error);
 
 	if (code)
 		return code;
@@ -209,32 +210,69 @@ static int sweep_store(struct sweep *sweep, const char *root, struct fsmeta_erro
 	return code ? code : tell(sweep, &outcome, error);
 }
 
-static int sweep_archive(struct sweep *sweep, const char *root, struct fsmeta_error *error)
+static int plan_archive(struct fsmeta_fsv *fsv, struct outcome *outcome, struct fsmeta_error *error)
+{
+	struct fsmeta_fsv_plan plan;
+	int code = fsmeta_fsv_plan_roll_over(fsv, &plan, error);
+
+	outcome->files = plan.files;
+	outcome->bytes = plan.bytes;
+	outcome->kept_from_ms = plan.kept_from_ms;
+	return code;
+}
+
+/** What went is what the archive counted: its own thread may have been first. */
+static int roll_over(struct fsmeta_fsv *fsv, struct outcome *outcome, struct fsmeta_error *error)
+{
+	struct fsmeta_fsv_info info;
+	uint64_t ignored;
+	int code = fsmeta_fsv_roll_over(fsv, &ignored, error);
+
+	fsmeta_fsv_information(fsv, &info);
+	outcome->files = info.rolled_over;
+	outcome->bytes = info.rolled_over_bytes;
+	outcome->kept_from_ms = info.start_ms;
+	return code;
+}
+
+static int sweep_archive(
+    struct sweep *sweep, const char *root, const char *path, struct fsmeta_error *error)
 {
 	const struct fsmeta_fsv_options fsv_options = {
 	    .writable = !sweep->arguments->dry_run,
 	    .budget_bytes = sweep->arguments->budget,
 	};
 	struct outcome outcome = {.root = root, .layout = "fsv"};
-	struct fsmeta_fsv_plan plan;
 	struct fsmeta_fsv *fsv;
-	int code = fsmeta_fsv_open(&fsv, root, &fsv_options, error);
+	int code = fsmeta_fsv_open(&fsv, path, &fsv_options, error);
 
 	if (code)
 		return code;
-	code = fsmeta_fsv_plan_roll_over(fsv, &plan, error);
-	if (!code) {
-		outcome.files = plan.files;
-		outcome.bytes = plan.bytes;
-		outcome.kept_from_ms = plan.kept_from_ms;
-	}
-	if (!code && !sweep->arguments->dry_run)
-		code = fsmeta_fsv_roll_over(fsv, &outcome.files, error);
+	code = sweep->arguments->dry_run ? plan_archive(fsv, &outcome, error)
+					 : roll_over(fsv, &outcome, error);
 	if (code)
 		fsmeta_fsv_close(fsv, NULL);
 	else
 		code = fsmeta_fsv_close(fsv, error);
 	return code ? code : tell(sweep, &outcome, error);
+}
+
+/** What sweeps ROOT, told by its name, at the path under which it is open. */
+typedef int sweep_root(
+    struct sweep *sweep, const char *root, const char *path, struct fsmeta_error *error);
+
+static int sweep_opened(
+    struct sweep *sweep, const char *root, sweep_root *act, struct fsmeta_error *error)
+{
+	struct fsmeta_stream_folder folder;
+	int code = fsmeta_archive_live_open_root(&folder, &sweep->live, root, error);
+
+	if (!code)
+		code = act(sweep, root, folder.path, error);
+	if (code)
+		fsmeta_stream_folder_name(error, root);
+	fsmeta_stream_folder_close(&folder);
+	return code;
 }
 
 /* ---- finding ---- */
@@ -285,9 +323,9 @@ static int sweep_all(
 	if (!stores->count && !sweep->archives.count)
 		fsmeta_note(sweep->arguments->operand, "there is nothing to sweep");
 	for (size_t i = 0; i < stores->count && !code; i++)
-		code = sweep_store(sweep, stores->items[i], error);
+		code = sweep_opened(sweep, stores->items[i], sweep_store, error);
 	for (size_t i = 0; i < sweep->archives.count && !code; i++)
-		code = sweep_archive(sweep, sweep->archives.items[i], error);
+		code = sweep_opened(sweep, sweep->archives.items[i], sweep_archive, error);
 	return code;
 }
 

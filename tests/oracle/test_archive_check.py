@@ -342,6 +342,18 @@ def test_sweep_keeps_a_budget_across_streams(tmp_path):
     assert "0 files" in fsmeta("archive", "sweep", "--budget", str(budget), root)[0]
 
 
+def test_sweep_takes_no_frames_behind_a_link(tmp_path):
+    store, outside = tmp_path / "store", tmp_path / "outside"
+    for folder in (store / "video", outside):
+        folder.mkdir(parents=True)
+        (folder / "frame_000001.npy").write_bytes(b"old")
+        os.utime(folder / "frame_000001.npy", (1, 1))
+    (store / "link").symlink_to(outside)
+    (store / "tasks.db").touch()
+    fsmeta("archive", "sweep", store)
+    assert (outside / "frame_000001.npy").exists() and not (store / "video" / "frame_000001.npy").exists()
+
+
 def test_sweep_takes_nothing_behind_a_link(tmp_path):
     root, now = tmp_path / "archive", int(time.time())
     write_live(root, "cam1", 5000, now)

@@ -760,6 +760,244 @@ static void test_container(void **state)
 	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
 }
 
+/* ---- what no file takes ---- */
+
+/** A 17th track and a lead longer than any file are refused at once; the stream goes on. */
+static void test_untakeable(void **state)
+{
+	struct fsmeta_fsv *fsv = open_archive("untakeable", NULL);
+	struct fsmeta_error error = {0};
+	struct fsmeta_fsv_info info;
+	unsigned char bytes[PACKET_MAX];
+	struct fsmeta_packet packet;
+	char track[16];
+
+	(void)state;
+	for (int i = 0; i < 16; i++) {
+		snprintf(track, sizeof(track), "track%d", i);
+		assert_ok(write_packet(fsv, "cam", track, 0, 0, &error), &error);
+	}
+	assert_code(FSMETA_E_LIMIT, write_packet(fsv, "cam", "track16", 0, 0, &error), &error);
+	assert_ok(write_packet(fsv, "other", "track16", 0, 0, &error), &error);
+	make_packet(&packet, bytes, 1, 0);
+	packet.lead_us = 1025 * SECOND;
+	assert_code(FSMETA_E_LIMIT,
+	    fsmeta_fsv_write(fsv, "cam", "track0", &video, &packet, 1, &error), &error);
+	assert_ok(write_packet(fsv, "cam", "track0", 1, 0, &error), &error);
+	assert_ok(fsmeta_fsv_flush(fsv, NULL, false, &error), &error);
+	assert_int_equal(2, read_window(fsv, "cam", "track0", 0, 0, INT64_MAX).count);
+	assert_int_equal(1, read_window(fsv, "cam", "track15", 0, 0, INT64_MAX).count);
+	fsmeta_fsv_information(fsv, &info);
+	assert_int_equal(0, info.refused);
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+	/* Tracks that stand on the disk count, too. */
+	fsv = open_archive("untakeable", NULL);
+	assert_code(FSMETA_E_LIMIT, write_packet(fsv, "cam", "track16", 2, 0, &error), &error);
+	assert_ok(write_packet(fsv, "cam", "track3", 2, 0, &error), &error);
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+}
+
+/** The second container of test_container: none of its files takes packet 7. */
+static int append_but_7(struct fsmeta_container_writer *writer, const char *track,
+    const struct fsmeta_packet *packets, size_t count, struct fsmeta_error *error)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint32_t n;
+
+		memcpy(&n, packets[i].bytes, sizeof(n));
+		if (n == 7)
+			return fsmeta_error_set(
+			    error, FSMETA_E_LIMIT, "x", "appending", "seven is too many");
+	}
+	return fsmeta_container_rf1.append(writer, track, packets, count, error);
+}
+
+static bool has_room_but_for_7(const struct fsmeta_container_writer *writer, const char *track,
+    int64_t time_us, uint64_t bytes, uint32_t count)
+{
+	return time_us < start_us + 7 * (int64_t)STEP_US &&
+	       fsmeta_container_rf1.has_room(writer, track, time_us, bytes, count);
+}
+
+static int note_number(void *payload, const struct fsmeta_track_format *format,
+    const struct fsmeta_packet *packet, struct fsmeta_error *error)
+{
+	uint32_t n;
+
+	(void)format;
+	(void)error;
+	memcpy(&n, packet->bytes, sizeof(n));
+	*(uint32_t *)payload |= 1U << n;
+	return 0;
+}
+
+static void test_left_out(void **state)
+{
+	struct fsmeta_container_operations other = fsmeta_container_rf1;
+	struct fsmeta_fsv_options options = {.writable = true, .container = &other};
+	struct fsmeta_error error = {0};
+	struct fsmeta_fsv_info info;
+	struct fsmeta_fsv *fsv;
+	uint32_t numbers = 0;
+
+	(void)state;
+	other.append = append_but_7;
+	other.has_room = has_room_but_for_7;
+	fsv = open_archive("left", &options);
+	for (uint32_t n = 0; n < 12; n++)
+		assert_ok(write_packet(fsv, "a", "video", n, 0, &error), &error);
+	assert_code(FSMETA_E_LIMIT, fsmeta_fsv_flush(fsv, NULL, false, &error), &error);
+	assert_string_equal("seven is too many", error.reason);
+	/* Told once; those behind it are there. */
+	assert_ok(fsmeta_fsv_flush(fsv, NULL, false, &error), &error);
+	assert_ok(fsmeta_fsv_read(fsv, "a", "video", 0, INT64_MAX, note_number, &error, &numbers),
+	    &error);
+	assert_int_equal(0xfff & ~(1 << 7), numbers);
+	assert_ok(write_packet(fsv, "a", "video", 7, 0, &error), &error);
+	fsmeta_fsv_information(fsv, &info);
+	assert_int_equal(1, info.refused);
+	/* Closing tells what nobody was told yet. */
+	assert_code(FSMETA_E_LIMIT, fsmeta_fsv_close(fsv, &error), &error);
+}
+
+static void blow_up(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+	static const char header[16] = "rf1vh264";
+
+	assert_true(fd >= 0);
+	assert_int_equal(sizeof(header), write(fd, header, sizeof(header)));
+	assert_int_equal(0, ftruncate(fd, 4 << 20));
+	close(fd);
+}
+
+/** What is no index stands as the newest file: the archive is written to and read all the same. */
+static void test_oversized_newest(void **state)
+{
+	struct fsmeta_fsv *fsv = open_archive("over", NULL);
+	struct fsmeta_error error = {0};
+
+	(void)state;
+	assert_ok(write_packet(fsv, "cam", "video", 0, 0, &error), &error);
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+	blow_up(scratch_path("over/cam/1700000001000_video.rf1i"));
+	blow_up(scratch_path("over/cam/1700000001000_video.rf1p"));
+	fsv = open_archive("over", NULL);
+	assert_int_equal(1, read_window(fsv, "cam", "video", 0, 0, INT64_MAX).count);
+	assert_ok(write_packet(fsv, "cam", "video", 20, 0, &error), &error);
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+}
+
+/** A key frame 200 files ago: one file is open at a time. */
+static void test_long_chain(void **state)
+{
+	const struct fsmeta_fsv_options options = {
+	    .writable = true, .file_us = SECOND, .reserve_bytes = 1};
+	struct fsmeta_fsv *fsv = open_archive("chain", &options);
+	struct fsmeta_fsv_info info;
+	struct fsmeta_error error = {0};
+	unsigned char bytes[PACKET_MAX];
+	struct fsmeta_packet packet;
+	struct rlimit before, few;
+	uint32_t count = 0;
+
+	(void)state;
+	for (uint32_t n = 0; n < 2000; n++) {
+		make_packet(&packet, bytes, n, 0);
+		packet.flags = FSMETA_PACKET_ANNEX_B | (n ? 0 : FSMETA_PACKET_KEY);
+		assert_ok(
+		    fsmeta_fsv_write(fsv, "rare", "video", &video, &packet, 1, &error), &error);
+	}
+	assert_ok(fsmeta_fsv_flush(fsv, NULL, false, &error), &error);
+	fsmeta_fsv_information(fsv, &info);
+	assert_int_equal(200, info.files);
+	assert_int_equal(0, getrlimit(RLIMIT_NOFILE, &before));
+	few = before;
+	few.rlim_cur = 64;
+	assert_int_equal(0, setrlimit(RLIMIT_NOFILE, &few));
+	assert_ok(fsmeta_fsv_read(fsv, "rare", "video", start_us + 1999 * (int64_t)STEP_US - 1000,
+		      INT64_MAX, count_rare, &error, &count),
+	    &error);
+	assert_int_equal(0, setrlimit(RLIMIT_NOFILE, &before));
+	assert_int_equal(2000, count);
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+}
+
+/** The archive's own thread rolls over, too: what went is told whoever was first. */
+static void test_rolled_by_itself(void **state)
+{
+	struct fsmeta_fsv_options options = {
+	    .writable = true, .file_us = 20 * (int64_t)SECOND, .reserve_bytes = 1};
+	struct fsmeta_fsv *fsv = open_archive("itself", &options);
+	struct fsmeta_error error = {0};
+	struct fsmeta_fsv_info before, after;
+	struct fsmeta_fsv_plan plan;
+	uint64_t files;
+
+	(void)state;
+	for (uint32_t n = 0; n < 3000; n++)
+		assert_ok(write_packet(fsv, "cam0", "video", n, 0, &error), &error);
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+	fsv = open_archive("itself", &(struct fsmeta_fsv_options){0});
+	fsmeta_fsv_information(fsv, &before);
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+	options.budget_bytes = before.bytes / 2;
+	options.writable = false;
+	fsv = open_archive("itself", &options);
+	assert_ok(fsmeta_fsv_plan_roll_over(fsv, &plan, &error), &error);
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+	options.writable = true;
+	fsv = open_archive("itself", &options);
+	for (int i = 0; i < 200; i++) {
+		fsmeta_fsv_information(fsv, &after);
+		if (after.bytes < options.budget_bytes / 100 * 98)
+			break;
+		usleep(50000);
+	}
+	assert_ok(fsmeta_fsv_roll_over(fsv, &files, &error), &error);
+	assert_int_equal(0, files);
+	fsmeta_fsv_information(fsv, &after);
+	assert_int_equal(plan.files, after.rolled_over);
+	assert_int_equal(plan.bytes, after.rolled_over_bytes);
+	assert_true(plan.kept_from_ms == after.start_ms);
+	assert_int_equal(before.bytes, after.bytes + after.rolled_over_bytes);
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+}
+
+/** A stream's folder makes way for a link while the archive is open: rollover stays in ROOT. */
+static void test_exchanged_folder(void **state)
+{
+	struct fsmeta_fsv_options options = {.writable = true, .file_us = 20 * (int64_t)SECOND};
+	struct fsmeta_fsv *fsv = open_archive("exchanged", &options);
+	struct fsmeta_error error = {0};
+	struct fsmeta_fsv_info info;
+	uint64_t files, held;
+
+	(void)state;
+	for (uint32_t n = 0; n < 1000; n++)
+		assert_ok(write_packet(fsv, "cam", "video", n, 0, &error), &error);
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+	fsv = open_archive("exchanged", &(struct fsmeta_fsv_options){0});
+	fsmeta_fsv_information(fsv, &info);
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+	/* The same names stand elsewhere. */
+	assert_int_equal(0, mkdir(scratch_path("elsewhere"), 0755));
+	options.budget_bytes = info.bytes + info.bytes / 90;
+	fsv = open_archive("exchanged", &options);
+	assert_int_equal(0, rename(scratch_path("exchanged/cam"), scratch_path("elsewhere/cam")));
+	assert_int_equal(0, symlink("../elsewhere/cam", scratch_path("exchanged/cam")));
+	held = measure(scratch_path("elsewhere"));
+	assert_int_equal(held, info.bytes);
+	for (uint32_t n = 0; n < 200; n++)
+		assert_ok(write_packet(fsv, "other", "video", n, 0, &error), &error);
+	assert_ok(fsmeta_fsv_flush(fsv, NULL, false, &error), &error);
+	assert_code(FSMETA_E_SYSTEM, fsmeta_fsv_roll_over(fsv, &files, &error), &error);
+	assert_string_equal(scratch_path("exchanged/cam"), error.path);
+	assert_int_equal(0, files);
+	assert_int_equal(held, measure(scratch_path("elsewhere")));
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+}
+
 static void test_names(void **state)
 {
 	static const char *const wrong[] = {"1700000000_holiday.jpg", "170000000_video.rf1i",
@@ -799,6 +1037,12 @@ int main(void)
 	    cmocka_unit_test(test_killed),
 	    cmocka_unit_test(test_threads),
 	    cmocka_unit_test(test_container),
+	    cmocka_unit_test(test_untakeable),
+	    cmocka_unit_test(test_left_out),
+	    cmocka_unit_test(test_oversized_newest),
+	    cmocka_unit_test(test_long_chain),
+	    cmocka_unit_test(test_rolled_by_itself),
+	    cmocka_unit_test(test_exchanged_folder),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

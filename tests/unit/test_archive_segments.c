@@ -8,6 +8,7 @@
 #include "archive/segments.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -246,6 +247,34 @@ static void test_continued(void **state)
 	assert_int_equal(0, seen.first);
 	assert_in_range(seen.next, 24010, 24011);
 	assert_int_equal(2, seen.sets);
+	assert_ok(fsmeta_segments_close(segments, &error), &error);
+}
+
+/** A key frame 120 segments ago: one segment is open at a time. */
+static void test_long_chain(void **state)
+{
+	struct fsmeta_segments *segments = open_archive("chain", true, NULL);
+	struct fsmeta_error error = {0};
+	struct rlimit before, few;
+	struct seen seen;
+
+	(void)state;
+	for (uint32_t n = 0; n < 240; n++)
+		assert_ok(append_picture(segments, "cam1", n, start_us + (int64_t)n * 600 * SECOND,
+			      n == 0, n == 0, &error),
+		    &error);
+	assert_ok(fsmeta_segments_close(segments, &error), &error);
+	segments = open_archive("chain", false, NULL);
+	assert_int_equal(0, getrlimit(RLIMIT_NOFILE, &before));
+	few = before;
+	few.rlim_cur = 64;
+	assert_int_equal(0, setrlimit(RLIMIT_NOFILE, &few));
+	seen = read_window(segments, "cam1", start_us + INT64_C(600) * 239 * SECOND - SECOND,
+	    start_us + INT64_C(600) * 240 * SECOND);
+	assert_int_equal(0, setrlimit(RLIMIT_NOFILE, &before));
+	assert_true(seen.first_is_key);
+	assert_int_equal(0, seen.first);
+	assert_int_equal(240, seen.count);
 	assert_ok(fsmeta_segments_close(segments, &error), &error);
 }
 
@@ -529,6 +558,7 @@ int main(void)
 	    cmocka_unit_test(test_sets),
 	    cmocka_unit_test(test_recording),
 	    cmocka_unit_test(test_continued),
+	    cmocka_unit_test(test_long_chain),
 	    cmocka_unit_test(test_beginnings),
 	    cmocka_unit_test(test_lost_files),
 	    cmocka_unit_test(test_killed_recorder),
