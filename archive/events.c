@@ -31,17 +31,16 @@
  * one has a run of its own, and the oldest that stayed is the line.  Frames are deleted when nobody
  * needs them, which is no loss.
  *
- * What is read.  Of a folder all up to the last change and the piece behind it.  Where recorders
- * were at work, which many files that came say, all of it, and the streams beside it: only so does
- * one know who is silent.  So a few changes among millions of files cost a few folders.
+ * What is read.  Of a folder what is near the changes, and all up to a piece that came, because the
+ * pause in front of it has to be known (events_older.c).  Where recorders were at work, which many
+ * files that came say, all of it, and the streams beside it: only so does one know who is silent.
+ * So a few changes among millions of files cost a few files.
  *
  * Limits.  Who deletes oldest first by hand rotates.  Pieces that were moved are no event, and
  * count in the folder that they left as if they were still there.  A stream whose folder was
  * renamed is judged from its changes alone.
  */
 #include "archive/events_inside.h"
-
-#include "base/path.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,114 +67,22 @@ const char *fsmeta_archive_event_name(enum fsmeta_archive_event event)
 	return event < FSMETA_EVENTS ? names[event] : NULL;
 }
 
-/* ---- the older side, read alongside the changes ---- */
-
-/** Leaves out what lies at `depth` and below, and what else comes that is not read. */
-static int leave_out(struct fsmeta_archive_events *events, const struct fsmeta_entry *entry,
-    uint32_t depth, struct fsmeta_error *error)
-{
-	struct fsmeta_events_path path;
-	int code = 0;
-
-	switch (fsmeta_events_next_place(&path, events, entry)) {
-	case FSMETA_EVENTS_NEAR:
-		break;
-	case FSMETA_EVENTS_FAR:
-		code = fsmeta_cursor_leap(events->older, path.bytes, path.length, error);
-		break;
-	case FSMETA_EVENTS_NOTHING:
-		depth = 0;
-		break;
-	}
-	if (!code)
-		code = fsmeta_cursor_skip(events->older, depth, error);
-	return code < 0 ? code : 0;
-}
-
-static int next_older(struct fsmeta_archive_events *events, struct fsmeta_error *error)
-{
-	int code = 0;
-
-	if (events->has_begun && !events->current)
-		return 0;
-	if (events->current && events->current->type == FSMETA_TYPE_FOLDER &&
-	    events->current->path_length && !fsmeta_events_enters(events, events->current))
-		code = leave_out(events, events->current, events->current->depth + 1, error);
-	events->has_begun = true;
-	if (!code)
-		code = fsmeta_cursor_next(events->older, &events->current, error);
-	if (code <= 0)
-		events->current = NULL;
-	return code < 0 ? code : 0;
-}
-
-/**
- * Nothing changed in the rest of the folder, and nothing in it could say more of what did: but how
- * far it reaches, which only matters where recorders were at work.
- */
-static bool has_enough(const struct fsmeta_archive_events *events,
-    const struct fsmeta_events_item *item, const struct fsmeta_entry *up_to)
-{
-	const struct fsmeta_events_folder *folder = &events->folders[events->open_count - 1];
-	struct fsmeta_events_path path = item->folder;
-
-	return fsmeta_events_has_times(item->name.layout) && folder->has_newer[0] &&
-	       !folder->piece.changes && folder->changed_run == NO_RUN &&
-	       folder->late_run == NO_RUN &&
-	       !(up_to && fsmeta_path_is_within(
-			      up_to->path, up_to->path_length, path.bytes, path.length)) &&
-	       !fsmeta_events_reads_all_in(
-		   events, fsmeta_events_parent_of(path.bytes, path.length));
-}
-
-/** Takes a file that stayed, and steps over the rest of its folder if it can. */
-static int take_kept(struct fsmeta_archive_events *events, const struct fsmeta_events_item *item,
-    const struct fsmeta_entry *up_to, struct fsmeta_error *error)
-{
-	struct fsmeta_events_piece *piece;
-
-	if (fsmeta_events_take_file(events, item, item->entry, item->entry, &piece))
-		return fsmeta_error_set_memory(error, action);
-	if (!has_enough(events, item, up_to))
-		return 0;
-	events->folders[events->open_count - 1].is_cut = true;
-	return leave_out(events, item->entry, item->entry->depth, error);
-}
-
-/** Takes what the older side has in front of `path` (NULL: all the rest), and leaves out what is at
- * it. */
-static int read_older(struct fsmeta_archive_events *events, const struct fsmeta_entry *up_to,
-    struct fsmeta_error *error)
-{
-	int code = events->has_begun ? 0 : next_older(events, error);
-
-	while (!code && events->current) {
-		const struct fsmeta_entry *entry = events->current;
-		int order = up_to ? fsmeta_path_compare(entry->path, entry->path_length,
-					up_to->path, up_to->path_length)
-				  : -1;
-		struct fsmeta_events_item item;
-
-		if (order > 0)
-			break;
-		if (order < 0 && fsmeta_events_recognise(&item, entry))
-			code = take_kept(events, &item, up_to, error);
-		if (!code)
-			code = next_older(events, error);
-	}
-	return code;
-}
-
 static int take_change(
     struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
 {
 	struct fsmeta_archive_events *events = (struct fsmeta_archive_events *)sink;
+	struct fsmeta_events_item item;
 	int code = 0;
 
 	if (events->phase == PHASE_TOUCH)
 		return fsmeta_events_touch(events, change) ? fsmeta_error_set_memory(error, action)
 							   : 0;
-	code = read_older(events, fsmeta_change_entry(change), error);
+	if (fsmeta_events_recognise(&item, fsmeta_change_entry(change))) {
+		const struct fsmeta_events_coming next = {
+		    .item = &item, .is_added = change->kind == FSMETA_CHANGE_ADDED};
+
+		code = fsmeta_events_read_older(events, &next, error);
+	}
 	if (code)
 		return code;
 	return fsmeta_events_take_change(events, change) ? fsmeta_error_set_memory(error, action)
@@ -202,6 +109,7 @@ void fsmeta_archive_events_free(struct fsmeta_archive_events *events)
 		fsmeta_buffer_release(&events->folders[i].piece.stem);
 	}
 	free(events->folders);
+	fsmeta_buffer_release(&events->target);
 	fsmeta_buffer_release(&events->touched);
 	fsmeta_buffer_release(&events->parents);
 	fsmeta_buffer_release(&events->stories);
@@ -237,6 +145,7 @@ void fsmeta_archive_events_read(
 	events->current = NULL;
 	events->open_count = 0;
 	fsmeta_buffer_clear(&events->gone);
+	fsmeta_buffer_clear(&events->target);
 	fsmeta_buffer_clear(&events->stories);
 	fsmeta_buffer_clear(&events->runs);
 }
@@ -400,7 +309,7 @@ static int drop_untold(struct fsmeta_archive_events *events)
 
 int fsmeta_archive_events_finish(struct fsmeta_archive_events *events, struct fsmeta_error *error)
 {
-	int code = read_older(events, NULL, error);
+	int code = fsmeta_events_read_older(events, NULL, error);
 
 	if (code)
 		return code;

@@ -295,6 +295,8 @@ static int end_timed_piece(
 	folder->has_survivor |= piece->sides[OLDER].is_whole && newer->is_whole;
 	folder->has_older[0] |= piece->sides[OLDER].is_whole;
 	folder->has_newer[0] |= newer->is_whole;
+	for (int i = OLDER; i <= NEWER; i++)
+		folder->is_cut[i] &= !piece->sides[i].is_whole;
 	folder->evidence[piece->layout] += is_piece;
 	return code;
 }
@@ -392,6 +394,15 @@ static void begin_piece(struct fsmeta_events_piece *piece)
 	for (int i = OLDER; i <= NEWER; i++)
 		piece->sides[i].modified_us = piece->sides[i].data_us = piece->sides[i].meta_us =
 		    UNKNOWN_US;
+}
+
+void fsmeta_events_leave_piece(struct fsmeta_archive_events *events)
+{
+	struct fsmeta_events_folder *folder = &events->folders[events->open_count - 1];
+
+	begin_piece(&folder->piece);
+	folder->is_open = false;
+	folder->is_cut[OLDER] = folder->is_cut[NEWER] = true;
 }
 
 static int end_piece(struct fsmeta_archive_events *events, struct fsmeta_events_folder *folder)
@@ -508,8 +519,10 @@ int fsmeta_events_close_folder(struct fsmeta_archive_events *events)
 		    fsmeta_events_story_at(events, (size_t)folder->stories[0]);
 
 		story->layout = claim(folder);
-		if (folder->is_cut)
-			story->newest_us = story->older_newest_us = UNKNOWN_US;
+		if (folder->is_cut[NEWER])
+			story->newest_us = UNKNOWN_US;
+		if (folder->is_cut[OLDER])
+			story->older_newest_us = UNKNOWN_US;
 		story->is_gone = folder->has_older[0] && !folder->has_newer[0];
 	}
 	if (folder->stories[1] != NO_STORY) {

@@ -1,7 +1,8 @@
 /*
  * The inside of events: what its files share.  Nobody else includes this.
  *
- *     events.c           the whole: the older side alongside the changes, stories, verdicts
+ *     events.c           the whole: stories, verdicts
+ *     events_older.c     the older side, read alongside the changes
  *     events_places.c    which folders are read
  *     events_folders.c   pieces of a folder as they come, and what happened to each
  */
@@ -88,8 +89,8 @@ struct fsmeta_events_folder {
 	size_t late_run;
 	int64_t late_us;
 	bool before_was_late;
-	/** The rest of it was not read. */
-	bool is_cut;
+	/** What was not read of it may hold the newest piece of the side. */
+	bool is_cut[2];
 	/** End of the oldest recording that stayed. */
 	int64_t oldest_recording_us;
 };
@@ -134,6 +135,8 @@ struct fsmeta_archive_events {
 	const struct fsmeta_entry *current;
 	/** The folder that was removed last, until a piece in it comes; empty. */
 	struct fsmeta_buffer gone;
+	/** Nothing in front of this path is looked at; empty: all that comes is. */
+	struct fsmeta_buffer target;
 	bool has_begun;
 	int64_t newer_us;
 	struct fsmeta_events_folder *folders;
@@ -216,8 +219,8 @@ bool fsmeta_events_enters(
     const struct fsmeta_archive_events *events, const struct fsmeta_entry *folder);
 
 /**
- * What is read next, behind an entry the rest of whose folder is not, or that is not entered
- * itself. FSMETA_EVENTS_FAR with *path: nothing in front of it; NEAR: there is no such path;
+ * What is read next behind `entry`, where `around` is the innermost folder that is not left.
+ * FSMETA_EVENTS_FAR with *path: nothing in front of it; NEAR: what is around may itself be read;
  * NOTHING: all was read.
  */
 enum fsmeta_events_distance {
@@ -226,7 +229,21 @@ enum fsmeta_events_distance {
 	FSMETA_EVENTS_NOTHING,
 };
 enum fsmeta_events_distance fsmeta_events_next_place(struct fsmeta_events_path *path,
-    const struct fsmeta_archive_events *events, const struct fsmeta_entry *entry);
+    const struct fsmeta_archive_events *events, const struct fsmeta_entry *entry,
+    struct fsmeta_events_path around);
+
+/* ---- events_older.c ---- */
+
+/** The next change of an archive's file. */
+struct fsmeta_events_coming {
+	const struct fsmeta_events_item *item;
+	bool is_added;
+};
+
+/** Takes what the older side has in front of the change (NULL: all the rest), and leaves out what
+ * is at its path. */
+int fsmeta_events_read_older(struct fsmeta_archive_events *events,
+    const struct fsmeta_events_coming *next, struct fsmeta_error *error);
 
 /* ---- events_folders.c ---- */
 
@@ -241,6 +258,9 @@ int fsmeta_events_take_file(struct fsmeta_archive_events *events,
 /** Takes a change, which may be of any file. */
 int fsmeta_events_take_change(
     struct fsmeta_archive_events *events, const struct fsmeta_change *change);
+
+/** Forgets the piece under way, of which nothing changed: what follows is not read. */
+void fsmeta_events_leave_piece(struct fsmeta_archive_events *events);
 
 /** Ends the innermost open folder. */
 int fsmeta_events_close_folder(struct fsmeta_archive_events *events);

@@ -154,24 +154,29 @@ bool fsmeta_events_enters(
 	    events, fsmeta_events_parent_of(entry->path, entry->path_length));
 }
 
-/** Whether all streams are read in a folder around that of the entry. */
-static bool is_around_read(
-    const struct fsmeta_archive_events *events, const struct fsmeta_entry *entry)
+/** Whether this folder or one around it is read itself, or all streams in it are. */
+static bool is_read_around(
+    const struct fsmeta_archive_events *events, struct fsmeta_events_path folder)
 {
-	struct fsmeta_events_path path = {entry->path, entry->path_length};
+	size_t count;
+	const struct fsmeta_events_place *touched = places_of(&events->touched, &count);
 
-	if (!events->parents.length)
-		return false;
-	while (path.length) {
-		path = fsmeta_events_parent_of(path.bytes, path.length);
-		if (fsmeta_events_reads_all_in(events, path))
+	for (;;) {
+		size_t at = find_path(touched, count, folder);
+
+		if (at < count && fsmeta_events_compare_paths(&touched[at], &folder) == 0)
 			return true;
+		if (events->parents.length && fsmeta_events_reads_all_in(events, folder))
+			return true;
+		if (!folder.length)
+			return false;
+		folder = fsmeta_events_parent_of(folder.bytes, folder.length);
 	}
-	return false;
 }
 
 enum fsmeta_events_distance fsmeta_events_next_place(struct fsmeta_events_path *path,
-    const struct fsmeta_archive_events *events, const struct fsmeta_entry *entry)
+    const struct fsmeta_archive_events *events, const struct fsmeta_entry *entry,
+    struct fsmeta_events_path around)
 {
 	struct fsmeta_events_path here = {entry->path, entry->path_length};
 	size_t touched_count, parent_count;
@@ -180,8 +185,8 @@ enum fsmeta_events_distance fsmeta_events_next_place(struct fsmeta_events_path *
 	size_t next_touched = find_path(touched, touched_count, here);
 	size_t next_parent = find_path(parents, parent_count, here);
 
-	/* The next of its streams is nowhere written down. */
-	if (is_around_read(events, entry))
+	/* What is next in it is nowhere written down. */
+	if (is_read_around(events, around))
 		return FSMETA_EVENTS_NEAR;
 	if (next_touched == touched_count)
 		return FSMETA_EVENTS_NOTHING;

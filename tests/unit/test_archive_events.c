@@ -1,12 +1,15 @@
 /*
  * Events from changes: each one by itself, streams that are gone or silent, recordings and frames,
- * trees that are no archive, and random histories against a judge who knows all pieces at once.
+ * trees that are no archive, random histories against a judge who knows all pieces at once, and how
+ * much is read.
  */
 #include "test_archive_scratch.h"
 
 #include "archive/events.h"
 #include "archive/piece.h"
 #include "base/path.h"
+
+#include <inttypes.h>
 
 enum {
 	ENTRIES_MAX = 3000,
@@ -33,6 +36,13 @@ static struct {
 } verdicts[2 * ENTRIES_MAX];
 static size_t verdict_count;
 static int reads;
+/** The older side as it is read: how many entries of it, and whether it can leap. */
+static struct {
+	struct fsmeta_cursor cursor;
+	struct fsmeta_cursor *inner;
+	bool stays;
+	uint64_t entries;
+} older;
 
 static void clear(void)
 {
@@ -126,6 +136,46 @@ static struct fsmeta_cursor *open_side(int side)
 	return cursor;
 }
 
+static int next_older(
+    struct fsmeta_cursor *cursor, const struct fsmeta_entry **entry, struct fsmeta_error *error)
+{
+	int status = fsmeta_cursor_next(older.inner, entry, error);
+
+	(void)cursor;
+	older.entries += status > 0;
+	return status;
+}
+
+static int skip_older(struct fsmeta_cursor *cursor, uint32_t depth, struct fsmeta_error *error)
+{
+	(void)cursor;
+	return fsmeta_cursor_skip(older.inner, depth, error);
+}
+
+static int leap_older(
+    struct fsmeta_cursor *cursor, const char *path, size_t length, struct fsmeta_error *error)
+{
+	(void)cursor;
+	return older.stays ? 0 : fsmeta_cursor_leap(older.inner, path, length, error);
+}
+
+static void close_older(struct fsmeta_cursor *cursor)
+{
+	(void)cursor;
+	fsmeta_cursor_close(older.inner);
+}
+
+static struct fsmeta_cursor *open_older(void)
+{
+	static const struct fsmeta_cursor_operations operations = {
+	    .next = next_older, .skip = skip_older, .leap = leap_older, .close = close_older};
+
+	older.inner = open_side(0);
+	older.cursor = (struct fsmeta_cursor){
+	    .operations = &operations, .source = older.inner->source, .label = "older"};
+	return &older.cursor;
+}
+
 typedef void change_taker(const struct fsmeta_change *change);
 
 static void compare_pair(
@@ -194,14 +244,15 @@ static void run_until(int64_t newer_us)
 	assert_ok(fsmeta_archive_events_settle(events, &changed, &error), &error);
 	if (!changed)
 		return;
+	older.entries = 0;
 	while (code == 1) {
-		struct fsmeta_cursor *older = open_side(0);
+		struct fsmeta_cursor *cursor = open_older();
 
 		assert_true(++reads <= 2);
-		fsmeta_archive_events_read(events, older, newer_us);
+		fsmeta_archive_events_read(events, cursor, newer_us);
 		each_change(show);
 		code = fsmeta_archive_events_finish(events, &error);
-		fsmeta_cursor_close(older);
+		fsmeta_cursor_close(cursor);
 	}
 	assert_ok(code, &error);
 	fsmeta_archive_events_rewind(events);
@@ -686,6 +737,64 @@ static void test_nested(void **state)
 	end();
 }
 
+/** What is in a folder that changed, and did not change itself, hides nothing behind it. */
+static void test_unchanged_inside(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 9; i++)
+		put_segment(i == 2 ? 0 : 2, "cam", i);
+	put_segment_until(1, "cam", 2, BASE_S + 3 * PIECE_S + 5);
+	put(2, "cam/1700002500000/notes.txt", 1, 1);
+	put(2, "cam/1700003000000.d/deep/1700000000000.vidx", 1, 1);
+	put(2, "other/1700000000000.vidx", 1, 1);
+	run();
+	assert_int_equal(FSMETA_EVENT_ALTERED, event_of("cam/1700002000000.vidx"));
+	assert_int_equal(0, pieces("cam", FSMETA_EVENT_GREW));
+	end();
+}
+
+/** Few changes in long folders. */
+static void put_few_changes(void)
+{
+	put(2, "a/notes.txt", 1, 1);
+	for (int i = 0; i < 200; i++) {
+		char path[64];
+
+		put_segment(i == 150 ? 0 : 2, "b/cam1", i);
+		put_segment(i == 100 ? 0 : 2, "b/cam2", i);
+		put_segment(2, "b/cam3", i);
+		snprintf(path, sizeof(path), "c/frame_%06d.npy", i);
+		put(i == 120 ? 0 : i == 160 ? 1 : 2, path, 80, 5);
+	}
+	put_segment_until(1, "b/cam2", 100, BASE_S + 101 * PIECE_S + 40);
+	put(1, "b/cam1/readme.txt", 1, 1);
+}
+
+/** What lies between changes is not read, and where the cursor cannot leap not looked at. */
+static void test_few_changes(void **state)
+{
+	(void)state;
+	for (int stays = 0; stays < 2; stays++) {
+		put_few_changes();
+		older.stays = stays;
+		run();
+		older.stays = false;
+		assert_int_equal(3, count_stories());
+		assert_int_equal(FSMETA_EVENT_LOST, event_of("b/cam1/1700150000000.h264"));
+		assert_int_equal(
+		    INT64_C(1000) * SECOND, story_of("b/cam1")->sums[FSMETA_EVENT_LOST].covered_us);
+		assert_int_equal(FSMETA_EVENT_ALTERED, event_of("b/cam2/1700100000000.vidx"));
+		assert_int_equal(INT64_C(40) * SECOND,
+		    story_of("b/cam2")->sums[FSMETA_EVENT_ALTERED].covered_us);
+		assert_int_equal(FSMETA_EVENT_ROTATED, event_of("c/frame_000120.npy"));
+		assert_int_equal(FSMETA_EVENT_RECORDED, event_of("c/frame_000160.npy"));
+		assert_int_equal(BASE_S * INT64_C(1000000), story_of("b/cam1")->oldest_us);
+		assert_true(story_of("b/cam1")->newest_us == INT64_MIN);
+		assert_true(stays ? older.entries > 600 : older.entries < 50);
+		end();
+	}
+}
+
 /* ---- random histories against a judge who knows everything ---- */
 
 enum {
@@ -727,20 +836,22 @@ static enum fsmeta_archive_event judge_naively(int stream, int piece)
 	return newer_now ? FSMETA_EVENT_SEALED : FSMETA_EVENT_GREW;
 }
 
-/** Without anything recorded less is read. */
+/** Without anything recorded less is read, and the less the rarer changes are. */
 static void make_history(uint64_t *random, bool is_recording)
 {
+	unsigned faces = scratch_random(random) % 3 ? 50 : 200;
+
 	memset(there, 0, sizeof(there));
 	for (int s = 0; s < STREAMS; s++) {
 		int first = (int)(scratch_random(random) % 20);
-		int cut = first + (int)(scratch_random(random) % 15);
+		int cut = first + (int)(scratch_random(random) % 15) * (faces == 50);
 		int end = 35 + (int)(scratch_random(random) % 10);
 		int last = end + (is_recording ? (int)(scratch_random(random) % 15) : 0);
 		bool is_gone = scratch_random(random) % 8 == 0;
 		bool is_changing = scratch_random(random) % 2 == 0;
 
 		for (int i = first; i < last; i++) {
-			unsigned dice = (unsigned)(scratch_random(random) % 50);
+			unsigned dice = (unsigned)(scratch_random(random) % faces);
 
 			there[s][i][0] = i < end && dice != 2;
 			there[s][i][1] = !is_gone && i >= cut && dice > 1;
@@ -785,6 +896,79 @@ static void test_random(void **state)
 		}
 		end();
 	}
+}
+
+/* ---- reading less, and all ---- */
+
+/** A stream of pieces of any length, with gaps, overlaps, times that say nothing, and changes. */
+static void make_stream(const char *stream, uint64_t *random)
+{
+	bool is_fsv = scratch_random(random) % 2, is_wild = scratch_random(random) % 3 == 0;
+	unsigned faces = scratch_random(random) % 2 ? 20 : 90;
+	int64_t start_s = BASE_S;
+
+	for (int i = 0; i < 60; i++) {
+		int64_t length_s = is_wild ? 1 + (int64_t)(scratch_random(random) % 1500) : PIECE_S;
+		int64_t end_s = start_s + length_s + (int64_t)(scratch_random(random) % 3);
+		unsigned dice = i ? (unsigned)(scratch_random(random) % faces) : 9;
+
+		if (scratch_random(random) % 20 == 0)
+			end_s += is_wild ? 1090 - length_s : 9000;
+		for (int part = 0; part < 4; part++) {
+			char path[64];
+
+			if (is_fsv)
+				snprintf(path, sizeof(path), "%s/%" PRId64 "_%s.rf1%c", stream,
+				    start_s, part / 2 ? "video" : "audio", "ip"[part % 2]);
+			else
+				snprintf(path, sizeof(path), "%s/%" PRId64 "000.%s", stream,
+				    start_s, part % 2 ? "vidx" : "h264");
+			if ((part > 1 && !is_fsv) || scratch_random(random) % 100 == 0)
+				continue;
+			put(dice > 1 ? 2 : (int)dice, path, 10, end_s);
+			if (dice == 2 && scratch_random(random) % 2)
+				find_entry(&sides[1], path)->mtime.seconds += 60;
+		}
+		start_s += length_s;
+		if (scratch_random(random) % 16 == 0)
+			start_s += (int64_t)(scratch_random(random) % 3000);
+	}
+}
+
+/** Beside a recorder at work all is read: which says the same of the streams that it is beside. */
+static void test_reading_less(void **state)
+{
+	static struct fsmeta_archive_story told[2];
+	uint64_t random = 99, entries[2] = {0, 0};
+
+	(void)state;
+	for (int round = 0; round < 120; round++) {
+		uint64_t before = random;
+
+		for (int all = 0; all < 2; all++) {
+			random = before;
+			make_stream("a/cam", &random);
+			for (int i = 0; i < 40 * all; i++)
+				put_segment(1, "a/work", 100000 + i);
+			run();
+			told[all] = (struct fsmeta_archive_story){0};
+			if (story_of("a/cam"))
+				told[all] = *story_of("a/cam");
+			entries[all] += older.entries;
+			end();
+		}
+		/* Nothing changed in it. */
+		if (!told[0].layout)
+			continue;
+		assert_int_equal(told[0].layout, told[1].layout);
+		assert_memory_equal(told[0].sums, told[1].sums, sizeof(told[0].sums));
+		assert_int_equal(told[0].gaps, told[1].gaps);
+		assert_int_equal(told[0].gaps_us, told[1].gaps_us);
+		assert_int_equal(told[0].oldest_us, told[1].oldest_us);
+		assert_true(
+		    told[0].newest_us == INT64_MIN || told[0].newest_us == told[1].newest_us);
+	}
+	assert_true(entries[0] < entries[1]);
 }
 
 /** A name of a piece, of a part of it, or of something that merely looks like one. */
@@ -875,7 +1059,10 @@ int main(void)
 	    cmocka_unit_test(test_frames),
 	    cmocka_unit_test(test_no_archive),
 	    cmocka_unit_test(test_nested),
+	    cmocka_unit_test(test_unchanged_inside),
+	    cmocka_unit_test(test_few_changes),
 	    cmocka_unit_test(test_random),
+	    cmocka_unit_test(test_reading_less),
 	    cmocka_unit_test(test_hostile),
 	};
 
