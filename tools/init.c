@@ -1,8 +1,8 @@
 /*
  * fsmeta init: gives a folder an identity that it carries with it.
  *
- * The only command that writes into a tree, and it writes one file.  What is
- * there already decides:
+ * It writes one file into the tree, which no scan does.  What is there already
+ * decides:
  *
  *     nothing                          a marker is made
  *     a marker with this id, or any
@@ -74,7 +74,7 @@ static const struct argp argp = {options, parse_option, "DIR",
     "and print it."
     "\vScans of DIR then belong together wherever it is mounted. The marker names the file system "
     "that it was made on; in a copy on another one it is refused by scan, until init --force gives "
-    "the copy an identity of its own. No other command writes into a tree.",
+    "the copy an identity of its own. No scan writes into a tree.",
     NULL, NULL, NULL};
 
 /** Everything that init holds while it runs. */
