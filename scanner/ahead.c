@@ -187,6 +187,9 @@ static void *work(void *payload)
 		ahead->idle++;
 		pthread_cond_wait(&ahead->work, &ahead->lock);
 		ahead->idle--;
+		/* Also where nobody called: one call more than is needed does no harm. */
+		if (ahead->called > 0)
+			ahead->called--;
 	}
 	fsmeta_ahead_unlock(ahead);
 	return NULL;
@@ -630,7 +633,7 @@ void fsmeta_ahead_measure(struct fsmeta_ahead *ahead, struct fsmeta_scan_measure
 	fsmeta_ahead_lock(ahead);
 	*out = ahead->most;
 	out->threads = ahead->thread_count;
-	out->sleeping = ahead->idle;
+	out->sleeping = ahead->idle - ahead->called;
 	fsmeta_ahead_unlock(ahead);
 }
 

@@ -28,8 +28,8 @@ void fsmeta_ahead_take_out(struct fsmeta_ahead_item *item)
 	item->next = item->previous = NULL;
 }
 
-void fsmeta_ahead_note_done(
-    struct fsmeta_ahead *ahead, struct fsmeta_ahead_item *item, size_t bytes)
+/** Notes that something waits in front of `item`. */
+static void note_done(struct fsmeta_ahead *ahead, struct fsmeta_ahead_item *item, size_t bytes)
 {
 	item->done_before += bytes;
 	ahead->waiting_bytes += bytes;
@@ -80,8 +80,10 @@ struct fsmeta_ahead_item *fsmeta_ahead_find_work(const struct fsmeta_ahead *ahea
 
 void fsmeta_ahead_call_for_work(struct fsmeta_ahead *ahead)
 {
-	if (ahead->idle > 0 && fsmeta_ahead_find_work(ahead, 3))
+	if (ahead->idle > ahead->called && fsmeta_ahead_find_work(ahead, 3)) {
+		ahead->called++;
 		pthread_cond_signal(&ahead->work);
+	}
 }
 
 /* ---- descriptors ------------------------------------------------------------ */
@@ -185,7 +187,7 @@ static void publish_content(
 {
 	piece->state = FSMETA_AHEAD_DONE;
 	piece->cost = piece_cost(piece);
-	fsmeta_ahead_note_done(ahead, place, piece->cost);
+	note_done(ahead, place, piece->cost);
 	if (piece->code != 0 || piece->item.folder->abandoned)
 		return;
 	for (uint32_t i = 0; i < piece->chunk.folders; i++)
@@ -236,7 +238,7 @@ static void publish_listing(struct fsmeta_ahead *ahead, struct fsmeta_ahead_fold
 		folder->large_cost = bytes;
 	} else {
 		folder->cost = bytes;
-		fsmeta_ahead_note_done(ahead, &folder->item, bytes);
+		note_done(ahead, &folder->item, bytes);
 	}
 	if (folder->parent && !folder->parent->abandoned)
 		folder->parent->unopened--;

@@ -54,7 +54,10 @@ struct fsmeta_ahead {
 	unsigned thread_count;
 	/** When the next thread may be started, CLOCK_MONOTONIC in ns. */
 	int64_t next_start_ns;
+	/** Threads that wait for work, and those among them that were called and have not come yet.
+	 */
 	unsigned idle;
+	unsigned called;
 	bool walker_waits;
 	bool quit;
 	/** Tasks that are being run, and those among them that nobody wants. */
@@ -96,10 +99,6 @@ void fsmeta_ahead_insert(struct fsmeta_ahead_item *place, struct fsmeta_ahead_it
 
 /** Takes it out; what waits in front of it waits in front of the next one. */
 void fsmeta_ahead_take_out(struct fsmeta_ahead_item *item);
-
-/** Notes that something waits in front of `item`. */
-void fsmeta_ahead_note_done(
-    struct fsmeta_ahead *ahead, struct fsmeta_ahead_item *item, size_t bytes);
 
 /** The walker has taken, or left, what was noted with `bytes`, which become 0. */
 void fsmeta_ahead_note_taken(struct fsmeta_ahead *ahead, size_t *bytes);

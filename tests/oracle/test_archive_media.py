@@ -7,6 +7,7 @@ say little that others do not.
 """
 
 import bisect
+import fcntl
 import glob
 import json
 import os
@@ -14,7 +15,9 @@ import random
 import shutil
 import signal
 import statistics
+import struct
 import subprocess
+import termios
 import time
 from collections import namedtuple
 
@@ -485,6 +488,28 @@ def test_refusals(talkie, folder, tmp_path):
 # ---- live -----------------------------------------------------------------------------------------
 
 
+def is_waiting(process):
+    """True where nothing is left in its pipe and all of its threads sleep."""
+    left = fcntl.ioctl(process.stdin, termios.FIONREAD, struct.pack("i", 0))
+    if struct.unpack("i", left)[0]:
+        return False
+    states = set()
+    for thread in os.listdir(f"/proc/{process.pid}/task"):
+        with open(f"/proc/{process.pid}/task/{thread}/stat") as file:
+            states.add(file.read().rpartition(")")[2].split()[0])
+    return states == {"S"}
+
+
+def wait_until_read(process):
+    """Until the process has taken what it was sent, and waits for more."""
+    deadline = time.time() + 60
+    quiet = 0
+    while quiet < 5:
+        assert time.time() < deadline
+        time.sleep(0.1)
+        quiet = quiet + 1 if is_waiting(process) else 0
+
+
 @needs_module
 def test_live(folder, tmp_path):
     """A pipe that does not end: what came can be read while it grows, and Ctrl-C seals it."""
@@ -522,8 +547,8 @@ def test_live(folder, tmp_path):
         write(archive, "cam", source, layout=layout, start="now", code=3)
         writer.stdin.write(data[most:])
         writer.stdin.flush()
-    # A moment until all of it has been read from the pipes.
-    time.sleep(1)
+    for writer in writers.values():
+        wait_until_read(writer)
     for layout, writer in writers.items():
         archive, out = tmp_path / layout, tmp_path / "out.mkv"
         writer.send_signal(signal.SIGINT)

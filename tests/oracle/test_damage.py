@@ -347,6 +347,22 @@ def large(fsmeta, module_scratch):
     return streams
 
 
+class Pace:
+    """Moments while a command runs. How long that is, is learnt: a machine is not equally busy all the time."""
+
+    def __init__(self, seconds, seed):
+        self.seconds, self.rng = seconds, random.Random(seed)
+
+    def moment(self, low=0.0, high=1.0):
+        return self.seconds * self.rng.uniform(low, high)
+
+    def was_too_early(self):
+        self.seconds *= 1.1
+
+    def was_too_late(self):
+        self.seconds *= 0.8
+
+
 def kill_at(fsmeta, delay, *words):
     """Runs, kills after `delay` seconds; True where it had not ended by itself."""
     process = fsmeta.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -377,25 +393,26 @@ def test_killed_import(fsmeta, large, scratch):
     shutil.copy(pristine, database)
     start = time.monotonic()
     fsmeta.run("import", database, second)
-    duration = time.monotonic() - start
+    pace = Pace(time.monotonic() - start, SEED)
     both = fsmeta.run("ls", "--format=jsonl", database).out
     assert both != expected
 
-    rng = random.Random(SEED)
     killed = held = attempt = 0
     # How many moments hit depends on how busy the machine is: until enough have.
     while killed < 8 or held < 5:
         attempt += 1
-        assert attempt < 60, f"killed {killed}, previous generation found {held} times"
+        assert attempt < 100, f"killed {killed}, previous generation found {held} times"
         for name in os.listdir(scratch):
             if name.startswith("tree.db"):
                 os.unlink(os.path.join(scratch, name))
         shutil.copy(pristine, database)
         # The write transaction is the last part; most of the moments lie there.
         low = 0.0 if attempt % 3 == 0 else 0.5
-        killed += kill_at(
-            fsmeta, duration * rng.uniform(low, 1.05), "import", database, second
-        )
+        if kill_at(fsmeta, pace.moment(low, 1.05), "import", database, second):
+            killed += 1
+            pace.was_too_early()
+        else:
+            pace.was_too_late()
         count = generations(fsmeta, database)
         assert count in (1, 2)
         held += count == 1
@@ -491,20 +508,23 @@ def test_stopped_politely(fsmeta, large, scratch, number, words):
     prepare()
     start = time.monotonic()
     fsmeta.run(*words, code=(0, 1))
-    duration = time.monotonic() - start
-    rng = random.Random(SEED + 3)
+    pace = Pace(time.monotonic() - start, SEED + 3)
     seen = []
     while seen.count(128 + number) < 2:
         before = prepare()
         process = fsmeta.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        time.sleep(duration * rng.random())
+        time.sleep(pace.moment())
         process.send_signal(number)
         start = time.monotonic()
         _, errors = process.communicate(timeout=60)
         # -number: it came before main() had set its handlers.
         assert process.returncode in (0, 1, 128 + number, -number), errors
-        assert time.monotonic() - start < 3  # a second, and a busy machine
+        assert time.monotonic() - start < 30  # a second, and a very busy machine
         if process.returncode not in (0, 1):
             assert folder_state(work) == before, os.listdir(work)
         seen.append(process.returncode)
-        assert len(seen) < 30, f"hardly ever stopped: {seen}"
+        if process.returncode < 0:
+            pace.was_too_early()
+        elif process.returncode in (0, 1):
+            pace.was_too_late()
+        assert len(seen) < 60, f"hardly ever stopped: {seen}"

@@ -325,7 +325,7 @@ static void test_age(void **state)
 	(void)state;
 	for (uint32_t n = 0; n < 5; n++)
 		assert_ok(write_packet(fsv, "cam0", "video", n, 0, &error), &error);
-	for (int tries = 0; tries < 100 && count < 5; tries++) {
+	for (int tries = 0; tries < 1200 && count < 5; tries++) {
 		usleep(50000);
 		reader = open_archive("age", &(struct fsmeta_fsv_options){0});
 		count = read_window(reader, "cam0", "video", 0, 0, INT64_MAX).count;
@@ -333,7 +333,7 @@ static void test_age(void **state)
 	}
 	assert_int_equal(5, count);
 	/* And nobody writes to it any more, so that rollover may take it. */
-	for (int tries = 0; tries < 100 && !sealed; tries++) {
+	for (int tries = 0; tries < 1200 && !sealed; tries++) {
 		struct fsmeta_track track;
 
 		usleep(50000);

@@ -457,7 +457,8 @@ static void jobs_are_given_up(void **state)
 	fsmeta_hasher_wait(hasher, &many.jobs[0]);
 	fsmeta_hasher_free(hasher);
 	clock_gettime(CLOCK_MONOTONIC, &after);
-	assert_true(after.tv_sec - before.tv_sec < 3);
+	/* All of them would take 40 s. */
+	assert_true(after.tv_sec - before.tv_sec < 20);
 	assert_true(many.done < JOBS);
 }
 

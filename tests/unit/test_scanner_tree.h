@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -56,10 +57,18 @@ static inline struct tree tree_new(void)
 	return tree_new_in(base && strlen(base) < 100 ? base : "/tmp");
 }
 
-/** In memory where that can be had: a disk takes its time for very many entries. */
+/** In memory where there is room for very many entries, for which a disk takes its time. */
 static inline struct tree tree_new_in_memory(void)
 {
-	return access("/dev/shm", W_OK) == 0 ? tree_new_in("/dev/shm") : tree_new();
+	enum {
+		ENTRIES = 1 << 20
+	};
+	struct statvfs room;
+
+	if (access("/dev/shm", W_OK) == 0 && statvfs("/dev/shm", &room) == 0 &&
+	    (room.f_files == 0 || room.f_favail >= ENTRIES))
+		return tree_new_in("/dev/shm");
+	return tree_new();
 }
 
 /**

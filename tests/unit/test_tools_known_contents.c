@@ -57,6 +57,7 @@ static int set_up(void **state)
 
 	(void)state;
 	snprintf(path, sizeof(path), "/tmp/fsmeta-known-%d.db", (int)getpid());
+	unlink(path);
 	describe_scan(&source, 1);
 	source.field_mask |= FIELDS | FSMETA_FIELD_HASH;
 	source.hash_algorithm = FSMETA_HASH_XXH3;
