@@ -39,8 +39,9 @@
  * once, a fraction of a second for each million.  What is then a file of a time to come
  * counts as not settled.
  *
- * To come: the newest file of a stream that a layout recognises is never settled, however
- * old; load_unsettled() is the place.
+ * The newest file of a video archive's stream is taken like any other.  It would have to be
+ * looked at however old it is, and with it all the files of its folder, since a folder is
+ * passed over or not; every folder of a recorder has one.
  *
  * What was not seen (db/unseen.h) is nothing to vouch for; and what lies below a folder
  * that was not seen is not even told.
