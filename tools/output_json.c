@@ -87,12 +87,28 @@ int fsmeta_line_json_string(
 }
 
 /** The key of a path; the root is ".". */
-static int append_json_path(
+static int append_json_named_path(
     struct fsmeta_buffer *out, const char *key, const struct fsmeta_entry *entry)
 {
 	if (!entry->path_length)
 		return fsmeta_line_json_string(out, key, ".", 1);
 	return fsmeta_line_json_string(out, key, entry->path, entry->path_length);
+}
+
+/** path, which every line has, and which mostly is as it is. */
+static int append_json_path(struct fsmeta_buffer *out, const struct fsmeta_entry *entry)
+{
+	size_t length = entry->path_length, room;
+
+	if (!length || !is_plain(entry->path, length))
+		return append_json_named_path(out, "path", entry);
+	if (!fsmeta_size_add(length, 2 * FSMETA_LINE_FIXED_BYTES, &room) ||
+	    fsmeta_buffer_reserve(out, room))
+		return FSMETA_E_MEMORY;
+	FSMETA_LINE_PUT(out, ",\"path\":\"");
+	fsmeta_line_text(out, entry->path, length);
+	fsmeta_line_byte(out, '"');
+	return 0;
 }
 
 static void put_json_number(struct fsmeta_buffer *out, const char *key, uint64_t value)
@@ -112,11 +128,7 @@ static void put_json_columns(
 
 		if (!(mask & column->field))
 			continue;
-		FSMETA_LINE_PUT(out, ",\"");
-		fsmeta_line_text(out, column->name, column->name_length);
-		FSMETA_LINE_PUT(out, "\":");
-		if (column->is_string)
-			fsmeta_line_byte(out, '"');
+		fsmeta_line_literal(out, &column->json);
 		fsmeta_line_value(output, entry, column->field);
 		if (column->is_string)
 			fsmeta_line_byte(out, '"');
@@ -175,11 +187,17 @@ static int append_json_fields(
 
 static void put_json_type(struct fsmeta_buffer *out, const struct fsmeta_entry *entry)
 {
-	const char *type = fsmeta_type_name(entry->type);
+	static const struct fsmeta_line_literal types[] = {
+	    [FSMETA_TYPE_FILE] = FSMETA_LINE_LITERAL(",\"type\":\"file\""),
+	    [FSMETA_TYPE_FOLDER] = FSMETA_LINE_LITERAL(",\"type\":\"folder\""),
+	    [FSMETA_TYPE_SYMLINK] = FSMETA_LINE_LITERAL(",\"type\":\"symlink\""),
+	    [FSMETA_TYPE_FIFO] = FSMETA_LINE_LITERAL(",\"type\":\"fifo\""),
+	    [FSMETA_TYPE_SOCKET] = FSMETA_LINE_LITERAL(",\"type\":\"socket\""),
+	    [FSMETA_TYPE_BLOCK] = FSMETA_LINE_LITERAL(",\"type\":\"block\""),
+	    [FSMETA_TYPE_CHAR] = FSMETA_LINE_LITERAL(",\"type\":\"char\""),
+	};
 
-	FSMETA_LINE_PUT(out, ",\"type\":\"");
-	fsmeta_line_text(out, type, strlen(type));
-	fsmeta_line_byte(out, '"');
+	fsmeta_line_literal(out, &types[entry->type]);
 }
 
 /** The entry's keys from id to unknown_since, each with a comma in front. */
@@ -191,7 +209,7 @@ static int append_json_entry(struct fsmeta_output *output, const struct fsmeta_b
 	if (entry->id && source && source->id_kind == FSMETA_IDS_STABLE)
 		put_json_number(out, ",\"id\":", entry->id);
 	put_json_type(out, entry);
-	if (append_json_path(out, "path", entry) || append_json_fields(output, entry, UINT32_MAX))
+	if (append_json_path(out, entry) || append_json_fields(output, entry, UINT32_MAX))
 		return FSMETA_E_MEMORY;
 	if (entry->unknown_since)
 		put_json_number(out, ",\"unknown_since\":", entry->unknown_since);
@@ -278,7 +296,7 @@ static int append_json_differences(struct fsmeta_output *output, const struct fs
 static int append_json_modified(struct fsmeta_output *output, const struct fsmeta_change *change)
 {
 	put_json_type(&output->lines, change->after);
-	if (append_json_path(&output->lines, "path", change->after))
+	if (append_json_path(&output->lines, change->after))
 		return FSMETA_E_MEMORY;
 	return append_json_differences(output, change);
 }
@@ -286,8 +304,8 @@ static int append_json_modified(struct fsmeta_output *output, const struct fsmet
 static int append_json_moved(struct fsmeta_output *output, const struct fsmeta_change *change)
 {
 	put_json_type(&output->lines, change->after);
-	if (append_json_path(&output->lines, "path", change->after) ||
-	    append_json_path(&output->lines, "old_path", change->before))
+	if (append_json_path(&output->lines, change->after) ||
+	    append_json_named_path(&output->lines, "old_path", change->before))
 		return FSMETA_E_MEMORY;
 	put_json_totals(output, change);
 	return change->fields ? append_json_differences(output, change) : 0;
@@ -298,8 +316,7 @@ static int append_json_unseen(struct fsmeta_output *output, const struct fsmeta_
 	const struct fsmeta_entry *entry = fsmeta_change_entry(change);
 
 	put_json_type(&output->lines, entry);
-	if (append_json_path(&output->lines, "path", entry) ||
-	    append_json_flags(&output->lines, entry))
+	if (append_json_path(&output->lines, entry) || append_json_flags(&output->lines, entry))
 		return FSMETA_E_MEMORY;
 	put_json_totals(output, change);
 	return 0;
@@ -334,11 +351,17 @@ static int append_json_kind(struct fsmeta_output *output, const struct fsmeta_ch
 
 static int json_change(struct fsmeta_output *output, const struct fsmeta_change *change)
 {
-	const char *kind = fsmeta_change_kind_name(change->kind);
+	static const struct fsmeta_line_literal kinds[] = {
+	    [FSMETA_CHANGE_ADDED] = FSMETA_LINE_LITERAL("{\"kind\":\"added\""),
+	    [FSMETA_CHANGE_REMOVED] = FSMETA_LINE_LITERAL("{\"kind\":\"removed\""),
+	    [FSMETA_CHANGE_MODIFIED] = FSMETA_LINE_LITERAL("{\"kind\":\"modified\""),
+	    [FSMETA_CHANGE_MOVED] = FSMETA_LINE_LITERAL("{\"kind\":\"moved\""),
+	    [FSMETA_CHANGE_CORRUPTED] = FSMETA_LINE_LITERAL("{\"kind\":\"corrupted\""),
+	    [FSMETA_CHANGE_UNREADABLE] = FSMETA_LINE_LITERAL("{\"kind\":\"unreadable\""),
+	    [FSMETA_CHANGE_UNKNOWN] = FSMETA_LINE_LITERAL("{\"kind\":\"unknown\""),
+	};
 
-	FSMETA_LINE_PUT(&output->lines, "{\"kind\":\"");
-	fsmeta_line_text(&output->lines, kind, strlen(kind));
-	fsmeta_line_byte(&output->lines, '"');
+	fsmeta_line_literal(&output->lines, &kinds[change->kind]);
 	if (append_json_kind(output, change))
 		return FSMETA_E_MEMORY;
 	FSMETA_LINE_PUT(&output->lines, "}\n");
@@ -350,7 +373,7 @@ static int json_known(
 {
 	FSMETA_LINE_PUT(&output->lines, "{\"kind\":\"known\"");
 	put_json_type(&output->lines, entry);
-	if (append_json_path(&output->lines, "path", entry))
+	if (append_json_path(&output->lines, entry))
 		return FSMETA_E_MEMORY;
 	put_json_number(&output->lines, ",\"unknown_since\":", unknown_since);
 	FSMETA_LINE_PUT(&output->lines, "}\n");
@@ -363,7 +386,7 @@ static int json_usage(struct fsmeta_output *output, const struct fsmeta_output_u
 	size_t start = out->length;
 
 	put_json_type(out, usage->entry);
-	if (append_json_path(out, "path", usage->entry))
+	if (append_json_path(out, usage->entry))
 		return FSMETA_E_MEMORY;
 	put_json_number(out, ",\"entries\":", usage->entries);
 	if (usage->known & FSMETA_FIELD_SIZE)

@@ -59,15 +59,11 @@ static unsigned second_of_day(int64_t seconds)
 	return (unsigned)(rest < 0 ? rest + SECONDS_PER_DAY : rest);
 }
 
-/** The text of a day, from the table. */
-static const struct fsmeta_line_day_text *day_text(struct fsmeta_output *output, int64_t day)
+static void set_day(struct fsmeta_line_day_text *slot, int64_t day)
 {
-	struct fsmeta_line_day_text *slot = &output->days[(uint64_t)day % FSMETA_LINE_DAY_SLOTS];
 	char text[FSMETA_TIME_TEXT_BYTES];
 	struct fsmeta_time start = {.seconds = 0};
 
-	if (slot->length && slot->day == day)
-		return slot;
 	/* The first day of int64 is not a whole one; any second of it will do. */
 	if (__builtin_mul_overflow(day, (int64_t)SECONDS_PER_DAY, &start.seconds))
 		start.seconds = INT64_MIN;
@@ -75,7 +71,21 @@ static const struct fsmeta_line_day_text *day_text(struct fsmeta_output *output,
 	slot->day = day;
 	slot->length = (unsigned char)strcspn(text, "T");
 	memcpy(slot->text, text, slot->length);
-	return slot;
+}
+
+static inline void put_day(
+    struct fsmeta_buffer *out, struct fsmeta_line_day_text *slot, int64_t day)
+{
+	if (!slot->length || slot->day != day)
+		set_day(slot, day);
+	memcpy(out->data + out->length, slot->text, sizeof(slot->text));
+	out->length += slot->length;
+}
+
+/** Where the table keeps a day. */
+static inline struct fsmeta_line_day_text *slot_of(struct fsmeta_output *output, int64_t day)
+{
+	return &output->days[(uint64_t)day % FSMETA_LINE_DAY_SLOTS];
 }
 
 void fsmeta_line_time_of_day(struct fsmeta_buffer *out, struct fsmeta_time time)
@@ -101,38 +111,72 @@ void fsmeta_line_fraction(struct fsmeta_buffer *out, uint32_t nanoseconds)
 
 void fsmeta_line_day(struct fsmeta_output *output, struct fsmeta_time time)
 {
-	const struct fsmeta_line_day_text *day = day_text(output, fsmeta_line_day_of(time.seconds));
+	int64_t day = fsmeta_line_day_of(time.seconds);
 
-	fsmeta_line_text(&output->lines, day->text, day->length);
+	put_day(&output->lines, slot_of(output, day), day);
+}
+
+/** "T10:00:00.000000001Z", put together in place. */
+static inline void put_clock(struct fsmeta_buffer *out, unsigned second, uint32_t nanoseconds)
+{
+	static const char shape[] = "T00:00:00.000000000Z";
+	unsigned char *at = out->data + out->length;
+	unsigned minute = second / 60, millionths = nanoseconds / 1000;
+
+	memcpy(at, shape, sizeof(shape) - 1);
+	memcpy(at + 1, two_digits + minute / 60 * 2, 2);
+	memcpy(at + 4, two_digits + minute % 60 * 2, 2);
+	memcpy(at + 7, two_digits + second % 60 * 2, 2);
+	at[10] = (unsigned char)('0' + nanoseconds / 100000000);
+	memcpy(at + 11, two_digits + millionths / 1000 % 100 * 2, 2);
+	memcpy(at + 13, two_digits + millionths / 10 % 100 * 2, 2);
+	memcpy(at + 15, two_digits + nanoseconds / 100 % 100 * 2, 2);
+	memcpy(at + 17, two_digits + nanoseconds % 100 * 2, 2);
+	out->length += sizeof(shape) - 1;
+}
+
+static inline void put_time(struct fsmeta_buffer *out, struct fsmeta_line_day_text *slot,
+    int64_t day, struct fsmeta_time time)
+{
+	put_day(out, slot, day);
+	put_clock(out, second_of_day(time.seconds), time.nanoseconds);
 }
 
 void fsmeta_line_time(struct fsmeta_output *output, struct fsmeta_time time)
 {
-	fsmeta_line_day(output, time);
-	fsmeta_line_byte(&output->lines, 'T');
-	fsmeta_line_time_of_day(&output->lines, time);
-	fsmeta_line_fraction(&output->lines, time.nanoseconds);
-	fsmeta_line_byte(&output->lines, 'Z');
+	int64_t day = fsmeta_line_day_of(time.seconds);
+
+	put_time(&output->lines, slot_of(output, day), day, time);
 }
 
-#define COLUMN(field, is_string, name)                   \
-	{                                                \
-		field, is_string, sizeof(name) - 1, name \
+void fsmeta_line_time_by(
+    struct fsmeta_buffer *out, struct fsmeta_line_day_text *day, struct fsmeta_time time)
+{
+	put_time(out, day, fsmeta_line_day_of(time.seconds), time);
+}
+
+#define NUMBER(field, name)                                               \
+	{                                                                 \
+		field, false, name, FSMETA_LINE_LITERAL(",\"" name "\":") \
+	}
+#define STRING(field, name)                                                \
+	{                                                                  \
+		field, true, name, FSMETA_LINE_LITERAL(",\"" name "\":\"") \
 	}
 
 const struct fsmeta_line_column fsmeta_line_columns[FSMETA_LINE_COLUMNS] = {
-    COLUMN(FSMETA_FIELD_SIZE, false, "size"),
-    COLUMN(FSMETA_FIELD_MTIME, true, "mtime"),
-    COLUMN(FSMETA_FIELD_CTIME, true, "ctime"),
-    COLUMN(FSMETA_FIELD_BTIME, true, "btime"),
-    COLUMN(FSMETA_FIELD_MODE, true, "mode"),
-    COLUMN(FSMETA_FIELD_UID, false, "uid"),
-    COLUMN(FSMETA_FIELD_GID, false, "gid"),
-    COLUMN(FSMETA_FIELD_DEVICE, false, "dev"),
-    COLUMN(FSMETA_FIELD_INODE, false, "inode"),
-    COLUMN(FSMETA_FIELD_NLINK, false, "nlink"),
-    COLUMN(FSMETA_FIELD_ALLOCATED, false, "allocated"),
-    COLUMN(FSMETA_FIELD_RDEV, true, "rdev"),
+    NUMBER(FSMETA_FIELD_SIZE, "size"),
+    STRING(FSMETA_FIELD_MTIME, "mtime"),
+    STRING(FSMETA_FIELD_CTIME, "ctime"),
+    STRING(FSMETA_FIELD_BTIME, "btime"),
+    STRING(FSMETA_FIELD_MODE, "mode"),
+    NUMBER(FSMETA_FIELD_UID, "uid"),
+    NUMBER(FSMETA_FIELD_GID, "gid"),
+    NUMBER(FSMETA_FIELD_DEVICE, "dev"),
+    NUMBER(FSMETA_FIELD_INODE, "inode"),
+    NUMBER(FSMETA_FIELD_NLINK, "nlink"),
+    NUMBER(FSMETA_FIELD_ALLOCATED, "allocated"),
+    STRING(FSMETA_FIELD_RDEV, "rdev"),
 };
 
 void fsmeta_line_value(

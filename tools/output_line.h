@@ -21,6 +21,7 @@ enum {
 	/** Slots of the table of days, a power of two. */
 	FSMETA_LINE_DAY_SLOTS = 1024,
 	FSMETA_LINE_DAY_TEXT_BYTES = 24,
+	FSMETA_LINE_LITERAL_BYTES = 23,
 };
 
 /** "2026-11-20", or with a longer year. */
@@ -122,13 +123,33 @@ static inline void fsmeta_line_byte(struct fsmeta_buffer *out, char byte)
 	out->data[out->length++] = (unsigned char)byte;
 }
 
+/** A short text, written by a copy of constant length. */
+struct fsmeta_line_literal {
+	unsigned char length;
+	char text[FSMETA_LINE_LITERAL_BYTES];
+};
+
+#define FSMETA_LINE_LITERAL(literal)         \
+	{                                    \
+		sizeof(literal) - 1, literal \
+	}
+
+/** There is room for a whole literal. */
+static inline void fsmeta_line_literal(
+    struct fsmeta_buffer *out, const struct fsmeta_line_literal *literal)
+{
+	memcpy(out->data + out->length, literal->text, sizeof(literal->text));
+	out->length += literal->length;
+}
+
 /** A field that has a short text of its own: all but target, flags and hash. */
 struct fsmeta_line_column {
 	uint32_t field;
 	/** Its text is a string of JSON. */
 	bool is_string;
-	unsigned char name_length;
 	const char *name;
+	/** What JSON has in front of the value: ,"name": and the quote of a string. */
+	struct fsmeta_line_literal json;
 };
 
 enum {
@@ -175,6 +196,10 @@ void fsmeta_line_fraction(struct fsmeta_buffer *out, uint32_t nanoseconds);
 
 /** As fsmeta_time_format() writes it. */
 void fsmeta_line_time(struct fsmeta_output *output, struct fsmeta_time time);
+
+/** The same outside of an output; `day` holds the day that was written last, or nothing. */
+void fsmeta_line_time_by(
+    struct fsmeta_buffer *out, struct fsmeta_line_day_text *day, struct fsmeta_time time);
 
 /** Why an entry is unreadable; a number that has no name here as "ERRNO_123". */
 int fsmeta_line_errno_name(struct fsmeta_buffer *out, int number);
