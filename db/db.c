@@ -140,6 +140,14 @@ static int cursor_skip(struct fsmeta_cursor *base, uint32_t depth, struct fsmeta
 	return cursor->reader ? fsmeta_reader_skip(cursor->reader, depth, error) : 0;
 }
 
+static int cursor_leap(
+    struct fsmeta_cursor *base, const char *path, size_t length, struct fsmeta_error *error)
+{
+	struct db_cursor *cursor = (struct db_cursor *)base;
+
+	return cursor->reader ? fsmeta_reader_leap(cursor->reader, path, length, error) : 0;
+}
+
 /** Nothing in the folder may be carried, or be a place that could not be looked at. */
 static int cursor_run(struct fsmeta_cursor *base, enum fsmeta_run_kind kind, struct fsmeta_run *run,
     struct fsmeta_error *error)
@@ -195,12 +203,14 @@ static void cursor_close(struct fsmeta_cursor *base)
 static const struct fsmeta_cursor_operations cursor_operations = {
     .next = cursor_next,
     .skip = cursor_skip,
+    .leap = cursor_leap,
     .close = cursor_close,
 };
 
 static const struct fsmeta_cursor_operations offering_operations = {
     .next = cursor_next,
     .skip = cursor_skip,
+    .leap = cursor_leap,
     .run = cursor_run,
     .step = cursor_step,
     .close = cursor_close,

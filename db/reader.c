@@ -29,6 +29,10 @@
  * read, and seeks there when it is its turn again.  A chain of 5,000 folders costs
  * 5,000 small structs.
  *
+ * A leap towards a path leaves the folders that are not above it, lets the files of the
+ * deepest one left begin with the name that the path has there, and looks up by parent and
+ * name which folder comes next.
+ *
  * A row is not asked for its columns one by one: each sqlite3_column_…() takes a
  * mutex, looks for errors and copies flags, and with fourteen columns a row that took
  * longer than the reading.  The statements are
@@ -136,6 +140,8 @@ struct fsmeta_reader {
 	uint32_t whole_depth;
 	/** Past metadata of one folder; prepared by the first use. */
 	sqlite3_stmt *folder_past;
+	/** The first folder in one from a name on; prepared by the first use. */
+	sqlite3_stmt *next_folder;
 
 	struct slot slots[POOL_SLOTS];
 	int free_slots[POOL_SLOTS];
@@ -294,27 +300,36 @@ static bool has_more_names(const struct level *level)
 	return level->selected && level->next_name + 1 < level->selected->name_count;
 }
 
+/** Lets the level go on with the file of this name, or behind. */
+static int set_seek(
+    struct level *level, const char *name, size_t length, struct fsmeta_error *error)
+{
+	free(level->seek);
+	level->seek = malloc(length + 1);
+	if (!level->seek)
+		return fsmeta_error_set_memory(error, action);
+	memcpy(level->seek, name, length);
+	level->seek_length = length;
+	return 0;
+}
+
 /** Takes the slot from the shallowest holder, which will go on from where it was. */
 static int steal_slot(struct fsmeta_reader *reader, struct fsmeta_error *error)
 {
 	struct level *victim;
 	struct feed *feed;
+	int code = 0;
 
 	while (reader->levels[reader->first_holder].slot == NO_SLOT)
 		reader->first_holder++;
 	victim = &reader->levels[reader->first_holder];
 	feed = next_feed(&reader->slots[victim->slot]);
-	free(victim->seek);
-	victim->seek = NULL;
 	victim->exhausted = !feed && !has_more_names(victim);
 	/* Selected names are found again by next_name. */
-	if (feed && !victim->selected) {
-		victim->seek = malloc(feed->name_length + 1);
-		if (!victim->seek)
-			return fsmeta_error_set_memory(error, action);
-		memcpy(victim->seek, feed->name, feed->name_length);
-		victim->seek_length = feed->name_length;
-	}
+	if (feed && !victim->selected)
+		code = set_seek(victim, feed->name, feed->name_length, error);
+	if (code)
+		return code;
 	reader->free_slots[reader->free_count++] = victim->slot;
 	victim->slot = NO_SLOT;
 	reader->first_holder++;
@@ -421,17 +436,24 @@ static int push_level(struct fsmeta_reader *reader, const struct position *posit
 	return 0;
 }
 
+static void release_slot(struct fsmeta_reader *reader, struct level *level)
+{
+	struct slot *slot;
+
+	if (level->slot == NO_SLOT)
+		return;
+	slot = &reader->slots[level->slot];
+	sqlite3_reset(slot->live.statement);
+	sqlite3_reset(slot->past.statement);
+	reader->free_slots[reader->free_count++] = level->slot;
+	level->slot = NO_SLOT;
+}
+
 static void pop_level(struct fsmeta_reader *reader)
 {
 	struct level *level = &reader->levels[--reader->level_count];
 
-	if (level->slot != NO_SLOT) {
-		struct slot *slot = &reader->slots[level->slot];
-
-		sqlite3_reset(slot->live.statement);
-		sqlite3_reset(slot->past.statement);
-		reader->free_slots[reader->free_count++] = level->slot;
-	}
+	release_slot(reader, level);
 	free(level->seek);
 }
 
@@ -856,6 +878,134 @@ int fsmeta_reader_skip(struct fsmeta_reader *reader, uint32_t depth, struct fsme
 	return code < 0 ? code : 0;
 }
 
+/* ---- leaping ------------------------------------------------------------ */
+
+/** Where a leap goes: the deepest folder on the current path that holds it, and the name there. */
+struct goal {
+	uint32_t level;
+	const char *name;
+	size_t length;
+};
+
+/** False where nothing that comes is in front of the path. */
+static bool find_goal(
+    const struct fsmeta_reader *reader, const char *path, size_t length, struct goal *out)
+{
+	const char *end = path + length;
+	uint32_t entered = reader->path.depth;
+
+	*out = (struct goal){.name = path};
+	for (;; out->level++, out->name += out->length + 1) {
+		const char *slash = memchr(out->name, '/', (size_t)(end - out->name));
+		const char *name;
+		size_t name_length;
+		int order;
+
+		out->length = (size_t)((slash ? slash : end) - out->name);
+		if (out->level == entered)
+			return true;
+		name = fsmeta_path_stack_name(&reader->path, out->level + 1, &name_length);
+		order = fsmeta_name_compare(name, name_length, out->name, out->length);
+		if (order)
+			return order < 0;
+		/* It was handed out, or a file stands where the path goes on. */
+		if (!slash || out->level + 1 >= reader->level_count)
+			return false;
+	}
+}
+
+/** Finds the first folder in `folder` that is named so, or behind; 1 with *ord, 0 or a code. */
+static int find_folder(struct fsmeta_reader *reader, int64_t folder, const char *name,
+    size_t length, int64_t *ord, struct fsmeta_error *error)
+{
+	int code = 0;
+
+	if (!reader->next_folder)
+		code = fsmeta_connection_prepare(&reader->next_folder, reader->connection,
+		    "SELECT ord FROM folder_position WHERE parent = ?1 AND name >= ?2"
+		    " AND since <= ?3 AND (until IS NULL OR until > ?3) ORDER BY name LIMIT 1",
+		    error);
+	if (code)
+		return code;
+	sqlite3_bind_int64(reader->next_folder, 1, folder);
+	sqlite3_bind_blob64(reader->next_folder, 2, name, length, SQLITE_STATIC);
+	sqlite3_bind_int64(reader->next_folder, 3, (int64_t)reader->options.generation);
+	code = step(reader, reader->next_folder, error);
+	if (code > 0)
+		*ord = sqlite3_column_int64(reader->next_folder, 0);
+	sqlite3_reset(reader->next_folder);
+	return code;
+}
+
+/** The folder that comes is not in front of the goal, or there is none. */
+static bool is_at_goal(const struct fsmeta_reader *reader, const struct goal *goal)
+{
+	const struct position *position = &reader->position;
+
+	if (!position->has_row)
+		return true;
+	if (reader->pending_position || position->depth > goal->level + 1)
+		return false;
+	return position->depth <= goal->level ||
+	       fsmeta_name_compare(
+		   position->name, position->name_length, goal->name, goal->length) >= 0;
+}
+
+/** Goes on with the first folder that is not in front of the goal, there or further up. */
+static int seek_position(
+    struct fsmeta_reader *reader, const struct goal *goal, struct fsmeta_error *error)
+{
+	char behind[FSMETA_NAME_MAX_BYTES + 1];
+	const char *name = goal->name;
+	size_t length = goal->length;
+	int64_t ord = 0;
+	int code;
+
+	for (uint32_t level = goal->level;; level--) {
+		code = find_folder(reader, reader->levels[level].folder, name, length, &ord, error);
+		if (code || !level)
+			break;
+		name = fsmeta_path_stack_name(&reader->path, level, &length);
+		memcpy(behind, name, length);
+		/* No name can stand between the two. */
+		behind[length++] = '\0';
+		name = behind;
+	}
+	reader->pending_position = false;
+	if (code <= 0) {
+		reader->position.has_row = false;
+		return code;
+	}
+	sqlite3_reset(reader->positions);
+	sqlite3_bind_int64(reader->positions, 2, ord);
+	return advance_position(reader, UINT32_MAX, error);
+}
+
+int fsmeta_reader_leap(
+    struct fsmeta_reader *reader, const char *path, size_t length, struct fsmeta_error *error)
+{
+	struct level *level;
+	struct goal goal;
+	int code = 0;
+
+	if (!length || reader->failed || reader->options.selection || !reader->level_count ||
+	    !find_goal(reader, path, length, &goal))
+		return 0;
+	while (reader->level_count > goal.level + 1)
+		pop_level(reader);
+	level = &reader->levels[goal.level];
+	reader->pending = NULL;
+	if (!level->seek ||
+	    fsmeta_name_compare(level->seek, level->seek_length, goal.name, goal.length) < 0) {
+		code = set_seek(level, goal.name, goal.length, error);
+		release_slot(reader, level);
+	}
+	if (!code && !is_at_goal(reader, &goal))
+		code = seek_position(reader, &goal, error);
+	reader->failed = code < 0;
+	return code < 0 ? code : 1;
+}
+
 int fsmeta_reader_new(struct fsmeta_reader **out, const struct fsmeta_connection *connection,
     const struct fsmeta_dictionary *dictionary, const struct fsmeta_reader_options *options,
     struct fsmeta_error *error)
@@ -921,6 +1071,7 @@ void fsmeta_reader_free(struct fsmeta_reader *reader)
 	}
 	sqlite3_finalize(reader->positions);
 	sqlite3_finalize(reader->folder_past);
+	sqlite3_finalize(reader->next_folder);
 	fsmeta_path_stack_release(&reader->path);
 	free(reader->levels);
 	fsmeta_carried_free(reader->carried);

@@ -47,6 +47,10 @@ int fsmeta_reader_next(
 /** As fsmeta_cursor_skip(). */
 int fsmeta_reader_skip(struct fsmeta_reader *reader, uint32_t depth, struct fsmeta_error *error);
 
+/** As fsmeta_cursor_leap(); a reader with a selection leaves out nothing. */
+int fsmeta_reader_leap(
+    struct fsmeta_reader *reader, const char *path, size_t length, struct fsmeta_error *error);
+
 /**
  * True right after next() gave a folder (its id in *folder) in which nothing is carried,
  * unless it is a place of its own in `unknown`.
