@@ -29,6 +29,8 @@ enum {
 	FSMETA_PATH_MAX_BYTES = 16 << 20,
 	/** Deepest entry accepted from any input; the root has depth 0. */
 	FSMETA_DEPTH_MAX = 65536,
+	/** Bytes that fsmeta_path_stack_replace_end_at_once() copies. */
+	FSMETA_PATH_AT_ONCE_BYTES = 16,
 };
 
 /** Bits in which eight bytes of the two differ, those of the first byte lowest. */
@@ -137,6 +139,25 @@ static inline int fsmeta_path_stack_replace_end(
 /** The same where the path has to grow, or not to: what replace_end() does not do itself. */
 int fsmeta_path_stack_replace_end_slowly(
     struct fsmeta_path_stack *stack, size_t prefix, const char *suffix, size_t length);
+
+/**
+ * The same for a few bytes without a loop or a call: at most FSMETA_PATH_AT_ONCE_BYTES, and so
+ * many may be read at `suffix`.  False, and nothing is changed, where there is no room for that.
+ */
+static inline bool fsmeta_path_stack_replace_end_at_once(
+    struct fsmeta_path_stack *stack, size_t prefix, const char *suffix, size_t length)
+{
+	struct fsmeta_buffer *path = &stack->path;
+	size_t keep = stack->starts[stack->depth - 1] + prefix;
+
+	if (path->capacity - keep <= FSMETA_PATH_AT_ONCE_BYTES ||
+	    keep > FSMETA_PATH_MAX_BYTES - FSMETA_PATH_AT_ONCE_BYTES)
+		return false;
+	memcpy(path->data + keep, suffix, FSMETA_PATH_AT_ONCE_BYTES);
+	path->length = keep + length;
+	path->data[path->length] = '\0';
+	return true;
+}
 
 /* Every entry of every stream comes through here, and nearly always there is room. */
 static inline int fsmeta_path_stack_replace_end(

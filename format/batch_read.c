@@ -51,6 +51,7 @@ enum {
 /** What a column that was left out holds. */
 static const uint32_t narrow_zeros[BLOCK];
 static const int64_t wide_zeros[BLOCK];
+static const unsigned char no_plane[BLOCK];
 #define ONES_8 1, 1, 1, 1, 1, 1, 1, 1
 #define ONES_64 ONES_8, ONES_8, ONES_8, ONES_8, ONES_8, ONES_8, ONES_8, ONES_8
 static const uint32_t narrow_ones[BLOCK] = {ONES_64};
@@ -103,10 +104,15 @@ struct fsmeta_batch_reader {
 	uint32_t index;
 	uint32_t block_begin;
 	uint32_t block_end;
+	/** Fields that any of the rows has. */
+	uint32_t block_fields;
 	/** Place and name of the rows: columns from block_begin on. */
 	const uint32_t *level;
 	const uint32_t *name_prefix;
 	const uint32_t *name_suffix;
+	/** The batch's names. */
+	const unsigned char *names;
+	size_t names_bytes;
 	/** Rows hold values that only few entries have, and must be wiped before their next use. */
 	bool rows_are_marked;
 	/** Entries in the rows so far that were not seen. */
@@ -207,7 +213,8 @@ static int decode_columns(struct fsmeta_batch_reader *reader, const Fsmeta__V1__
 
 		if (!columns[i].column.len)
 			continue;
-		values = fsmeta_arena_allocate_array(&reader->unpack.arena, batch->count, width);
+		/* `count` was judged, and every value is written below. */
+		values = fsmeta_arena_allocate(&reader->unpack.arena, batch->count * width);
 		if (!values)
 			return fsmeta_error_set_memory(error, "reading a batch");
 		if (!decode_column(values, columns[i].packing, batch->count, columns[i].column))
@@ -362,6 +369,8 @@ static void begin_walk(struct fsmeta_batch_reader *reader, const Fsmeta__V1__Pac
 	reader->block_end = 0;
 	reader->first_ordinal = first_ordinal;
 	reader->unseen = 0;
+	reader->names = batch->names.data;
+	reader->names_bytes = batch->names.len;
 	reader->names_at = 0;
 	reader->targets_at = 0;
 	reader->target_index = 0;
@@ -553,9 +562,31 @@ static __attribute__((noinline)) int step_anywhere(
 
 /**
  * Steps the path stack to a sibling of the entry before: what the names share stays
- * where it is, and the first byte behind it nearly always decides the order.
+ * where it is, and the first byte behind it decides the order.  False, and nothing is
+ * done, where it is not as simple as that.
  */
-static inline int step_sibling(
+static inline bool step_sibling_at_once(struct fsmeta_batch_reader *reader, uint32_t row)
+{
+	struct fsmeta_path_stack *path = &reader->path;
+	size_t start = path->starts[path->depth - 1];
+	size_t prefix = reader->name_prefix[row];
+	size_t length = reader->name_suffix[row];
+	const char *suffix = (const char *)reader->names + reader->names_at;
+	const unsigned char *before = path->path.data + start;
+
+	/* Two bytes might be "..", and where the name before ends stands a NUL. */
+	if (reader->names_bytes - reader->names_at < FSMETA_PATH_AT_ONCE_BYTES || !length ||
+	    length > FSMETA_PATH_AT_ONCE_BYTES || prefix > path->path.length - start ||
+	    prefix + length <= 2 || prefix + length > FSMETA_NAME_MAX_BYTES ||
+	    (unsigned char)suffix[0] <= before[prefix] ||
+	    !fsmeta_path_stack_replace_end_at_once(path, prefix, suffix, length))
+		return false;
+	reader->names_at += length;
+	return true;
+}
+
+/** The same step for all names, whatever is right or wrong with them. */
+static __attribute__((noinline)) int step_sibling(
     struct fsmeta_batch_reader *reader, uint32_t row, struct fsmeta_error *error)
 {
 	struct fsmeta_path_stack *path = &reader->path;
@@ -588,9 +619,9 @@ static inline int step_place(struct fsmeta_batch_reader *reader, struct fsmeta_e
 {
 	uint32_t row = reader->index - reader->block_begin;
 
-	if (reader->index && reader->level[row] == 1 && reader->path.depth)
-		return step_sibling(reader, row, error);
-	return step_anywhere(reader, error);
+	if (!reader->index || reader->level[row] != 1 || !reader->path.depth)
+		return step_anywhere(reader, error);
+	return step_sibling_at_once(reader, row) ? 0 : step_sibling(reader, row, error);
 }
 
 static __attribute__((noinline)) int step_root(
@@ -643,7 +674,7 @@ static void unmark_rows(struct fsmeta_batch_reader *reader)
 static int take_types(struct fsmeta_batch_reader *reader, struct fsmeta_error *error)
 {
 	const uint32_t *types = DENSE(reader, type, narrow_ones);
-	uint32_t count = block_count(reader);
+	uint32_t count = block_count(reader), fields = 0;
 
 	for (uint32_t row = 0; row < count; row++) {
 		uint32_t type = types[row];
@@ -652,44 +683,68 @@ static int take_types(struct fsmeta_batch_reader *reader, struct fsmeta_error *e
 			return corrupt(error, "a type is not known");
 		reader->rows[row].type = (enum fsmeta_type)type;
 		reader->rows[row].fields = reader->expected[type];
+		fields |= reader->expected[type];
 	}
+	reader->block_fields = fields;
 	return 0;
+}
+
+/**
+ * Four planes of a column from `first` on, from the block on; those that there are not are 0.
+ * All in one go, so that a value is never stored half done.
+ */
+static void take_four_planes(uint32_t values[BLOCK], const struct fsmeta_batch_reader *reader,
+    const struct planes *planes, uint32_t first)
+{
+	const unsigned char *plane[4];
+	uint32_t count = block_count(reader);
+
+	for (uint32_t i = 0; i < 4; i++)
+		plane[i] = first + i < planes->count
+			       ? planes->bytes + (size_t)(first + i) * reader->batch->count +
+				     reader->block_begin
+			       : no_plane;
+	for (uint32_t row = 0; row < count; row++)
+		values[row] = (uint32_t)plane[0][row] | (uint32_t)plane[1][row] << 8 |
+			      (uint32_t)plane[2][row] << 16 | (uint32_t)plane[3][row] << 24;
 }
 
 /** Values of a column of planes, from the block on. */
 static void take_planes(
     uint64_t values[BLOCK], const struct fsmeta_batch_reader *reader, const struct planes *planes)
 {
-	const unsigned char *at = planes->count ? planes->bytes + reader->block_begin : NULL;
-	uint32_t count = block_count(reader);
+	uint32_t count = block_count(reader), four[BLOCK];
 
-	memset(values, 0, count * sizeof(*values));
-	for (uint32_t plane = 0; plane < planes->count; plane++) {
-		for (uint32_t row = 0; row < count; row++)
-			values[row] |= (uint64_t)at[row] << (8 * plane);
-		at += reader->batch->count;
-	}
+	take_four_planes(four, reader, planes, 0);
+	for (uint32_t row = 0; row < count; row++)
+		values[row] = four[row];
+	if (planes->count <= 4)
+		return;
+	take_four_planes(four, reader, planes, 4);
+	for (uint32_t row = 0; row < count; row++)
+		values[row] |= (uint64_t)four[row] << 32;
 }
 
 /** The same for nanoseconds; false where one cannot be. */
 static bool take_nanoseconds(
-    uint64_t values[BLOCK], const struct fsmeta_batch_reader *reader, const struct planes *planes)
+    uint32_t values[BLOCK], const struct fsmeta_batch_reader *reader, const struct planes *planes)
 {
-	uint64_t largest = 0;
+	uint32_t count = block_count(reader), signs = 0;
 
-	take_planes(values, reader, planes);
-	for (uint32_t row = 0; row < block_count(reader); row++)
-		largest = values[row] > largest ? values[row] : largest;
-	return largest < NANOSECONDS_PER_SECOND;
+	take_four_planes(values, reader, planes, 0);
+	/* Negative, or so when it is taken off what may be at most: that much SSE2 can compare. */
+	for (uint32_t row = 0; row < count; row++)
+		signs |= values[row] | ((uint32_t)NANOSECONDS_PER_SECOND - 1 - values[row]);
+	return !(signs >> 31);
 }
 
 /** Times that are differences to mtime, which all rows have by now. */
 static struct fsmeta_time other_time(
-    struct fsmeta_time mtime, int64_t seconds, uint64_t nanoseconds)
+    struct fsmeta_time mtime, int64_t seconds, uint32_t nanoseconds)
 {
 	struct fsmeta_time time = {
 	    .seconds = (int64_t)((uint64_t)mtime.seconds + (uint64_t)seconds),
-	    .nanoseconds = mtime.nanoseconds + (uint32_t)nanoseconds,
+	    .nanoseconds = mtime.nanoseconds + nanoseconds,
 	};
 
 	if (time.nanoseconds >= NANOSECONDS_PER_SECOND)
@@ -701,14 +756,14 @@ static int take_times(struct fsmeta_batch_reader *reader, struct fsmeta_error *e
 {
 	uint32_t count = block_count(reader);
 	struct fsmeta_entry *rows = reader->rows;
-	uint64_t nanoseconds[BLOCK];
+	uint32_t nanoseconds[BLOCK];
 	const int64_t *seconds = DENSE(reader, mtime_seconds, wide_zeros);
 	uint64_t sum = (uint64_t)reader->mtime_seconds;
 	bool valid = take_nanoseconds(nanoseconds, reader, &reader->mtime_nanoseconds);
 
 	for (uint32_t row = 0; row < count; row++) {
 		sum += (uint64_t)seconds[row];
-		rows[row].mtime = (struct fsmeta_time){(int64_t)sum, (uint32_t)nanoseconds[row]};
+		rows[row].mtime = (struct fsmeta_time){(int64_t)sum, nanoseconds[row]};
 	}
 	reader->mtime_seconds = (int64_t)sum;
 	if (reader->field_mask & FSMETA_FIELD_CTIME) {
@@ -738,15 +793,23 @@ static int take_owners(struct fsmeta_batch_reader *reader, struct fsmeta_error *
 	uint32_t with_mode = reader->field_mask & FSMETA_FIELD_MODE ? UINT32_MAX : 0;
 	uint32_t with_uid = reader->field_mask & FSMETA_FIELD_UID ? UINT32_MAX : 0;
 	uint32_t with_gid = reader->field_mask & FSMETA_FIELD_GID ? UINT32_MAX : 0;
+	uint32_t owner = ~owners[0], mode = 0, uid = 0, gid = 0;
 
 	for (uint32_t row = 0; row < block_count(reader); row++) {
-		uint32_t owner = owners[row];
+		struct fsmeta_entry *entry = &reader->rows[row];
 
-		if (owner >= batch->n_owner_mode)
-			return corrupt(error, "an owner is not in the dictionary");
-		reader->rows[row].mode = batch->owner_mode[owner] & with_mode;
-		reader->rows[row].uid = batch->owner_uid[owner] & with_uid;
-		reader->rows[row].gid = batch->owner_gid[owner] & with_gid;
+		/* Most have the owner of the one before. */
+		if (owners[row] != owner) {
+			owner = owners[row];
+			if (owner >= batch->n_owner_mode)
+				return corrupt(error, "an owner is not in the dictionary");
+			mode = batch->owner_mode[owner] & with_mode;
+			uid = batch->owner_uid[owner] & with_uid;
+			gid = batch->owner_gid[owner] & with_gid;
+		}
+		entry->mode = mode;
+		entry->uid = uid;
+		entry->gid = gid;
 	}
 	return 0;
 }
@@ -985,6 +1048,8 @@ static int take_particulars(struct fsmeta_batch_reader *reader, struct fsmeta_er
 	const uint32_t particular = FSMETA_FIELD_TARGET | FSMETA_FIELD_RDEV | FSMETA_FIELD_HASH;
 	int code = 0;
 
+	if (!(reader->block_fields & particular))
+		return 0;
 	for (uint32_t row = 0; row < block_count(reader) && !code; row++) {
 		struct fsmeta_entry *entry = &reader->rows[row];
 

@@ -69,80 +69,110 @@ static bool take_slowly(uint64_t *value, const unsigned char **at)
 	return false;
 }
 
-/** Takes the varint at *at, of which `word` are the first eight bytes. */
-static inline bool take(uint64_t *value, const unsigned char **at, uint64_t word)
+/** The number that begins at bit `first` of eight bytes, and ends with bit `last`. */
+static inline uint64_t cut(uint64_t word, unsigned first, unsigned last)
 {
-	uint64_t ends = ~word & top_bits;
-	unsigned last_bit;
-
-	if (!ends)
-		return take_slowly(value, at);
-	last_bit = (unsigned)__builtin_ctzll(ends);
-	*at += last_bit / 8 + 1;
-	*value = close_gaps(word & ~top_bits & (UINT64_MAX >> (63 - last_bit)));
-	return true;
+	return close_gaps((word & ~top_bits & (UINT64_MAX >> (63 - last))) >> first);
 }
 
-/** One of the two arrays is NULL, which is known when this is compiled. */
-static inline void set(uint32_t *narrow, uint64_t *wide, uint32_t index, uint64_t value)
+/** What is being filled: one of the two arrays, and which is known when this is compiled. */
+struct column {
+	uint32_t *narrow;
+	uint64_t *wide;
+	bool is_signed;
+	uint32_t filled;
+};
+
+static inline __attribute__((always_inline)) void set(
+    const struct column *column, uint32_t index, uint64_t value)
 {
-	if (narrow)
-		narrow[index] = (uint32_t)value;
+	if (column->narrow)
+		column->narrow[index] = (uint32_t)value;
 	else
-		wide[index] = value;
+		column->wide[index] = column->is_signed ? value >> 1 ^ (0 - (value & 1)) : value;
 }
 
-static inline __attribute__((always_inline)) bool decode(uint32_t *restrict narrow,
-    uint64_t *restrict wide, uint32_t count, const unsigned char *bytes, size_t size)
+static inline __attribute__((always_inline)) void add(struct column *column, uint64_t value)
+{
+	set(column, column->filled++, value);
+}
+
+/** Adds the numbers of eight bytes that are one each. */
+static inline __attribute__((always_inline)) void add_eight(
+    struct column *column, const unsigned char *at)
+{
+	for (uint32_t byte = 0; byte < 8; byte++)
+		set(column, column->filled + byte, at[byte]);
+	column->filled += 8;
+}
+
+/**
+ * Takes one or two of the varints at `at`, as many as `word`, its first eight bytes, holds whole.
+ * Returns where the next one is, NULL where one is too long.
+ */
+static inline __attribute__((always_inline)) const unsigned char *take(
+    struct column *column, const unsigned char *at, uint64_t word)
+{
+	uint64_t ends = ~word & top_bits, value;
+	unsigned first, second;
+
+	if (!ends) {
+		if (!take_slowly(&value, &at))
+			return NULL;
+		add(column, value);
+		return at;
+	}
+	first = (unsigned)__builtin_ctzll(ends);
+	add(column, cut(word, 0, first));
+	ends &= ends - 1;
+	if (!ends)
+		return at + first / 8 + 1;
+	second = (unsigned)__builtin_ctzll(ends);
+	add(column, cut(word, first + 1, second));
+	return at + second / 8 + 1;
+}
+
+static inline __attribute__((always_inline)) bool decode(
+    struct column column, uint32_t count, const unsigned char *bytes, size_t size)
 {
 	const unsigned char *at = bytes, *end = at + size;
-	uint32_t i = 0;
+	uint64_t value, word;
 
 	if (!are_varints(count, bytes, size))
 		return false;
-	while (i < count) {
-		bool is_whole = true;
-		uint64_t value, word;
-
-		if (end - at < (ptrdiff_t)sizeof(word)) {
-			is_whole = take_slowly(&value, &at);
+	while (end - at >= (ptrdiff_t)sizeof(word)) {
+		word = load_word(at);
+		if (word & top_bits) {
+			at = take(&column, at, word);
+			if (!at)
+				return false;
 		} else {
-			word = load_word(at);
-			if (!(word & top_bits)) {
-				for (uint32_t byte = 0; byte < sizeof(word); byte++)
-					set(narrow, wide, i + byte, at[byte]);
-				at += sizeof(word);
-				i += sizeof(word);
-				continue;
-			}
-			is_whole = take(&value, &at, word);
+			add_eight(&column, at);
+			at += sizeof(word);
 		}
-		if (!is_whole)
+	}
+	while (at < end) {
+		if (!take_slowly(&value, &at))
 			return false;
-		set(narrow, wide, i++, value);
+		add(&column, value);
 	}
 	return true;
 }
 
 bool fsmeta_packed_decode(uint32_t *values, uint32_t count, const unsigned char *bytes, size_t size)
 {
-	return decode(values, NULL, count, bytes, size);
+	return decode((struct column){.narrow = values}, count, bytes, size);
 }
 
 bool fsmeta_packed_decode_wide(
     uint64_t *values, uint32_t count, const unsigned char *bytes, size_t size)
 {
-	return decode(NULL, values, count, bytes, size);
+	return decode((struct column){.wide = values}, count, bytes, size);
 }
 
 bool fsmeta_packed_decode_signed(
     int64_t *values, uint32_t count, const unsigned char *bytes, size_t size)
 {
-	uint64_t *wide = (uint64_t *)values;
-
-	if (!decode(NULL, wide, count, bytes, size))
-		return false;
-	for (uint32_t i = 0; i < count; i++)
-		wide[i] = wide[i] >> 1 ^ (0 - (wide[i] & 1));
-	return true;
+	return decode(
+	    (struct column){.wide = (uint64_t *)values, .is_signed = true}, count, bytes, size);
 }

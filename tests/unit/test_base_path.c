@@ -167,6 +167,7 @@ static void assert_stack(const struct fsmeta_path_stack *stack, const char *path
 static void test_stack(void **state)
 {
 	struct fsmeta_path_stack stack;
+	size_t limit = (size_t)FSMETA_PATH_MAX_BYTES - 5;
 	const char *name;
 	size_t length;
 
@@ -195,9 +196,7 @@ static void test_stack(void **state)
 	assert_stack(&stack, "x/yy/z1.rf1i");
 	assert_int_equal(fsmeta_path_stack_replace_end(&stack, 0, "a", 1), 0);
 	assert_stack(&stack, "x/yy/a");
-	assert_int_equal(
-	    fsmeta_path_stack_replace_end(&stack, 1, "b", (size_t)FSMETA_PATH_MAX_BYTES - 5),
-	    FSMETA_E_LIMIT);
+	assert_int_equal(fsmeta_path_stack_replace_end(&stack, 1, "b", limit), FSMETA_E_LIMIT);
 	assert_stack(&stack, "x/yy/a");
 	assert_int_equal(fsmeta_path_stack_set(&stack, "", 0), 0);
 	assert_stack(&stack, "");
@@ -225,6 +224,40 @@ static void test_stack_random_steps(void **state)
 			path[cut ? cut - 1 : 0] = '\0';
 		}
 		assert_stack(&stack, path);
+	}
+	fsmeta_path_stack_release(&stack);
+}
+
+/** Siblings with any length behind what they share, some of which end where memory does. */
+static void test_stack_random_siblings(void **state)
+{
+	struct fsmeta_path_stack stack = {0};
+	char expected[128] = "cam1/";
+
+	(void)state;
+	srand(8);
+	assert_int_equal(fsmeta_path_stack_push(&stack, "cam1", 4), 0);
+	assert_int_equal(fsmeta_path_stack_push(&stack, "", 0), 0);
+	for (int i = 0; i < 20000; i++) {
+		size_t name_length = strlen(expected) - 5;
+		size_t prefix = (size_t)rand() % (name_length + 1);
+		size_t length = (size_t)rand() % (100 - prefix);
+		size_t readable = length + (size_t)(rand() % 24);
+		char *suffix = malloc(readable + 1);
+
+		assert_non_null(suffix);
+		for (size_t at = 0; at < readable; at++)
+			suffix[at] = (char)('a' + rand() % 26);
+		memcpy(expected + 5 + prefix, suffix, length);
+		expected[5 + prefix + length] = '\0';
+		/* What lies behind `readable` is not to be touched. */
+		suffix = realloc(suffix, readable ? readable : 1);
+		if (readable < FSMETA_PATH_AT_ONCE_BYTES || length > FSMETA_PATH_AT_ONCE_BYTES ||
+		    !fsmeta_path_stack_replace_end_at_once(&stack, prefix, suffix, length))
+			assert_int_equal(
+			    fsmeta_path_stack_replace_end(&stack, prefix, suffix, length), 0);
+		assert_stack(&stack, expected);
+		free(suffix);
 	}
 	fsmeta_path_stack_release(&stack);
 }
@@ -265,6 +298,7 @@ int main(void)
 	    cmocka_unit_test(test_parts),
 	    cmocka_unit_test(test_stack),
 	    cmocka_unit_test(test_stack_random_steps),
+	    cmocka_unit_test(test_stack_random_siblings),
 	    cmocka_unit_test(test_stack_limits),
 	};
 
