@@ -1,4 +1,4 @@
-# fsmeta_pytest(NAME FILE TIMEOUT seconds LABELS labels...): one pytest file as one test.
+# fsmeta_pytest(NAME FILE LABELS labels...): one pytest file as one test.
 #
 # Debian's python3 is asked first: the modules come from Debian packages, and a python3 that
 # stands in front of it in PATH seldom has them.
@@ -33,7 +33,7 @@ if(NOT FSMETA_PYTEST_WORKS)
 endif()
 
 function(fsmeta_pytest name file)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "LABELS" ${ARGN})
   if(NOT FSMETA_PYTEST_WORKS)
     return()
   endif()
@@ -42,7 +42,7 @@ function(fsmeta_pytest name file)
       -W error::pytest.PytestUnknownMarkWarning "${CMAKE_CURRENT_SOURCE_DIR}/${file}"
     WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   set_tests_properties(${name} PROPERTIES
-    TIMEOUT ${ARG_TIMEOUT}
+    TIMEOUT ${FSMETA_TEST_TIMEOUT}
     LABELS "${ARG_LABELS}"
     ENVIRONMENT "FSMETA=$<TARGET_FILE:fsmeta>;PYTHONDONTWRITEBYTECODE=1")
 endfunction()
