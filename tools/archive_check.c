@@ -31,7 +31,6 @@ enum option_key {
 
 enum {
 	SECOND_US = 1000000,
-	POLICIES_MAX = 64,
 	/** Of one stream that are told one by one. */
 	FINDINGS_MAX = 100,
 	/** A recording that nobody wrote to for so long is abandoned. */
@@ -42,8 +41,7 @@ struct check_arguments {
 	const char *operand;
 	enum fsmeta_output_format format;
 	bool deep;
-	struct fsmeta_policy policies[POLICIES_MAX];
-	size_t policy_count;
+	struct fsmeta_policies policies;
 	struct fsmeta_scan_options scan;
 };
 
@@ -66,13 +64,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		state->child_inputs[0] = &arguments->scan;
 		return 0;
 	case OPTION_POLICY:
-		if (arguments->policy_count == POLICIES_MAX)
-			argp_error(state, "--policy: no more than %d", POLICIES_MAX);
-		if (!fsmeta_policy_parse(&arguments->policies[arguments->policy_count++], text))
-			argp_error(state,
-			    "--policy: '%s' is none, as 'keep 90d', 'gaps 5m', 'fresh 1h camera-*' "
-			    "or 'budget 2TB' are",
-			    text);
+		fsmeta_policies_take(&arguments->policies, text, state);
 		return 0;
 	case OPTION_DEEP:
 		arguments->deep = true;
@@ -102,7 +94,8 @@ static const struct argp check_argp = {options, parse_option, "OPERAND",
     "things were when it was scanned."
     "\vkeep: it reaches back so far. gaps: none is longer. fresh: its end is no older. budget: "
     "all streams take no more; with it, how they grow, when it is full and how long it lasts. "
-    "Durations: s, m (minutes), h, d, w, y. Parts without their counterpart and recordings that "
+    "Durations: s, m (minutes), h, d, w, y. What fits no stream does not hold. Parts without their "
+    "counterpart and recordings that "
     "nobody completed are findings. --deep opens every piece with its layout's reader: headers, "
     "the index against the packets, times, first and last packets, arrays against their sizes, "
     "index.bin against the lines. Nothing is written.\n\nExit status 1: a policy does not hold, "
@@ -125,6 +118,9 @@ struct check {
 	uint64_t findings;
 	uint64_t streams_broken;
 	uint64_t budgets_broken;
+	/** By policy how many streams it concerns; and how many policies concern none. */
+	uint64_t concerned[FSMETA_POLICIES_MAX];
+	uint64_t policies_idle;
 	struct fsmeta_growth growth;
 };
 
@@ -230,48 +226,66 @@ static int append_findings(
 	return code ? fsmeta_error_set_memory(error, "checking an archive") : 0;
 }
 
-/** A verdict of a policy on whatever stands in `reason`. */
-static int append_verdict(
-    struct check *check, const struct fsmeta_policy *policy, bool holds, bool first)
+/** {"policy":…,"holds":…,"reason":…} */
+static int append_json_verdict(struct check *check, const struct fsmeta_policy *policy, bool holds)
 {
 	struct fsmeta_buffer *out = &check->line;
-	int code;
+	const char *reason = fsmeta_buffer_string(&check->reason);
+	int code = fsmeta_buffer_append_byte(out, '{');
 
-	if (is_json(check)) {
-		code = fsmeta_buffer_append_text(out, first ? ",\"policies\":[{" : ",{");
-		if (!code)
-			code = append_json_text(out, "policy", policy->text);
-		if (!code)
-			code = fsmeta_buffer_append_format(
-			    out, ",\"holds\":%s", holds ? "true" : "false");
-		if (!code && !holds)
-			code = fsmeta_buffer_append_byte(out, ',');
-		if (!code && !holds && !(code = fsmeta_buffer_append_byte(&check->reason, '\0')))
-			code = append_json_text(out, "reason", (const char *)check->reason.data);
-		return code ? code : fsmeta_buffer_append_byte(out, '}');
-	}
-	code = fsmeta_buffer_append_text(out, "           ");
 	if (!code)
-		code = fsmeta_text_append_plain(out, policy->text, strlen(policy->text));
+		code = append_json_text(out, "policy", policy->text);
+	if (!code)
+		code = fsmeta_buffer_append_format(out, ",\"holds\":%s", holds ? "true" : "false");
+	if (!code && !holds)
+		code = fsmeta_buffer_append_byte(out, ',');
+	if (!code && !holds)
+		code = reason ? append_json_text(out, "reason", reason) : FSMETA_E_MEMORY;
+	return code ? code : fsmeta_buffer_append_byte(out, '}');
+}
+
+/** "keep 90d: does not hold: REASON" */
+static int append_text_verdict(struct check *check, const struct fsmeta_policy *policy, bool holds)
+{
+	struct fsmeta_buffer *out = &check->line;
+	int code = fsmeta_text_append_plain(out, policy->text, strlen(policy->text));
+
 	if (!code)
 		code = fsmeta_buffer_append_text(out, holds ? ": holds" : ": does not hold: ");
 	if (!code && !holds)
-		code = fsmeta_buffer_append(out, check->reason.data, check->reason.length);
+		code = fsmeta_text_append_plain(
+		    out, (const char *)check->reason.data, check->reason.length);
 	return code ? code : fsmeta_buffer_append_byte(out, '\n');
+}
+
+/** A verdict of a policy on a stream, with whatever stands in `reason`. */
+static int append_verdict(
+    struct check *check, const struct fsmeta_policy *policy, bool holds, bool first)
+{
+	int code;
+
+	if (is_json(check)) {
+		code = fsmeta_buffer_append_text(&check->line, first ? ",\"policies\":[" : ",");
+		return code ? code : append_json_verdict(check, policy, holds);
+	}
+	code = fsmeta_buffer_append_text(&check->line, "           ");
+	return code ? code : append_text_verdict(check, policy, holds);
 }
 
 static int append_verdicts(struct check *check, const struct fsmeta_archive_stream *stream)
 {
-	const struct check_arguments *arguments = check->arguments;
+	const struct fsmeta_policies *policies = &check->arguments->policies;
 	bool first = true, is_broken = false;
 	int code = 0;
 
-	for (size_t i = 0; i < arguments->policy_count && !code; i++) {
-		const struct fsmeta_policy *policy = &arguments->policies[i];
+	for (size_t i = 0; i < policies->count && !code; i++) {
+		const struct fsmeta_policy *policy = &policies->items[i];
 		bool holds = true;
 
-		if (!fsmeta_policy_concerns(policy, stream))
+		if (!fsmeta_policy_concerns(
+			policy, stream->layout, stream->path, stream->path_length))
 			continue;
+		check->concerned[i]++;
 		fsmeta_buffer_clear(&check->reason);
 		code = fsmeta_policy_judge(&holds, &check->reason, policy, stream, check->now_us);
 		if (!code)
@@ -378,9 +392,31 @@ static int append_budget_json(struct check *check, const struct fsmeta_policy *p
 	return code ? code : fsmeta_buffer_append_text(out, "}\n");
 }
 
+/**
+ * "fresh 1h camera-7: does not hold: no stream of fsv or segments fits 'camera-7'": what is not
+ * there does not do what is demanded of it.
+ */
+static int append_idle(struct check *check, const struct fsmeta_policy *policy)
+{
+	struct fsmeta_buffer *reason = &check->reason;
+	int code;
+
+	fsmeta_buffer_clear(reason);
+	if (policy->pattern)
+		code = fsmeta_buffer_append_format(
+		    reason, "no stream of fsv or segments fits '%s'", policy->pattern);
+	else
+		code = fsmeta_buffer_append_text(reason, "no stream of fsv or segments is there");
+	if (code || !is_json(check))
+		return code ? code : append_text_verdict(check, policy, false);
+	code = append_json_verdict(check, policy, false);
+	return code ? code : fsmeta_buffer_append_byte(&check->line, '\n');
+}
+
 static bool is_bad(const struct check *check)
 {
-	return check->streams_broken || check->budgets_broken || check->findings;
+	return check->streams_broken || check->budgets_broken || check->policies_idle ||
+	       check->findings;
 }
 
 /** "4 streams; 12,000 pieces opened; 2 break a policy; 1 finding" */
@@ -405,6 +441,10 @@ static int append_summary(struct check *check)
 		    check->streams_broken == 1 ? "breaks" : "break");
 	if (!code && check->budgets_broken)
 		code = fsmeta_buffer_append_text(out, "; it is beyond its budget");
+	if (!code && check->policies_idle)
+		code = fsmeta_buffer_append_format(out, "; %llu %s no stream",
+		    (unsigned long long)check->policies_idle,
+		    check->policies_idle == 1 ? "policy fits" : "policies fit");
 	if (!code && check->findings)
 		code = fsmeta_buffer_append_format(out, "; %llu finding%s",
 		    (unsigned long long)check->findings, check->findings == 1 ? "" : "s");
@@ -413,20 +453,28 @@ static int append_summary(struct check *check)
 	return code ? code : fsmeta_buffer_append_byte(out, '\n');
 }
 
-static int tell_all(struct check *check, struct fsmeta_error *error)
+/** What is to be said of a policy when all streams were seen. */
+static int append_policy(struct check *check, size_t i)
 {
-	const struct check_arguments *arguments = check->arguments;
-	int code = 0;
+	const struct fsmeta_policy *policy = &check->arguments->policies.items[i];
 
-	for (size_t i = 0; i < arguments->policy_count && !code; i++) {
-		const struct fsmeta_policy *policy = &arguments->policies[i];
-
-		if (policy->kind != FSMETA_POLICY_BUDGET)
-			continue;
+	if (policy->kind == FSMETA_POLICY_BUDGET) {
 		check->budgets_broken += check->growth.bytes > policy->bytes;
-		code = is_json(check) ? append_budget_json(check, policy)
+		return is_json(check) ? append_budget_json(check, policy)
 				      : append_budget_text(check, policy);
 	}
+	if (check->concerned[i])
+		return 0;
+	check->policies_idle++;
+	return append_idle(check, policy);
+}
+
+static int tell_all(struct check *check, struct fsmeta_error *error)
+{
+	int code = 0;
+
+	for (size_t i = 0; i < check->arguments->policies.count && !code; i++)
+		code = append_policy(check, i);
 	if (!code && !is_json(check) && check->streams)
 		code = append_summary(check);
 	if (code)
@@ -446,16 +494,6 @@ static int open_root(int *fd, const struct fsmeta_operand *operand, struct fsmet
 	return *fd < 0 ? fsmeta_error_set_errno(error, errno, operand->path, "opening") : 0;
 }
 
-static int64_t time_of_scan(const struct fsmeta_batch_source *source)
-{
-	struct fsmeta_time time = source->started;
-	int64_t ns;
-
-	if (!time.seconds)
-		time = source->finished.seconds ? source->finished : fsmeta_time_now();
-	return fsmeta_time_to_ns(time, &ns) ? ns / 1000 : 0;
-}
-
 static int check(const struct check_arguments *arguments, struct fsmeta_error *error)
 {
 	const struct fsmeta_operand_options operand_options = {.scan = &arguments->scan};
@@ -470,7 +508,7 @@ static int check(const struct check_arguments *arguments, struct fsmeta_error *e
 	if (status >= 0)
 		status = fsmeta_operand_open(&cursor, &operand, &operand_options, error);
 	if (status >= 0) {
-		checking.now_us = time_of_scan(cursor->source);
+		checking.now_us = fsmeta_policy_now_us(cursor->source);
 		status = fsmeta_archive_survey(cursor, take_stream, error, &checking);
 	}
 	if (status >= 0)

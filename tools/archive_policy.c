@@ -98,23 +98,65 @@ bool fsmeta_policy_parse(struct fsmeta_policy *out, const char *text)
 		   : fsmeta_duration_parse(&out->duration_us, value);
 }
 
+static struct fsmeta_policy *take_next(struct fsmeta_policies *policies, struct argp_state *state)
+{
+	if (policies->count == FSMETA_POLICIES_MAX)
+		argp_error(state, "--policy: no more than %d", FSMETA_POLICIES_MAX);
+	return &policies->items[policies->count++];
+}
+
+void fsmeta_policies_take(
+    struct fsmeta_policies *policies, const char *text, struct argp_state *state)
+{
+	if (!fsmeta_policy_parse(take_next(policies, state), text))
+		argp_error(state,
+		    "--policy: '%s' is none, as 'keep 90d', 'gaps 5m', 'fresh 1h camera-*' "
+		    "or 'budget 2TB' are",
+		    text);
+}
+
+void fsmeta_policies_take_keep(
+    struct fsmeta_policies *policies, const char *text, struct argp_state *state)
+{
+	struct fsmeta_policy *policy = take_next(policies, state);
+
+	if (!fsmeta_policy_parse(policy, text))
+		argp_error(
+		    state, "--policy: '%s' is none, as 'keep 90d' or 'keep 90d camera-*' is", text);
+	if (policy->kind != FSMETA_POLICY_KEEP)
+		argp_error(state,
+		    "--policy: changes are judged by 'keep' alone; '%s' is for "
+		    "fsmeta archive check",
+		    text);
+}
+
 /* ---- judging ---- */
 
-bool fsmeta_policy_concerns(
-    const struct fsmeta_policy *policy, const struct fsmeta_archive_stream *stream)
+bool fsmeta_policy_concerns(const struct fsmeta_policy *policy, enum fsmeta_layout layout,
+    const char *path, size_t path_length)
 {
-	char *path;
+	char *name;
 	bool matches;
 
 	if (policy->kind == FSMETA_POLICY_BUDGET ||
-	    (stream->layout != FSMETA_LAYOUT_FSV && stream->layout != FSMETA_LAYOUT_SEGMENTS))
+	    (layout != FSMETA_LAYOUT_FSV && layout != FSMETA_LAYOUT_SEGMENTS))
 		return false;
 	if (!policy->pattern)
 		return true;
-	path = stream->path_length ? strndup(stream->path, stream->path_length) : strdup(".");
-	matches = path && fnmatch(policy->pattern, path, 0) == 0;
-	free(path);
+	name = path_length ? strndup(path, path_length) : strdup(".");
+	matches = name && fnmatch(policy->pattern, name, 0) == 0;
+	free(name);
 	return matches;
+}
+
+int64_t fsmeta_policy_now_us(const struct fsmeta_batch_source *source)
+{
+	struct fsmeta_time time = source->started;
+	int64_t ns;
+
+	if (!time.seconds)
+		time = source->finished.seconds ? source->finished : fsmeta_time_now();
+	return fsmeta_time_to_ns(time, &ns) ? ns / 1000 : 0;
 }
 
 static int append_time(struct fsmeta_buffer *out, int64_t time_us)

@@ -6,6 +6,12 @@
 
 #include "archive/archive.h"
 
+#include <argp.h>
+
+enum {
+	FSMETA_POLICIES_MAX = 64,
+};
+
 enum fsmeta_policy_kind {
 	/** "keep 90d": the stream reaches back so far. */
 	FSMETA_POLICY_KEEP = 1,
@@ -28,6 +34,12 @@ struct fsmeta_policy {
 	const char *text;
 };
 
+/** Those of a command line; zero-initialised = none. */
+struct fsmeta_policies {
+	struct fsmeta_policy items[FSMETA_POLICIES_MAX];
+	size_t count;
+};
+
 /** Reads "30s", "5m" (minutes), "12h", "90d", "8w", "1y" as microseconds; false on anything else.
  */
 bool fsmeta_duration_parse(int64_t *out, const char *text);
@@ -38,9 +50,20 @@ bool fsmeta_duration_parse(int64_t *out, const char *text);
  */
 bool fsmeta_policy_parse(struct fsmeta_policy *out, const char *text);
 
+/** Adds what stands behind --policy; wrong usage ends the program. */
+void fsmeta_policies_take(
+    struct fsmeta_policies *policies, const char *text, struct argp_state *state);
+
+/** The same where only "keep" is understood. */
+void fsmeta_policies_take_keep(
+    struct fsmeta_policies *policies, const char *text, struct argp_state *state);
+
 /** Whether a policy, other than a budget, speaks about a stream: it needs times. */
-bool fsmeta_policy_concerns(
-    const struct fsmeta_policy *policy, const struct fsmeta_archive_stream *stream);
+bool fsmeta_policy_concerns(const struct fsmeta_policy *policy, enum fsmeta_layout layout,
+    const char *path, size_t path_length);
+
+/** As of when policies are judged: when the scan began; microseconds since 1970. */
+int64_t fsmeta_policy_now_us(const struct fsmeta_batch_source *source);
 
 /**
  * Whether it holds for a stream that it concerns, as things were at now_us.  Appends why not.

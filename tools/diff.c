@@ -30,6 +30,7 @@ enum option_key {
 	OPTION_ACCEPT_EMPTY,
 	OPTION_NO_MOVES,
 	OPTION_NO_ARCHIVE,
+	OPTION_POLICY,
 };
 
 struct diff_arguments {
@@ -46,6 +47,7 @@ struct diff_arguments {
 	bool accept_empty;
 	bool no_moves;
 	bool no_archive;
+	struct fsmeta_policies policies;
 	/** How a live operand is read. */
 	struct fsmeta_scan_options scan;
 	struct fsmeta_diff_options diff;
@@ -74,9 +76,20 @@ static const struct argp_option options[] = {
     {"no-moves", OPTION_NO_MOVES, NULL, 0, "What moved is removed and added", 4},
     {"no-archive", OPTION_NO_ARCHIVE, NULL, 0,
 	"Files of video archives are files like all others: no line for each stream, no events", 4},
+    {"policy", OPTION_POLICY, "POLICY", 0,
+	"What recorders are to keep: 'keep 30d', for all streams or for those that a pattern "
+	"behind it names; repeatable. Says what was rotated out too early, or is overdue",
+	4},
     {"progress", OPTION_PROGRESS, "WHEN", 0, "auto (default), always or never", 5},
     {0},
 };
+
+/** Words on archives are wanted, and there is a place for them. */
+static bool looks_at_archives(const struct diff_arguments *arguments)
+{
+	return !arguments->no_archive && arguments->format != FSMETA_OUTPUT_CSV &&
+	       !(arguments->output_flags & FSMETA_OUTPUT_NULL);
+}
 
 static void set_colours(struct diff_arguments *arguments, bool colours)
 {
@@ -140,6 +153,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case OPTION_NO_ARCHIVE:
 		arguments->no_archive = true;
 		return 0;
+	case OPTION_POLICY:
+		fsmeta_policies_take_keep(&arguments->policies, text, state);
+		return 0;
 	case OPTION_PROGRESS:
 		fsmeta_progress_take(&arguments->progress, text, state);
 		return 0;
@@ -157,6 +173,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 			argp_error(state, "--stat is written as text or jsonl");
 		if (arguments->has_stat_depth && !arguments->stat)
 			argp_error(state, "--depth is for --stat");
+		if (arguments->policies.count && !looks_at_archives(arguments))
+			argp_error(state, "--policy is for text and jsonl, without --no-archive");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -192,6 +210,7 @@ struct diff_state {
 	struct fsmeta_churn_filter churn;
 	/** What the changes mean for video archives; NULL = none is concerned. */
 	struct fsmeta_archive_events *events;
+	struct fsmeta_retention retention;
 };
 
 static bool is_pipe(const struct fsmeta_operand *operand)
@@ -292,13 +311,15 @@ static int find_meaning(
 	int status = fsmeta_churn_filter_init(
 	    &state->churn, state->diff, older, newer, !shows_churn(arguments), NULL, error);
 
-	if (status < 0 || arguments->no_archive || arguments->format == FSMETA_OUTPUT_CSV ||
-	    arguments->output_flags & FSMETA_OUTPUT_NULL ||
+	if (status < 0 || !looks_at_archives(arguments) ||
 	    state->operands[0].kind == FSMETA_OPERAND_STREAM_PIPE ||
 	    !fsmeta_diff_has_changes(state->diff))
 		return status;
-	return fsmeta_stories_gather_meant(
+	status = fsmeta_stories_gather_meant(
 	    &state->events, state->diff, &state->churn, newer, open_older, error, state);
+	return status < 0 ? status
+			  : fsmeta_retention_judge(&state->retention, state->events,
+				&arguments->policies, state->diff, &state->churn, newer, error);
 }
 
 /** Sentences are of all that happened. */
@@ -323,8 +344,8 @@ static int replay(struct diff_state *state, struct diff_arguments *arguments,
 	int status;
 
 	fsmeta_selection_sink_init(&selected, &arguments->selection, sink);
-	fsmeta_stories_filter_init(
-	    &stories, state->events, output, hides_files(arguments), &selected.sink);
+	fsmeta_stories_filter_init(&stories, state->events, &state->retention, output,
+	    hides_files(arguments), &selected.sink);
 	state->churn.next = &stories.sink;
 	state->churn.aside = &selected.sink;
 	status = fsmeta_diff_replay(state->diff, &state->churn.sink, error);
@@ -356,7 +377,8 @@ static int print_changes(
 	if (status < 0)
 		return status;
 	if (tells_stories(arguments))
-		status = fsmeta_stories_print(stdout, state->events, false, error);
+		status =
+		    fsmeta_stories_print(stdout, state->events, &state->retention, false, error);
 	if (status >= 0)
 		status = replay(state, arguments,
 		    fsmeta_output_change_sink(output, state->cursors[0]->source), output, error);
@@ -389,8 +411,8 @@ static int print_summary(
 	if (status >= 0 && arguments->format == FSMETA_OUTPUT_TEXT && has_stories(state, arguments))
 		fputc('\n', stdout);
 	if (status >= 0 && tells_stories(arguments))
-		status = fsmeta_stories_print(
-		    stdout, state->events, arguments->format == FSMETA_OUTPUT_JSONL, error);
+		status = fsmeta_stories_print(stdout, state->events, &state->retention,
+		    arguments->format == FSMETA_OUTPUT_JSONL, error);
 	if (status >= 0)
 		status = print_churn(state, arguments, error);
 	fsmeta_tally_free(tally);
@@ -441,6 +463,7 @@ int fsmeta_command_diff(int argc, char **argv)
 					: print_changes(&state, &arguments, &error);
 	status = status < 0 ? fsmeta_report(&error) : judge(&state);
 
+	fsmeta_retention_release(&state.retention);
 	fsmeta_archive_events_free(state.events);
 	fsmeta_churn_filter_release(&state.churn);
 	fsmeta_diff_free(state.diff);

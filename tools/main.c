@@ -34,10 +34,12 @@
  *     scanner    the walk;  rate: no more than so many a second
  *     content    what is in a file, as a hash;  hasher: threads that read
  *   db/        FsMetaDb: generations in SQLite
+ *     db         the handle;  internal, update: what its parts share;  statements: their SQL
  *     connection SQLite opened and its errors told;  newfile: a first import on the side
  *     schema     tables, indexes, views, as a stranger reads them
  *     row        an entry as a row;  generation: the generations and their BatchSource
  *     reader     a generation in canonical order;  carried: what its scan did not look at
+ *     selection  where two generations may differ;  setting: what was chosen for the source
  *     writer     changes into a new generation;  delta: changes from another database
  *     identity   whose scans a database takes, and under which names
  *     places     where folders stand;  ord: labels that keep them in order
@@ -71,12 +73,14 @@
  *     churn      changes that mean nothing, by rule
  *   tools/     this program
  *     main command operand delta hidden keep progress output summary update; one file a command
+ *     reading    options of all that read a live tree;  churn: told in front of an output
  *     output_…   a file for each format;  walk: through an operand or a part of it
  *     selection  which entries and changes are shown;  tally: how much of each kind, and where
  *     hashing    contents hashed ahead, in order;  hash_journal: what did not get committed
  *     quick      whether a scan can be quick;  unseen: what an operand does not know
  *     known_contents hashes of what moved;  corruption: what was found, told
  *     stories    what changes mean for video archives, in sentences
+ *     retention  whether what was rotated out was due
  *     archive    its own commands, archive_… a file each;  archive_policy: does a stream hold it;
  *     archive_layout: which one a folder has;  archive_roots: the archives below a live folder
  *     report_archive what recordings cover and lost

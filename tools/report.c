@@ -28,6 +28,7 @@ enum {
 enum option_key {
 	OPTION_PROGRESS = 0x100,
 	OPTION_LIMIT,
+	OPTION_POLICY,
 };
 
 struct report_arguments {
@@ -37,6 +38,7 @@ struct report_arguments {
 	const char *newer;
 	const char *output;
 	uint64_t limit;
+	struct fsmeta_policies policies;
 	enum fsmeta_progress_when progress;
 	bool quiet;
 };
@@ -45,6 +47,10 @@ static const struct argp_option options[] = {
     {"output", 'o', "FILE", 0, "HTML file to write; - is standard output", 1},
     {"limit", OPTION_LIMIT, "N", 0,
 	"Show at most N changes, whatever was counted (default and most: 500000)", 1},
+    {"policy", OPTION_POLICY, "POLICY", 0,
+	"What recorders are to keep: 'keep 30d', for all streams or for those that a pattern "
+	"behind it names; repeatable. Says what was rotated out too early, or is overdue",
+	1},
     {"progress", OPTION_PROGRESS, "WHEN", 0, "auto (default), always or never", 2},
     {"quiet", 'q', NULL, 0, "No closing line", 2},
     {0},
@@ -98,6 +104,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		if (!parse_limit(&arguments->limit, text))
 			argp_error(
 			    state, "--limit: '%s' is no number from 1 to %d", text, CHANGES_MAX);
+		return 0;
+	case OPTION_POLICY:
+		fsmeta_policies_take_keep(&arguments->policies, text, state);
 		return 0;
 	case OPTION_PROGRESS:
 		fsmeta_progress_take(&arguments->progress, text, state);
@@ -237,6 +246,19 @@ static void print_summary(
 	fsmeta_buffer_release(&line);
 }
 
+/** The page is written all the same, but who wrote the pattern meant something. */
+static void warn_of_idle_policies(
+    const struct report_arguments *arguments, const struct fsmeta_report *report)
+{
+	for (size_t i = 0; i < arguments->policies.count; i++) {
+		const struct fsmeta_policy *policy = &arguments->policies.items[i];
+
+		if (!fsmeta_report_archive_has(&report->archive, policy))
+			fsmeta_note(arguments->db, "--policy '%s': no stream of fsv or segments %s",
+			    policy->text, policy->pattern ? "fits the pattern" : "is there");
+	}
+}
+
 static int run(const struct report_arguments *arguments, struct fsmeta_error *error)
 {
 	struct fsmeta_operand operand;
@@ -245,6 +267,7 @@ static int run(const struct report_arguments *arguments, struct fsmeta_error *er
 	int status;
 
 	memset(&report, 0, sizeof(report));
+	report.archive.policies = &arguments->policies;
 	status = fsmeta_operand_open_database(&operand, arguments->db, error);
 	if (!status)
 		status = fsmeta_report_gather(&report, operand.db, arguments->older,
@@ -254,6 +277,8 @@ static int run(const struct report_arguments *arguments, struct fsmeta_error *er
 	else
 		status = to_stdout ? write_standard_output(arguments, &report, error)
 				   : write_file(arguments, &report, error);
+	if (!status)
+		warn_of_idle_policies(arguments, &report);
 	if (!status && !arguments->quiet && !to_stdout)
 		print_summary(arguments, &report);
 	if (!status && report.generation.source.unreadable.total)

@@ -222,18 +222,20 @@ static int open_older(void *payload, struct fsmeta_cursor **out, struct fsmeta_e
 }
 
 /** Something is worth a sentence also when nobody asked for this step. */
-static bool is_news(const struct fsmeta_archive_story *story)
+static bool is_news(
+    const struct fsmeta_archive_story *story, const struct fsmeta_retention *retention)
 {
-	return fsmeta_story_is_alarm(story) || story->sums[FSMETA_EVENT_RECOVERED].pieces ||
+	return fsmeta_story_is_alarm(story, retention) ||
+	       story->sums[FSMETA_EVENT_RECOVERED].pieces ||
 	       (story->gaps && story->gaps <= FEW_GAPS);
 }
 
 static int take_story(struct fsmeta_report_archive *archive, const struct fsmeta_report_way *way,
-    const struct fsmeta_archive_story *story)
+    const struct fsmeta_archive_story *story, const struct fsmeta_retention *retention)
 {
 	struct fsmeta_report_sentence sentence = {
-	    .is_alarm = fsmeta_story_is_alarm(story),
-	    .is_news = is_news(story),
+	    .is_alarm = fsmeta_story_is_alarm(story, retention),
+	    .is_news = is_news(story, retention),
 	    .is_asked = way->is_asked,
 	    .generation = way->newer,
 	};
@@ -242,7 +244,7 @@ static int take_story(struct fsmeta_report_archive *archive, const struct fsmeta
 
 	if (code || sentence.stream == UINT32_MAX)
 		return code;
-	code = fsmeta_story_append(&text, story);
+	code = fsmeta_story_append(&text, story, retention);
 	if (!code) {
 		sentence.text = fsmeta_arena_copy(&archive->arena, text.data, text.length);
 		code = sentence.text
@@ -254,20 +256,20 @@ static int take_story(struct fsmeta_report_archive *archive, const struct fsmeta
 }
 
 static int take_stories(struct fsmeta_report_archive *archive, const struct fsmeta_report_way *way,
-    const struct fsmeta_archive_events *events)
+    const struct fsmeta_archive_events *events, const struct fsmeta_retention *retention)
 {
 	size_t count, taken = 0;
 	const struct fsmeta_archive_story *stories = fsmeta_archive_events_stories(events, &count);
 	int code = 0;
 
 	for (size_t i = 0; i < count && !code; i++) {
-		if (!way->is_asked && !is_news(&stories[i]))
+		if (!way->is_asked && !is_news(&stories[i], retention))
 			continue;
 		if (taken++ == FSMETA_REPORT_SENTENCES_MAX) {
 			archive->left_out += count - i;
 			break;
 		}
-		code = take_story(archive, way, &stories[i]);
+		code = take_story(archive, way, &stories[i], retention);
 	}
 	return code;
 }
@@ -276,15 +278,35 @@ int fsmeta_report_archive_way(struct fsmeta_report_archive *archive,
     const struct fsmeta_report_way *way, struct fsmeta_error *error)
 {
 	struct fsmeta_report_way payload = *way;
+	struct fsmeta_retention retention = {0};
 	struct fsmeta_archive_events *events;
 	int code = fsmeta_stories_gather_meant(
 	    &events, way->diff, way->churn, way->source, open_older, error, &payload);
 
 	if (code || !events)
 		return code;
-	if (take_stories(archive, way, events) ||
-	    (way->is_step && take_runs(archive, events, way->newer)))
+	if (archive->policies)
+		code = fsmeta_retention_judge(&retention, events, archive->policies, way->diff,
+		    way->churn, way->source, error);
+	if (!code && (take_stories(archive, way, events, &retention) ||
+			 (way->is_step && take_runs(archive, events, way->newer))))
 		code = fsmeta_error_set_memory(error, action);
+	fsmeta_retention_release(&retention);
 	fsmeta_archive_events_free(events);
 	return code;
+}
+
+bool fsmeta_report_archive_has(
+    const struct fsmeta_report_archive *archive, const struct fsmeta_policy *policy)
+{
+	size_t count = archive->streams.length / sizeof(struct fsmeta_report_stream);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct fsmeta_report_stream *stream = stream_at(archive, (uint32_t)i);
+
+		if (fsmeta_policy_concerns(
+			policy, stream->layout, stream->path, stream->path_length))
+			return true;
+	}
+	return archive->left_out != 0;
 }

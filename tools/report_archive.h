@@ -8,6 +8,7 @@
 
 #include "archive/events.h"
 #include "db/db.h"
+#include "tools/archive_policy.h"
 #include "tools/churn.h"
 
 enum {
@@ -52,6 +53,8 @@ struct fsmeta_report_sentence {
 /** Zero-initialised = empty. */
 struct fsmeta_report_archive {
 	struct fsmeta_arena arena;
+	/** What is to be kept; *borrowed*, NULL = nothing is told. */
+	const struct fsmeta_policies *policies;
 	/** struct fsmeta_report_stream; and uint32_t, their indices in the order of their paths. */
 	struct fsmeta_buffer streams;
 	struct fsmeta_buffer order;
@@ -94,5 +97,9 @@ struct fsmeta_report_way {
 
 int fsmeta_report_archive_way(struct fsmeta_report_archive *archive,
     const struct fsmeta_report_way *way, struct fsmeta_error *error);
+
+/** Whether a policy speaks of any stream, or of one that was left out. */
+bool fsmeta_report_archive_has(
+    const struct fsmeta_report_archive *archive, const struct fsmeta_policy *policy);
 
 #endif

@@ -24,6 +24,15 @@ static int replay(struct fsmeta_diff *diff, struct fsmeta_churn_filter *churn,
 		     : fsmeta_diff_replay(diff, sink, error);
 }
 
+/** The first time it is asked where something changed; churn is known by what changed. */
+static int replay_places(struct fsmeta_diff *diff, struct fsmeta_churn_filter *churn,
+    struct fsmeta_archive_events *events, struct fsmeta_error *error)
+{
+	if (churn && churn->churn)
+		return replay(diff, churn, events, error);
+	return fsmeta_diff_replay_names(diff, fsmeta_archive_events_sink(events), error);
+}
+
 int fsmeta_stories_gather(struct fsmeta_archive_events **out, struct fsmeta_diff *diff,
     const struct fsmeta_batch_source *newer, fsmeta_stories_open *open, struct fsmeta_error *error,
     void *payload)
@@ -44,7 +53,7 @@ int fsmeta_stories_gather_meant(struct fsmeta_archive_events **out, struct fsmet
 	*out = NULL;
 	if (code)
 		return code;
-	code = replay(diff, churn, events, error);
+	code = replay_places(diff, churn, events, error);
 	if (!code)
 		code = fsmeta_archive_events_settle(events, &changed, error);
 	if (code || !changed) {
@@ -80,9 +89,12 @@ static bool is_ordinary(enum fsmeta_archive_event event)
 	       event == FSMETA_EVENT_SEALED || event == FSMETA_EVENT_ROTATED;
 }
 
-bool fsmeta_story_is_alarm(const struct fsmeta_archive_story *story)
+bool fsmeta_story_is_alarm(
+    const struct fsmeta_archive_story *story, const struct fsmeta_retention *retention)
 {
-	return story->is_silent || story->sums[FSMETA_EVENT_LOST].pieces ||
+	const struct fsmeta_retention_verdict *kept = fsmeta_retention_of(retention, story);
+
+	return (kept && kept->early) || story->is_silent || story->sums[FSMETA_EVENT_LOST].pieces ||
 	       story->sums[FSMETA_EVENT_ALTERED].pieces ||
 	       story->sums[FSMETA_EVENT_ORPHANED].pieces;
 }
@@ -140,6 +152,8 @@ static const char *noun_of(const struct fsmeta_archive_story *story)
 struct sentence {
 	struct fsmeta_buffer *out;
 	const struct fsmeta_archive_story *story;
+	/** NULL where no policy speaks of the stream. */
+	const struct fsmeta_retention_verdict *kept;
 	bool has_begun;
 	int failed;
 };
@@ -226,24 +240,69 @@ static void append_recorded(struct sentence *sentence)
 	append_words(sentence, ")");
 }
 
+/** ", 30 d kept" */
+static void append_kept(struct sentence *sentence)
+{
+	const struct fsmeta_archive_story *story = sentence->story;
+
+	if (story->oldest_us == INT64_MIN || story->newest_us == INT64_MIN)
+		return;
+	append_words(sentence, ", ");
+	sentence->failed |= append_duration(sentence->out, story->newest_us - story->oldest_us);
+	append_words(sentence, " kept");
+}
+
+/** ", policy 30 d", ", 2 of them too early for policy 30 d, 29 d kept" */
+static void append_policy(struct sentence *sentence)
+{
+	const struct fsmeta_retention_verdict *kept = sentence->kept;
+
+	append_words(sentence, ", ");
+	if (kept->early && kept->early < sentence->story->sums[FSMETA_EVENT_ROTATED].pieces) {
+		sentence->failed |= fsmeta_text_append_count(sentence->out, kept->early);
+		append_words(sentence, " of them ");
+	}
+	append_words(sentence, kept->early ? "too early for policy " : "policy ");
+	sentence->failed |= append_duration(sentence->out, kept->policy->duration_us);
+	if (kept->early)
+		append_kept(sentence);
+}
+
+/** "the oldest 4 d overdue" */
+static void append_overdue(struct sentence *sentence)
+{
+	append_words(sentence, "the oldest ");
+	sentence->failed |= append_duration(sentence->out, sentence->kept->overdue_us);
+	append_words(sentence, " overdue");
+}
+
 static void append_rotated(struct sentence *sentence)
 {
 	const struct fsmeta_archive_story *story = sentence->story;
+	const struct fsmeta_retention_verdict *kept = sentence->kept;
 
 	if (story->layout == FSMETA_LAYOUT_FRAMES) {
 		append_clause(sentence, FSMETA_EVENT_ROTATED, "deleted");
 		return;
 	}
-	if (!append_clause(sentence, FSMETA_EVENT_ROTATED, "rotated out"))
-		return;
-	append_words(sentence, " (oldest first");
-	if (has_times(story) && story->oldest_us != INT64_MIN && story->newest_us != INT64_MIN) {
-		append_words(sentence, ", ");
-		sentence->failed |=
-		    append_duration(sentence->out, story->newest_us - story->oldest_us);
-		append_words(sentence, " kept");
+	if (append_clause(sentence, FSMETA_EVENT_ROTATED, "rotated out")) {
+		append_words(sentence, " (oldest first");
+		if (kept)
+			append_policy(sentence);
+		else if (has_times(story))
+			append_kept(sentence);
+		if (kept && kept->overdue_us) {
+			append_words(sentence, ", ");
+			append_overdue(sentence);
+		}
+		append_words(sentence, ")");
+	} else if (kept && kept->overdue_us) {
+		begin_clause(sentence);
+		append_overdue(sentence);
+		append_words(sentence, " (policy ");
+		sentence->failed |= append_duration(sentence->out, kept->policy->duration_us);
+		append_words(sentence, ")");
 	}
-	append_words(sentence, ")");
 }
 
 /** " (2026-11-20 10:00)", " (2026-11-20 10:00 to 12:30)" */
@@ -293,9 +352,11 @@ static void append_alarms(struct sentence *sentence)
 	}
 }
 
-int fsmeta_story_append(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story)
+int fsmeta_story_append(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story,
+    const struct fsmeta_retention *retention)
 {
-	struct sentence sentence = {.out = out, .story = story};
+	struct sentence sentence = {
+	    .out = out, .story = story, .kept = fsmeta_retention_of(retention, story)};
 
 	append_recorded(&sentence);
 	append_rotated(&sentence);
@@ -317,32 +378,18 @@ static void put_json_time(
     struct fsmeta_stories_filter *filter, const char *key, size_t key_length, int64_t time_us)
 {
 	struct fsmeta_buffer *out = &filter->json;
-	struct fsmeta_line_day_text *day = &filter->day;
-	struct fsmeta_time time;
 	int64_t ns;
 
 	if (time_us == INT64_MIN || __builtin_mul_overflow(time_us, 1000, &ns))
 		return;
-	time = fsmeta_time_from_ns(ns);
-	if (!day->length || day->day != fsmeta_line_day_of(time.seconds)) {
-		char text[FSMETA_TIME_TEXT_BYTES];
-
-		fsmeta_time_format(text, time);
-		day->day = fsmeta_line_day_of(time.seconds);
-		day->length = (unsigned char)strcspn(text, "T");
-		memcpy(day->text, text, day->length);
-	}
 	fsmeta_line_text(out, key, key_length);
-	fsmeta_line_text(out, day->text, day->length);
-	fsmeta_line_byte(out, 'T');
-	fsmeta_line_time_of_day(out, time);
-	fsmeta_line_fraction(out, time.nanoseconds);
-	FSMETA_LINE_PUT(out, "Z\"");
+	fsmeta_line_time_by(out, &filter->day, fsmeta_time_from_ns(ns));
+	fsmeta_line_byte(out, '"');
 }
 
 /** ,"archive":{…}: a million lines have one each, and most begin as the one before. */
 static int append_json_verdict(
-    struct fsmeta_stories_filter *filter, const struct fsmeta_archive_verdict *verdict)
+    struct fsmeta_stories_filter *filter, const struct fsmeta_archive_verdict *verdict, bool early)
 {
 	static const char from[] = ",\"from\":\"", to[] = ",\"to\":\"", event[] = ",\"event\":\"";
 	const char *name = fsmeta_archive_event_name(verdict->event);
@@ -366,20 +413,23 @@ static int append_json_verdict(
 	put_json_time(filter, to, sizeof(to) - 1, verdict->to_us);
 	fsmeta_line_text(out, event, sizeof(event) - 1);
 	fsmeta_line_text(out, name, strlen(name));
-	FSMETA_LINE_PUT(out, "\"}");
+	if (early)
+		FSMETA_LINE_PUT(out, "\",\"early\":true}");
+	else
+		FSMETA_LINE_PUT(out, "\"}");
 	return 0;
 }
 
 static int set_words(struct fsmeta_stories_filter *filter,
-    const struct fsmeta_archive_verdict *verdict, struct fsmeta_error *error)
+    const struct fsmeta_archive_verdict *verdict, bool early, struct fsmeta_error *error)
 {
-	int failed = append_json_verdict(filter, verdict);
+	int failed = append_json_verdict(filter, verdict, early);
 
 	fsmeta_buffer_clear(&filter->text);
 	failed |= fsmeta_buffer_append_text(&filter->text, "  [");
 	failed |=
 	    fsmeta_buffer_append_text(&filter->text, fsmeta_archive_event_name(verdict->event));
-	failed |= fsmeta_buffer_append_byte(&filter->text, ']');
+	failed |= fsmeta_buffer_append_text(&filter->text, early ? " too early]" : "]");
 	if (failed || !fsmeta_buffer_string(&filter->json) || !fsmeta_buffer_string(&filter->text))
 		return fsmeta_error_set_memory(error, action);
 	fsmeta_output_set_context(filter->output,
@@ -394,17 +444,19 @@ static int filter_change(
 	static const struct fsmeta_output_context no_words;
 	struct fsmeta_stories_filter *filter = (struct fsmeta_stories_filter *)sink;
 	struct fsmeta_archive_verdict verdict;
+	bool early;
 	int code;
 
 	if (!filter->events || !fsmeta_archive_events_judge(filter->events, &verdict, change))
 		return filter->next->change(filter->next, change, error);
-	if (filter->hides && is_ordinary(verdict.event)) {
+	early = fsmeta_retention_is_early(filter->retention, &verdict);
+	if (filter->hides && is_ordinary(verdict.event) && !early) {
 		filter->hidden++;
 		return 0;
 	}
 	if (!filter->output)
 		return filter->next->change(filter->next, change, error);
-	code = set_words(filter, &verdict, error);
+	code = set_words(filter, &verdict, early, error);
 	if (!code)
 		code = filter->next->change(filter->next, change, error);
 	fsmeta_output_set_context(filter->output, &no_words);
@@ -412,11 +464,12 @@ static int filter_change(
 }
 
 void fsmeta_stories_filter_init(struct fsmeta_stories_filter *filter,
-    struct fsmeta_archive_events *events, struct fsmeta_output *output, bool hides,
-    struct fsmeta_change_sink *next)
+    struct fsmeta_archive_events *events, const struct fsmeta_retention *retention,
+    struct fsmeta_output *output, bool hides, struct fsmeta_change_sink *next)
 {
 	*filter = (struct fsmeta_stories_filter){.sink = {.change = filter_change},
 	    .events = events,
+	    .retention = retention,
 	    .output = output,
 	    .hides = hides,
 	    .next = next};
@@ -433,7 +486,8 @@ void fsmeta_stories_filter_release(struct fsmeta_stories_filter *filter)
 /* ---- all of them ---- */
 
 /** V  PATH/: SENTENCE */
-static int append_text(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story)
+static int append_text(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story,
+    const struct fsmeta_retention *retention)
 {
 	struct fsmeta_buffer path = {0};
 	int failed = fsmeta_buffer_append_text(out, "V  ");
@@ -443,13 +497,30 @@ static int append_text(struct fsmeta_buffer *out, const struct fsmeta_archive_st
 	if (!failed)
 		failed = fsmeta_text_append_quoted(out, (const char *)path.data, path.length);
 	failed |= fsmeta_buffer_append_text(out, ": ");
-	failed |= fsmeta_story_append(out, story);
+	failed |= fsmeta_story_append(out, story, retention);
 	fsmeta_buffer_release(&path);
 	return failed | fsmeta_buffer_append_byte(out, '\n');
 }
 
-static int append_json(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story)
+/** ,"policy":"keep 30d","rotated_early":2,"overdue_seconds":86400 */
+static int append_json_kept(struct fsmeta_buffer *out, const struct fsmeta_retention_verdict *kept)
 {
+	const char *policy = kept->policy->text;
+	int failed = fsmeta_line_json_string(out, "policy", policy, strlen(policy));
+
+	if (kept->early)
+		failed |=
+		    fsmeta_buffer_append_format(out, ",\"rotated_early\":%" PRIu64, kept->early);
+	if (kept->overdue_us)
+		failed |= fsmeta_buffer_append_format(
+		    out, ",\"overdue_seconds\":%" PRId64, kept->overdue_us / SECOND_US);
+	return failed;
+}
+
+static int append_json(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story,
+    const struct fsmeta_retention *retention)
+{
+	const struct fsmeta_retention_verdict *kept = fsmeta_retention_of(retention, story);
 	size_t start = out->length;
 	int failed = append_json_stream(out, story);
 
@@ -470,11 +541,13 @@ static int append_json(struct fsmeta_buffer *out, const struct fsmeta_archive_st
 		    covered_by(story) / SECOND_US, story->gaps, story->longest_gap_us / SECOND_US);
 	if (story->is_silent)
 		failed |= fsmeta_buffer_append_text(out, ",\"silent\":true");
+	if (kept)
+		failed |= append_json_kept(out, kept);
 	return failed | fsmeta_buffer_append_text(out, "}\n");
 }
 
-int fsmeta_stories_print(FILE *stream, const struct fsmeta_archive_events *events, bool as_json,
-    struct fsmeta_error *error)
+int fsmeta_stories_print(FILE *stream, const struct fsmeta_archive_events *events,
+    const struct fsmeta_retention *retention, bool as_json, struct fsmeta_error *error)
 {
 	const struct fsmeta_archive_story *stories;
 	struct fsmeta_buffer out = {0};
@@ -485,7 +558,8 @@ int fsmeta_stories_print(FILE *stream, const struct fsmeta_archive_events *event
 		return 0;
 	stories = fsmeta_archive_events_stories(events, &count);
 	for (size_t i = 0; i < count && !failed; i++)
-		failed = as_json ? append_json(&out, &stories[i]) : append_text(&out, &stories[i]);
+		failed = as_json ? append_json(&out, &stories[i], retention)
+				 : append_text(&out, &stories[i], retention);
 	if (!failed && out.length)
 		fwrite(out.data, 1, out.length, stream);
 	fsmeta_buffer_release(&out);

@@ -10,6 +10,7 @@
 #include "tools/churn.h"
 #include "tools/output.h"
 #include "tools/output_line.h"
+#include "tools/retention.h"
 
 /** Opens a cursor over the older side once more; 0 or a code. */
 typedef int fsmeta_stories_open(
@@ -28,14 +29,20 @@ int fsmeta_stories_gather_meant(struct fsmeta_archive_events **out, struct fsmet
     struct fsmeta_churn_filter *churn, const struct fsmeta_batch_source *newer,
     fsmeta_stories_open *open, struct fsmeta_error *error, void *payload);
 
-/** Something that nobody planned: lost, altered, orphaned, or silent. */
-bool fsmeta_story_is_alarm(const struct fsmeta_archive_story *story);
+/**
+ * Something that nobody planned: lost, altered, orphaned, rotated out too early, or silent.
+ * `retention` may be NULL.
+ */
+bool fsmeta_story_is_alarm(
+    const struct fsmeta_archive_story *story, const struct fsmeta_retention *retention);
 
 /**
  * "86 segments recorded (23 h 53 min, one gap of 7 min), 84 rotated out (oldest first, 30 d kept),
- * 1 lost out of order (2026-11-20 10:00)".
+ * 1 lost out of order (2026-11-20 10:00)"; with a policy "84 rotated out (oldest first, policy 30
+ * d)".  `retention` may be NULL.
  */
-int fsmeta_story_append(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story);
+int fsmeta_story_append(struct fsmeta_buffer *out, const struct fsmeta_archive_story *story,
+    const struct fsmeta_retention *retention);
 
 /** Stands in front of an output: says of each change what it means, or leaves out what a sentence
  * says. */
@@ -44,6 +51,8 @@ struct fsmeta_stories_filter {
 	struct fsmeta_change_sink sink;
 	/** NULL: everything is handed on as it is. */
 	struct fsmeta_archive_events *events;
+	/** What is no rotation as it should be; NULL: all is. */
+	const struct fsmeta_retention *retention;
 	struct fsmeta_change_sink *next;
 	/** Gets the words as its context; may be NULL. */
 	struct fsmeta_output *output;
@@ -60,15 +69,15 @@ struct fsmeta_stories_filter {
 	struct fsmeta_line_day_text day;
 };
 
-/** All is *borrowed* until release. */
+/** All is *borrowed* until release.  `retention` may be NULL. */
 void fsmeta_stories_filter_init(struct fsmeta_stories_filter *filter,
-    struct fsmeta_archive_events *events, struct fsmeta_output *output, bool hides,
-    struct fsmeta_change_sink *next);
+    struct fsmeta_archive_events *events, const struct fsmeta_retention *retention,
+    struct fsmeta_output *output, bool hides, struct fsmeta_change_sink *next);
 
 void fsmeta_stories_filter_release(struct fsmeta_stories_filter *filter);
 
-/** A line for each stream, "V  PATH/: SENTENCE" or JSON.  NULL is allowed. */
-int fsmeta_stories_print(FILE *stream, const struct fsmeta_archive_events *events, bool as_json,
-    struct fsmeta_error *error);
+/** A line for each stream, "V  PATH/: SENTENCE" or JSON.  Both may be NULL. */
+int fsmeta_stories_print(FILE *stream, const struct fsmeta_archive_events *events,
+    const struct fsmeta_retention *retention, bool as_json, struct fsmeta_error *error);
 
 #endif

@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import subprocess
+import time
+from datetime import datetime
 
 import pytest
 
@@ -37,6 +39,9 @@ class Recorder:
         self.root = root
         self.pieces = {camera: [] for camera in range(CAMERAS)}
         self.lost = {}
+        # By day and camera: what rotation took, and the oldest that is left.
+        self.rotated = {}
+        self.oldest = {}
 
     def folder(self, camera):
         return self.root / f"cam-{camera:02}"
@@ -73,13 +78,14 @@ class Recorder:
             self.write(camera, first, end, end - first, modified if last else None)
             start = end
 
-    def roll_over(self, budget):
+    def roll_over(self, day, budget):
         """The oldest of all cameras go until the rest fits."""
         def count():
             return sum(len(pieces) for pieces in self.pieces.values())
 
         while count() > budget:
             camera = min((pieces[0], camera) for camera, pieces in self.pieces.items() if pieces)[1]
+            self.rotated.setdefault((day, camera), []).append(self.pieces[camera][0])
             self.delete(camera, self.pieces[camera][0])
 
 
@@ -95,7 +101,7 @@ def live(recorder, day):
             recorder.record(camera, back + 6, end)
         else:
             recorder.record(camera, begin, end)
-    recorder.roll_over(CAMERAS * KEPT_DAYS * PIECES_A_DAY)
+    recorder.roll_over(day, CAMERAS * KEPT_DAYS * PIECES_A_DAY)
     if day == LOST_DISK:
         for camera in ON_LOST_DISK:
             # What the generation before has, and rotation did not take.
@@ -107,11 +113,13 @@ def live(recorder, day):
         recorder.write(TAMPERED_CAMERA, start, 0, 999, modified=end - 77)
     if day == LOST_PIECE:
         recorder.delete(LOST_PIECE_CAMERA, recorder.pieces[LOST_PIECE_CAMERA][30])
+    for camera, pieces in recorder.pieces.items():
+        recorder.oldest[day, camera] = pieces[0] if pieces else None
 
 
 @pytest.fixture(scope="module")
 def month(tmp_path_factory):
-    """The database of the month, and how many pieces were on the lost disk."""
+    """The database of the month, and who recorded it."""
     folder = tmp_path_factory.mktemp("month")
     root = folder / "recorder"
     root.mkdir()
@@ -119,12 +127,12 @@ def month(tmp_path_factory):
     for day in range(DAYS):
         live(recorder, day)
         fsmeta("scan", root, "--db", folder / "month.db", "--source-id=recorder", "-q")
-    return folder / "month.db", recorder.lost
+    return folder / "month.db", recorder
 
 
-def stories(database, day):
+def stories(database, day, *options):
     """{camera: what --stat says of it} for the way from the day before."""
-    words = ("diff", f"{database}@{day}", f"{database}@{day + 1}", "--stat", "--format=jsonl")
+    words = ("diff", f"{database}@{day}", f"{database}@{day + 1}", "--stat", "--format=jsonl", *options)
     lines = [json.loads(line) for line in fsmeta(*words, codes=(1,)).stdout.splitlines()]
     return {int(line["stream"][-2:]): line for line in lines if "stream" in line}
 
@@ -157,7 +165,7 @@ def told(story):
 
 @pytest.mark.parametrize("day", range(1, DAYS))
 def test_day(month, day):
-    database, lost = month
+    database, lost = month[0], month[1].lost
     of_day = stories(database, day)
     assert set(of_day) == set(range(CAMERAS))
     for camera, story in of_day.items():
@@ -170,6 +178,32 @@ def test_day(month, day):
             assert "rotated" not in story
         if not wrong and day != LOST_DISK + 1:
             assert story["recorded_seconds"] == DAY, (day, camera, story)
+
+
+def test_what_went_too_early(month):
+    """A policy of so many hours that the tenth day is where it begins, as seen from today."""
+    database, recorder = month
+    hours = int(time.time() - T0 - 10 * DAY) // 3600
+    lines = map(json.loads, fsmeta("log", "--format=jsonl", database).stdout.splitlines())
+    scanned = {line["generation"]: datetime.fromisoformat(line["started"][:26] + "+00:00") for line in lines}
+    seen = set()
+    for day in range(1, DAYS):
+        due = scanned[day + 1].timestamp() - hours * 3600
+        for camera, story in stories(database, day, f"--policy=keep {hours}h").items():
+            if day == LOST_DISK and camera in ON_LOST_DISK:
+                continue
+            rotated = recorder.rotated.get((day, camera), [])
+            early = sum(start > due for start in rotated)
+            overdue = due - 1024 - recorder.oldest[day, camera]
+            assert story["policy"] == f"keep {hours}h"
+            assert story.get("rotated", 0) == len(rotated)
+            assert story.get("rotated_early", 0) == early, (day, camera, story)
+            assert ("overdue_seconds" in story) == (overdue > 86400), (day, camera, story)
+            if overdue > 86400:
+                assert abs(story["overdue_seconds"] - overdue) <= 1
+            seen |= {"none" if not early else "all" if early == len(rotated) else "some"} if rotated else set()
+            seen |= {"overdue"} if overdue > 86400 else set()
+    assert seen == {"none", "all", "some", "overdue"}
 
 
 def events(database, day):
@@ -226,7 +260,7 @@ def test_a_stream_tells_the_same(month, tmp_path):
 
 
 def test_the_report_says_what_diff_says(month, tmp_path):
-    database, lost = month
+    database, lost = month[0], month[1].lost
     page = tmp_path / "report.html"
     fsmeta("report", database, f"{LOST_DISK}..{LOST_DISK + 1}", "-o", page, "-q")
     data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.S).group(1))
