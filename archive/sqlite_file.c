@@ -15,8 +15,8 @@ enum {
 	BUSY_TIMEOUT_MS = 20000
 };
 
-int fsmeta_sqlite_file_fail(
-    const struct fsmeta_sqlite_file *file, int result, struct fsmeta_error *error)
+/** Turns a result of SQLite into an error. */
+static int fail(const struct fsmeta_sqlite_file *file, int result, struct fsmeta_error *error)
 {
 	static const char action[] = "using the database";
 	enum fsmeta_code code = FSMETA_E_CORRUPT;
@@ -57,7 +57,7 @@ int fsmeta_sqlite_file_execute(
 {
 	int result = sqlite3_exec(file->handle, sql, NULL, NULL, NULL);
 
-	return result == SQLITE_OK ? 0 : fsmeta_sqlite_file_fail(file, result, error);
+	return result == SQLITE_OK ? 0 : fail(file, result, error);
 }
 
 int fsmeta_sqlite_file_prepare(sqlite3_stmt **out, const struct fsmeta_sqlite_file *file,
@@ -66,7 +66,7 @@ int fsmeta_sqlite_file_prepare(sqlite3_stmt **out, const struct fsmeta_sqlite_fi
 	int result =
 	    sqlite3_prepare_v3(file->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
 
-	return result == SQLITE_OK ? 0 : fsmeta_sqlite_file_fail(file, result, error);
+	return result == SQLITE_OK ? 0 : fail(file, result, error);
 }
 
 int fsmeta_sqlite_file_step(
@@ -77,7 +77,7 @@ int fsmeta_sqlite_file_step(
 
 	if (result == SQLITE_ROW)
 		return 1;
-	code = result == SQLITE_DONE ? 0 : fsmeta_sqlite_file_fail(file, result, error);
+	code = result == SQLITE_DONE ? 0 : fail(file, result, error);
 	sqlite3_reset(statement);
 	return code;
 }
@@ -173,7 +173,7 @@ int fsmeta_sqlite_file_open(struct fsmeta_sqlite_file *out, const char *path, bo
 	/* FULLMUTEX: what is built on it has locks of its own, but none around its statistics. */
 	result = sqlite3_open_v2(path, &out->handle, flags | SQLITE_OPEN_FULLMUTEX, NULL);
 	if (result != SQLITE_OK)
-		return fsmeta_sqlite_file_fail(out, result, error);
+		return fail(out, result, error);
 	sqlite3_extended_result_codes(out->handle, 1);
 	sqlite3_busy_timeout(out->handle, BUSY_TIMEOUT_MS);
 	put_up_defences(out->handle);

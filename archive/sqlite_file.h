@@ -29,10 +29,6 @@ int fsmeta_sqlite_file_open(struct fsmeta_sqlite_file *out, const char *path, bo
 
 void fsmeta_sqlite_file_close(struct fsmeta_sqlite_file *file);
 
-/** Turns a result of SQLite into an error. */
-int fsmeta_sqlite_file_fail(
-    const struct fsmeta_sqlite_file *file, int result, struct fsmeta_error *error);
-
 int fsmeta_sqlite_file_execute(
     const struct fsmeta_sqlite_file *file, const char *sql, struct fsmeta_error *error);
 

@@ -22,7 +22,7 @@
 
 /* ---- sets ----------------------------------------------------------------- */
 
-int fsmeta_folder_set_add(struct fsmeta_folder_set *set, int64_t id, struct fsmeta_error *error)
+static int add_folder(struct fsmeta_folder_set *set, int64_t id, struct fsmeta_error *error)
 {
 	if (set->count == set->capacity) {
 		size_t capacity = set->capacity ? 2 * set->capacity : 64;
@@ -79,7 +79,7 @@ int fsmeta_folder_set_select(struct fsmeta_folder_set *set,
 	for (int i = 0; i < count && !code; i++)
 		sqlite3_bind_int64(statement, i + 1, values[i]);
 	while (!code && (code = fsmeta_connection_step(connection, statement, error)) > 0)
-		code = fsmeta_folder_set_add(set, sqlite3_column_int64(statement, 0), error);
+		code = add_folder(set, sqlite3_column_int64(statement, 0), error);
 	sqlite3_finalize(statement);
 	return code;
 }
@@ -114,7 +114,7 @@ int fsmeta_unseen_load(struct fsmeta_unseen *out, const struct fsmeta_connection
 
 	fsmeta_folder_set_sort(&out->roots);
 	for (size_t i = 0; i < out->roots.count && !code; i++)
-		code = fsmeta_folder_set_add(&out->folders, out->roots.ids[i], error);
+		code = add_folder(&out->folders, out->roots.ids[i], error);
 	if (!code)
 		code = has_unseen_file(&has_file, connection, generation, error);
 	if (!code && has_file)

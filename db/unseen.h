@@ -16,8 +16,7 @@ struct fsmeta_folder_set {
 	size_t capacity;
 };
 
-int fsmeta_folder_set_add(struct fsmeta_folder_set *set, int64_t id, struct fsmeta_error *error);
-/** After the last add, before the first question. */
+/** After the last ids were added, before the first question. */
 void fsmeta_folder_set_sort(struct fsmeta_folder_set *set);
 bool fsmeta_folder_set_has(const struct fsmeta_folder_set *set, int64_t id);
 void fsmeta_folder_set_release(struct fsmeta_folder_set *set);

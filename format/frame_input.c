@@ -97,8 +97,8 @@ static int read_more(struct fsmeta_frame_input *input, struct fsmeta_error *erro
 	return 0;
 }
 
-int fsmeta_frame_input_fill(
-    struct fsmeta_frame_input *input, size_t size, struct fsmeta_error *error)
+/** Makes `size` bytes of input available, or all there are. */
+static int fill(struct fsmeta_frame_input *input, size_t size, struct fsmeta_error *error)
 {
 	int code = 0;
 
@@ -121,7 +121,7 @@ static int fill_frame(struct fsmeta_frame_input *input, size_t *size, struct fsm
 	size_t content, limit;
 	int code;
 
-	code = fsmeta_frame_input_fill(input, FSMETA_FRAME_HEADER_BYTES, error);
+	code = fill(input, FSMETA_FRAME_HEADER_BYTES, error);
 	if (!code && fsmeta_frame_input_left(input) < FSMETA_FRAME_HEADER_BYTES)
 		/* Even the smallest stream has more behind its last frame's header. */
 		return truncated(input, "within a frame", error);
@@ -154,9 +154,10 @@ static int fill_frame(struct fsmeta_frame_input *input, size_t *size, struct fsm
 	}
 }
 
-int fsmeta_frame_input_at_end(struct fsmeta_frame_input *input, struct fsmeta_error *error)
+/** 1 where no frame follows: seek table or end of input.  0 where one may, or a code. */
+static int at_end(struct fsmeta_frame_input *input, struct fsmeta_error *error)
 {
-	int code = fsmeta_frame_input_fill(input, FSMETA_FRAME_HEADER_BYTES, error);
+	int code = fill(input, FSMETA_FRAME_HEADER_BYTES, error);
 	size_t left = fsmeta_frame_input_left(input);
 
 	if (code)
@@ -169,7 +170,7 @@ int fsmeta_frame_input_next(struct fsmeta_frame_input *input, struct fsmeta_erro
 	size_t size = 0;
 	int code;
 
-	code = fsmeta_frame_input_at_end(input, error);
+	code = at_end(input, error);
 	if (code > 0)
 		return truncated(input, "without a trailer", error);
 	if (!code)
@@ -209,7 +210,7 @@ int fsmeta_frame_input_finish(struct fsmeta_frame_input *input, struct fsmeta_er
 	struct fsmeta_seek_table table = {0};
 	int code;
 
-	code = fsmeta_frame_input_fill(input, size + 1, error);
+	code = fill(input, size + 1, error);
 	if (code)
 		return code;
 	if (fsmeta_frame_input_left(input) < size)
@@ -235,7 +236,7 @@ int fsmeta_frame_input_finish(struct fsmeta_frame_input *input, struct fsmeta_er
 /** Says FOREIGN for input that does not even begin like a stream. */
 static int check_beginning(struct fsmeta_frame_input *input, struct fsmeta_error *error)
 {
-	int code = fsmeta_frame_input_fill(input, FSMETA_FRAME_HEADER_BYTES, error);
+	int code = fill(input, FSMETA_FRAME_HEADER_BYTES, error);
 	size_t left = fsmeta_frame_input_left(input);
 
 	if (code)

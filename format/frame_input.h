@@ -43,10 +43,6 @@ static inline const unsigned char *fsmeta_frame_input_bytes(const struct fsmeta_
 	return input->bytes.data + input->start;
 }
 
-/** Makes `size` bytes of input available, or all there are. */
-int fsmeta_frame_input_fill(
-    struct fsmeta_frame_input *input, size_t size, struct fsmeta_error *error);
-
 /**
  * Decompresses the next frame into `content`.  FSMETA_E_TRUNCATED where the input
  * ends within it, FSMETA_E_CORRUPT, FSMETA_E_LIMIT.
@@ -56,9 +52,6 @@ int fsmeta_frame_input_next(struct fsmeta_frame_input *input, struct fsmeta_erro
 /** The same for a frame with exactly one record, *borrowed* from `content`. */
 int fsmeta_frame_input_record(
     struct fsmeta_frame_input *input, struct fsmeta_record *record, struct fsmeta_error *error);
-
-/** 1 where no frame follows: seek table or end of input.  0 where one may, or a code. */
-int fsmeta_frame_input_at_end(struct fsmeta_frame_input *input, struct fsmeta_error *error);
 
 /** Takes the seek table, which must list the frames that came, and the end of input. */
 int fsmeta_frame_input_finish(struct fsmeta_frame_input *input, struct fsmeta_error *error);

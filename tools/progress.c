@@ -33,7 +33,8 @@ static int64_t clock_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-bool fsmeta_progress_parse(enum fsmeta_progress_when *out, const char *text)
+/** Reads "auto", "always" or "never"; false on anything else. */
+static bool parse_when(enum fsmeta_progress_when *out, const char *text)
 {
 	static const char *const names[] = {"auto", "always", "never"};
 	int i;
@@ -49,7 +50,7 @@ bool fsmeta_progress_parse(enum fsmeta_progress_when *out, const char *text)
 void fsmeta_progress_take(
     enum fsmeta_progress_when *out, const char *text, struct argp_state *state)
 {
-	if (!fsmeta_progress_parse(out, text))
+	if (!parse_when(out, text))
 		argp_error(state, "--progress: '%s' is none of auto, always, never", text);
 }
 

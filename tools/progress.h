@@ -18,9 +18,6 @@ enum fsmeta_progress_when {
 	FSMETA_PROGRESS_NEVER,
 };
 
-/** Reads "auto", "always" or "never"; false on anything else. */
-bool fsmeta_progress_parse(enum fsmeta_progress_when *out, const char *text);
-
 /** Takes the value of --progress.  Wrong usage ends the program. */
 void fsmeta_progress_take(
     enum fsmeta_progress_when *out, const char *text, struct argp_state *state);

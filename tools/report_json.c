@@ -49,7 +49,8 @@ void fsmeta_report_output_release(struct fsmeta_report_output *output)
 	fsmeta_buffer_release(&output->escaped);
 }
 
-int fsmeta_report_output_flush(struct fsmeta_report_output *output, struct fsmeta_error *error)
+/** Writes the text that was collected.  0 or a code. */
+static int flush(struct fsmeta_report_output *output, struct fsmeta_error *error)
 {
 	int status = fsmeta_write_all(
 	    output->fd, output->text.data, output->text.length, output->path, error);
@@ -60,7 +61,7 @@ int fsmeta_report_output_flush(struct fsmeta_report_output *output, struct fsmet
 
 static int flush_when_full(struct fsmeta_report_output *output, struct fsmeta_error *error)
 {
-	return output->text.length < FLUSH_BYTES ? 0 : fsmeta_report_output_flush(output, error);
+	return output->text.length < FLUSH_BYTES ? 0 : flush(output, error);
 }
 
 /* ---- strings --------------------------------------------------------------------- */
@@ -720,5 +721,5 @@ int fsmeta_report_write_json(struct fsmeta_report_output *output, struct fsmeta_
 	if (status)
 		return status;
 	return fsmeta_buffer_append_text(out, "]}") ? fsmeta_error_set_memory(error, action)
-						    : fsmeta_report_output_flush(output, error);
+						    : flush(output, error);
 }

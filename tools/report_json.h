@@ -20,9 +20,6 @@ struct fsmeta_report_output {
 
 void fsmeta_report_output_release(struct fsmeta_report_output *output);
 
-/** Writes the text that was collected.  0 or a code. */
-int fsmeta_report_output_flush(struct fsmeta_report_output *output, struct fsmeta_error *error);
-
 /**
  * Writes the whole object.  More than `limit` changes are cut: first those inside of folders that
  * came or went, and where that does not do, what is behind the first `limit`.
