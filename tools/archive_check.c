@@ -303,6 +303,8 @@ static int write_line(struct check *check, struct fsmeta_error *error)
 {
 	size_t length = check->line.length;
 
+	if (!length)
+		return 0;
 	if (fwrite(check->line.data, 1, length, stdout) != length)
 		return fsmeta_flush_output(error);
 	fsmeta_buffer_clear(&check->line);
