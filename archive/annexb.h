@@ -65,6 +65,7 @@ struct fsmeta_annexb_summary {
 	bool has_parameter_sets;
 };
 
+/** What is in a packet.  Where is_annexb is false the rest tells nothing. */
 void fsmeta_annexb_summarise(struct fsmeta_annexb_summary *out, enum fsmeta_codec codec,
     const unsigned char *bytes, size_t size);
 

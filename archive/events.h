@@ -94,6 +94,7 @@ struct fsmeta_archive_run {
 
 struct fsmeta_archive_events;
 
+/** *new*, without any change yet. */
 int fsmeta_archive_events_new(struct fsmeta_archive_events **out, struct fsmeta_error *error);
 
 /** NULL is allowed. */

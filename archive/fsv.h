@@ -115,7 +115,7 @@ struct fsmeta_fsv_info {
 	/** Files as FSV counts them, whatever tracks they have. */
 	uint64_t files;
 	uint64_t bytes;
-	/** Of the index, per file and in all. */
+	/** Memory that the index takes. */
 	uint64_t index_bytes;
 	/** Files that went with rollover since it was opened, whoever asked for it. */
 	uint64_t rolled_over;
@@ -124,11 +124,13 @@ struct fsmeta_fsv_info {
 	uint64_t refused;
 	/** An index without packets or the reverse. */
 	uint64_t orphans;
+	/** Start of the oldest file; INT64_MAX without any. */
 	int64_t start_ms;
-	/** Start of the newest file. */
+	/** Start of the newest file; 0 without any. */
 	int64_t newest_ms;
 };
 
+/** As things are now.  Any thread may call it. */
 void fsmeta_fsv_information(struct fsmeta_fsv *fsv, struct fsmeta_fsv_info *out);
 
 #endif

@@ -5,7 +5,7 @@
  *                                  ▲                   │
  *                                  └── by `change` ────┘ where a file came or went by a move
  *
- * One life is in hand at a time: load_life() replaces what the one before had.
+ * One life is in hand at a time: fsmeta_rows_load_life() replaces what the one before had.
  */
 #ifndef FSMETA_DB_HISTORY_ROWS_H
 #define FSMETA_DB_HISTORY_ROWS_H

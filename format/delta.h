@@ -86,6 +86,7 @@ int fsmeta_delta_writer_begin_section(struct fsmeta_delta_writer *writer,
 int fsmeta_delta_writer_add(struct fsmeta_delta_writer *writer,
     const struct fsmeta_delta_change *change, struct fsmeta_error *error);
 
+/** Writes what is left of the section's changes.  FSMETA_E_INTERNAL where none was begun. */
 int fsmeta_delta_writer_end_section(struct fsmeta_delta_writer *writer, struct fsmeta_error *error);
 
 /** Writes trailer and seek table. */
@@ -95,6 +96,7 @@ int fsmeta_delta_writer_finish(struct fsmeta_delta_writer *writer,
 /** A delta on its way to a place, as struct fsmeta_stream_output. */
 struct fsmeta_delta_output;
 
+/** *new*, for commit or abort; the header is written.  Refusals as fsmeta_stream_output_new(). */
 int fsmeta_delta_output_new(struct fsmeta_delta_output **out, const char *path,
     uint64_t base_generation, uint64_t generation, struct fsmeta_error *error);
 

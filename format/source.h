@@ -178,7 +178,7 @@ struct fsmeta_batch_source {
 
 	/**
 	 * What from_json() met and this version does not know, for to_json() to
-	 * write again; *owned*, may be NULL.  Its form is private to source.c.
+	 * write again; *owned*, may be NULL.  Its form is source_read.c's.
 	 */
 	struct json_t *unknown_keys;
 };

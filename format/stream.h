@@ -110,11 +110,13 @@ struct fsmeta_entry_sink *fsmeta_stream_writer_sink(struct fsmeta_stream_writer 
 
 /**
  * A stream on its way to a place: the folder PATH (replaced whole on commit,
- * refused if it exists and is no stream), or standard output for "-" (refused
- * with FSMETA_E_USAGE if that is a terminal, or where a paths.idx is wanted).
+ * refused if it exists and is no stream, or holds anything else), or standard
+ * output for "-" (refused with FSMETA_E_USAGE if that is a terminal, or where a
+ * paths.idx is wanted).
  */
 struct fsmeta_stream_output;
 
+/** *new*, for commit or abort; `source` and `options` as for fsmeta_stream_writer_new(). */
 int fsmeta_stream_output_new(struct fsmeta_stream_output **out, const char *path,
     const struct fsmeta_batch_source *source, const struct fsmeta_stream_writer_options *options,
     struct fsmeta_error *error);

@@ -25,6 +25,7 @@ struct fsmeta_stream_progress {
 	struct fsmeta_digest records_digest;
 };
 
+/** Of a cursor that fsmeta_stream_open…() made. */
 void fsmeta_stream_get_progress(
     const struct fsmeta_cursor *cursor, struct fsmeta_stream_progress *progress);
 

@@ -172,6 +172,7 @@ const char *fsmeta_trailer_compare(
 const char *fsmeta_trailer_compare_frames(
     const struct fsmeta_trailer *trailer, const struct fsmeta_seek_table *frames);
 
+/** batch_digests[batch], which is below batch_count. */
 struct fsmeta_digest fsmeta_trailer_batch_digest(
     const struct fsmeta_trailer *trailer, size_t batch);
 

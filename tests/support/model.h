@@ -91,7 +91,7 @@ struct model_generation {
 	struct model_nodes state;
 	/**
 	 * What leads here from the generation before, in the order of a sink; ids are those
-	 * that model_learn() has met, devices of `before` the number of the file system.
+	 * that learn() in model_db.c has met, devices of `before` the number of the file system.
 	 */
 	struct model_change *changes;
 	size_t change_count;

@@ -227,7 +227,7 @@ static inline int seen_rest(struct seen *seen, struct fsmeta_cursor *cursor)
 	return code;
 }
 
-/** With how many threads the tests scan; see run_with_threads(). */
+/** With how many threads the tests scan; see RUN_WITH_THREADS(). */
 static unsigned test_threads = 1;
 
 /** `options` (NULL = defaults) with that many threads; overwritten by the next call. */
