@@ -46,7 +46,10 @@ struct fsmeta_update_options {
 	void *before_commit_payload;
 };
 
-/** Guards as section "What a scan refuses" of README says. */
+/**
+ * No switch is given, and half may go.  README, "What it does not take for a deletion", has the
+ * guards.
+ */
 void fsmeta_update_options_init(struct fsmeta_update_options *options);
 
 /**
