@@ -151,8 +151,8 @@ struct fsmeta_db_update;
  * Takes the write lock and checks that `base` is still the newest generation
  * (FSMETA_E_BUSY otherwise), that `source` is the same source (FSMETA_E_REFUSED,
  * by name), and that it started after the newest finished (FSMETA_E_REFUSED).
- * The new number is base + 1; with base 0 it is source->generation where that is
- * numbered and its ids are stable (they are then adopted), else 1.
+ * The new number is base + 1; where the source is numbered, its ids are stable and its
+ * number is beyond base, it is that: numbers may be skipped.  With base 0 the ids are adopted.
  * `source` is *borrowed* until commit or abort and read again at commit.
  */
 int fsmeta_db_update_begin(struct fsmeta_db_update **out, struct fsmeta_db *db, uint64_t base,

@@ -828,6 +828,18 @@ static int check_base(struct fsmeta_db_update *update, const struct fsmeta_db_ge
 	    started_text, newest->number, finished_text);
 }
 
+/** An export keeps its number where that is to come here; a plain scan is the next one. */
+static uint64_t choose_number(const struct fsmeta_db_update *update)
+{
+	const struct fsmeta_batch_source *source = update->source;
+	bool is_numbered = source->id_kind == FSMETA_IDS_STABLE && source->generation;
+
+	if (update->section)
+		return update->section->generation;
+	return is_numbered && source->generation > update->base ? source->generation
+								: update->base + 1;
+}
+
 static int load_base(struct fsmeta_db_update *update, struct fsmeta_error *error)
 {
 	struct fsmeta_db_generation newest;
@@ -859,7 +871,7 @@ static int load_base(struct fsmeta_db_update *update, struct fsmeta_error *error
 		code = fsmeta_connection_corrupt(
 		    update->connection, error, "it does not say which ids are free");
 	update->adopts_ids = update->section != NULL;
-	update->number = update->section ? update->section->generation : update->base + 1;
+	update->number = choose_number(update);
 	return code;
 }
 

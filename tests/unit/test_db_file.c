@@ -335,6 +335,52 @@ static void test_adopted_ids(void **state)
 	fsmeta_batch_source_release(&source);
 }
 
+/** Imports the root alone on top of `base`; the number that the generation gets. */
+static uint64_t import_root(
+    struct fsmeta_db *db, uint64_t base, const struct fsmeta_batch_source *source)
+{
+	struct fsmeta_db_generation generation;
+	struct fsmeta_db_update *update;
+	uint64_t number;
+
+	assert_ok(fsmeta_db_update_begin(&update, db, base, source, &error));
+	if (!base)
+		assert_ok(add_entry(update, "", FSMETA_TYPE_FOLDER, 0));
+	assert_ok(fsmeta_db_update_commit(update, &generation, &error));
+	number = generation.number;
+	fsmeta_db_generation_release(&generation);
+	return number;
+}
+
+/** An export may skip numbers and keeps its own; a plain scan, or an older number, is the next. */
+static void test_skipped_numbers(void **state)
+{
+	struct fsmeta_batch_source source;
+	struct fsmeta_db *db;
+
+	(void)state;
+	describe_scan(&source, 1);
+	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_WRITE, &error));
+	assert_int_equal(import_root(db, 0, &source), 1);
+	source.started.seconds += 100;
+	source.finished.seconds += 100;
+	source.generation = 45;
+	source.id_kind = FSMETA_IDS_STABLE;
+	assert_int_equal(import_root(db, 1, &source), 45);
+	source.started.seconds += 100;
+	source.finished.seconds += 100;
+	source.generation = 12;
+	assert_int_equal(import_root(db, 45, &source), 46);
+	source.started.seconds += 100;
+	source.finished.seconds += 100;
+	source.generation = 0;
+	source.id_kind = FSMETA_IDS_ORDINAL;
+	assert_int_equal(import_root(db, 46, &source), 47);
+	assert_ok(fsmeta_db_verify(db, NULL, &error));
+	fsmeta_db_close(db);
+	fsmeta_batch_source_release(&source);
+}
+
 /** What an export says to be carried is carried here, since the same generations. */
 static void test_adopted_unknown(void **state)
 {
@@ -820,6 +866,7 @@ int main(void)
 	    TEST(test_guards),
 	    TEST(test_made_up_id),
 	    TEST(test_adopted_ids),
+	    TEST(test_skipped_numbers),
 	    TEST(test_adopted_unknown),
 	    TEST(test_resolve),
 	    TEST(test_snapshot),
