@@ -47,7 +47,8 @@ bool fsmeta_fsv_is_same_format(
     const struct fsmeta_track_format *a, const struct fsmeta_track_format *b)
 {
 	return memcmp(a->codec, b->codec, sizeof(a->codec)) == 0 && a->is_audio == b->is_audio &&
-	       a->width == b->width && a->height == b->height;
+	       a->width == b->width && a->height == b->height &&
+	       fsmeta_look_is_same(&a->look, &b->look);
 }
 
 /** Whether a packet must stand in a new file; *continues where it is no key frame that begins it.

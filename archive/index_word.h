@@ -36,6 +36,8 @@ enum fsmeta_packet_flag {
 	FSMETA_PACKET_ESSENTIAL = 1 << 1,
 	/** Start codes and emulation prevention bytes are in place. */
 	FSMETA_PACKET_ANNEX_B = 1 << 2,
+	/** With ESSENTIAL: a struct fsmeta_hdr (look.h), and nothing for the decoder. */
+	FSMETA_PACKET_HDR = 1 << 3,
 };
 
 static inline uint64_t fsmeta_word_pack(uint32_t ticks, uint32_t location, uint32_t flags)

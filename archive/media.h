@@ -18,7 +18,7 @@
 
 enum {
 	/** Of the structures below: a module of another build is refused. */
-	FSMETA_MEDIA_INTERFACE = 1,
+	FSMETA_MEDIA_INTERFACE = 2,
 	FSMETA_MEDIA_NAME_BYTES = 32,
 	/** Tracks of one file that are looked at. */
 	FSMETA_MEDIA_TRACKS_MAX = 64,
@@ -38,6 +38,9 @@ struct fsmeta_media_track {
 	char codec_string[FSMETA_MEDIA_NAME_BYTES];
 	uint32_t width;
 	uint32_t height;
+	/** What the container or the bitstream says; of turns, quarters alone. */
+	struct fsmeta_look look;
+	struct fsmeta_hdr hdr;
 	/** 0 = not known. */
 	uint32_t framerate_millihertz;
 	/** Audio only. */

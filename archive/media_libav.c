@@ -37,6 +37,7 @@
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/avutil.h>
+#include <libavutil/mastering_display_metadata.h>
 #include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 
@@ -288,6 +289,213 @@ static void spell_vp9(struct fsmeta_media_track *track, const AVCodecParameters 
 	    pixels ? (unsigned)pixels->comp[0].depth % 100 : 8);
 }
 
+/* ---- how pictures are shown ---- */
+
+/** The part of a display matrix that turns, in units of 1 << 16: of each number of quarter turns.
+ */
+static const int8_t turns[4][4] = {{1, 0, 0, 1}, {0, 1, -1, 0}, {-1, 0, 0, -1}, {0, -1, 1, 0}};
+
+enum {
+	MATRIX_NUMBERS = 9,
+	/** Of a matrix in `turns`. */
+	MATRIX_A = 0,
+	MATRIX_B = 1,
+	MATRIX_C = 3,
+	MATRIX_D = 4,
+	MATRIX_W = 8,
+	ONE = 1 << 16,
+	LAST_ONE = 1 << 30,
+	/** Of struct fsmeta_hdr. */
+	POINT_UNIT = 50000,
+	LUMINANCE_UNIT = 10000,
+};
+
+/** Where side data of a track stands has moved between releases. */
+static const void *get_side_data(
+    const AVStream *stream, enum AVPacketSideDataType type, size_t wanted)
+{
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 31, 102)
+	const AVPacketSideData *found = av_packet_side_data_get(
+	    stream->codecpar->coded_side_data, stream->codecpar->nb_coded_side_data, type);
+
+	return found && found->size >= wanted ? found->data : NULL;
+#else
+	size_t size = 0;
+	const uint8_t *data = av_stream_get_side_data(stream, type, &size);
+
+	return size >= wanted ? data : NULL;
+#endif
+}
+
+static void *add_side_data(AVStream *stream, enum AVPacketSideDataType type, size_t size)
+{
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 31, 102)
+	AVPacketSideData *added = av_packet_side_data_new(&stream->codecpar->coded_side_data,
+	    &stream->codecpar->nb_coded_side_data, type, size, 0);
+
+	return added ? added->data : NULL;
+#else
+	return av_stream_new_side_data(stream, type, size);
+#endif
+}
+
+static bool is_turn(const int32_t *matrix, const int8_t *turn, int sign)
+{
+	return matrix[MATRIX_A] == sign * turn[0] * ONE &&
+	       matrix[MATRIX_B] == sign * turn[1] * ONE && matrix[MATRIX_C] == turn[2] * ONE &&
+	       matrix[MATRIX_D] == turn[3] * ONE;
+}
+
+static void take_direction(struct fsmeta_look *out, const AVStream *stream)
+{
+	int32_t matrix[MATRIX_NUMBERS];
+	const void *found = get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, sizeof(matrix));
+
+	if (!found)
+		return;
+	memcpy(matrix, found, sizeof(matrix));
+	for (uint8_t i = 0; i < 4; i++)
+		for (uint8_t mirrored = 0; mirrored < 2; mirrored++)
+			if (is_turn(matrix, turns[i], mirrored ? -1 : 1)) {
+				out->quarters = i;
+				out->mirrored = mirrored;
+			}
+}
+
+static int put_direction(AVStream *stream, const struct fsmeta_look *look)
+{
+	const int8_t *turn = turns[look->quarters & 3];
+	int sign = look->mirrored ? -1 : 1;
+	int32_t *matrix;
+
+	if (!look->quarters && !look->mirrored)
+		return 0;
+	matrix = add_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, MATRIX_NUMBERS * sizeof(*matrix));
+	if (!matrix)
+		return AVERROR(ENOMEM);
+	memset(matrix, 0, MATRIX_NUMBERS * sizeof(*matrix));
+	matrix[MATRIX_A] = sign * turn[0] * ONE;
+	matrix[MATRIX_B] = sign * turn[1] * ONE;
+	matrix[MATRIX_C] = turn[2] * ONE;
+	matrix[MATRIX_D] = turn[3] * ONE;
+	matrix[MATRIX_W] = LAST_ONE;
+	return 0;
+}
+
+/** libav… has the numbers of H.273, of which 2 says nothing. */
+static uint8_t code_point(int value)
+{
+	return value > 0 && value <= UINT8_MAX && value != AVCOL_PRI_UNSPECIFIED ? (uint8_t)value
+										 : 0;
+}
+
+static void take_look(struct fsmeta_look *out, const AVStream *stream)
+{
+	const AVCodecParameters *parameters = stream->codecpar;
+
+	take_direction(out, stream);
+	out->primaries = code_point((int)parameters->color_primaries);
+	out->transfer = code_point((int)parameters->color_trc);
+	out->matrix = code_point((int)parameters->color_space);
+	if (parameters->color_range == AVCOL_RANGE_JPEG)
+		out->range = FSMETA_LOOK_RANGE_FULL;
+	else if (parameters->color_range == AVCOL_RANGE_MPEG)
+		out->range = FSMETA_LOOK_RANGE_LIMITED;
+}
+
+/** In units of 1/`unit`, 0 where it cannot be. */
+static uint32_t in_units(AVRational value, int unit, uint32_t most)
+{
+	double units = value.den ? av_q2d(value) * unit + 0.5 : 0;
+
+	return units > 0 && units <= most ? (uint32_t)units : 0;
+}
+
+static void take_hdr(struct fsmeta_hdr *out, const AVStream *stream)
+{
+	const AVMasteringDisplayMetadata *display =
+	    get_side_data(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA, sizeof(*display));
+	const AVContentLightMetadata *light =
+	    get_side_data(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL, sizeof(*light));
+
+	for (int i = 0; display && display->has_primaries && i < 4; i++) {
+		const AVRational *point =
+		    i < 3 ? display->display_primaries[i] : display->white_point;
+
+		for (int axis = 0; axis < 2; axis++)
+			out->points[i][axis] =
+			    (uint16_t)in_units(point[axis], POINT_UNIT, UINT16_MAX);
+	}
+	if (display && display->has_luminance) {
+		out->max_luminance = in_units(display->max_luminance, LUMINANCE_UNIT, UINT32_MAX);
+		out->min_luminance = in_units(display->min_luminance, LUMINANCE_UNIT, UINT32_MAX);
+	}
+	if (light && light->MaxCLL <= UINT16_MAX && light->MaxFALL <= UINT16_MAX) {
+		out->max_light = (uint16_t)light->MaxCLL;
+		out->max_average_light = (uint16_t)light->MaxFALL;
+	}
+}
+
+/** Members of libav…'s structures may only be added behind these. */
+static int put_display(AVStream *stream, const struct fsmeta_hdr *hdr)
+{
+	AVMasteringDisplayMetadata *display;
+
+	if (!fsmeta_hdr_has_display(hdr))
+		return 0;
+	display = add_side_data(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA, sizeof(*display));
+	if (!display)
+		return AVERROR(ENOMEM);
+	*display = (AVMasteringDisplayMetadata){
+	    .max_luminance = av_make_q((int)(hdr->max_luminance & INT32_MAX), LUMINANCE_UNIT),
+	    .min_luminance = av_make_q((int)(hdr->min_luminance & INT32_MAX), LUMINANCE_UNIT),
+	    .has_primaries = hdr->points[3][0] > 0,
+	    .has_luminance = hdr->max_luminance > 0,
+	};
+	for (int i = 0; i < 4; i++)
+		for (int axis = 0; axis < 2; axis++)
+			(i < 3 ? display->display_primaries[i] : display->white_point)[axis] =
+			    av_make_q(hdr->points[i][axis], POINT_UNIT);
+	return 0;
+}
+
+static int put_light(AVStream *stream, const struct fsmeta_hdr *hdr)
+{
+	AVContentLightMetadata *light;
+
+	if (!fsmeta_hdr_has_light(hdr))
+		return 0;
+	light = add_side_data(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL, sizeof(*light));
+	if (!light)
+		return AVERROR(ENOMEM);
+	*light =
+	    (AVContentLightMetadata){.MaxCLL = hdr->max_light, .MaxFALL = hdr->max_average_light};
+	return 0;
+}
+
+static int put_side_data(AVStream *stream, const struct fsmeta_media_track *track)
+{
+	int result = put_direction(stream, &track->look);
+
+	if (result >= 0)
+		result = put_display(stream, &track->hdr);
+	return result < 0 ? result : put_light(stream, &track->hdr);
+}
+
+/** Before the decoder is asked, who knows better where the bitstream says it. */
+static void put_colors(AVCodecParameters *parameters, const struct fsmeta_look *look)
+{
+	if (look->primaries)
+		parameters->color_primaries = (enum AVColorPrimaries)look->primaries;
+	if (look->transfer)
+		parameters->color_trc = (enum AVColorTransferCharacteristic)look->transfer;
+	if (look->matrix)
+		parameters->color_space = (enum AVColorSpace)look->matrix;
+	if (look->range)
+		parameters->color_range =
+		    look->range == FSMETA_LOOK_RANGE_FULL ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+}
+
 static int describe_track(struct fsmeta_media_input *input, size_t i, struct fsmeta_error *error)
 {
 	const AVStream *stream = input->format->streams[i];
@@ -310,6 +518,10 @@ static int describe_track(struct fsmeta_media_input *input, size_t i, struct fsm
 	if (parameters->sample_rate > 0 && parameters->ch_layout.nb_channels > 0) {
 		track->sample_rate = (uint32_t)parameters->sample_rate;
 		track->channels = (uint32_t)parameters->ch_layout.nb_channels;
+	}
+	if (parameters->codec_type == AVMEDIA_TYPE_VIDEO) {
+		take_look(&track->look, stream);
+		take_hdr(&track->hdr, stream);
 	}
 	if (parameters->codec_id == AV_CODEC_ID_VP9)
 		spell_vp9(track, parameters);
@@ -713,6 +925,7 @@ static int add_video(struct fsmeta_media_output *output, AVStream *stream,
 	parameters->codec_type = AVMEDIA_TYPE_VIDEO;
 	parameters->width = (int)track->width;
 	parameters->height = (int)track->height;
+	put_colors(parameters, &track->look);
 	result = ask_decoder(parameters, first, &output->depth);
 	parameters->codec_tag = 0;
 	if (parameters->codec_id == AV_CODEC_ID_HEVC && is_hvc1(output->format->oformat, first))
@@ -720,7 +933,7 @@ static int add_video(struct fsmeta_media_output *output, AVStream *stream,
 	stream->time_base = microseconds;
 	if (track->framerate_millihertz && track->framerate_millihertz < RATE_MAX_MILLIHERTZ)
 		stream->avg_frame_rate = spell_rate(track->framerate_millihertz);
-	return result;
+	return result < 0 ? result : put_side_data(stream, track);
 }
 
 static int add_audio(AVStream *stream, const struct fsmeta_media_track *track)

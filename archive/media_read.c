@@ -322,6 +322,16 @@ static int refuse_change(
 	    TIME_DIGITS, text);
 }
 
+/** Of colours the first word holds: it depends on who wrote which part, and means the same. */
+static bool is_same_format(
+    const struct fsmeta_media_track *track, const struct fsmeta_track_format *format)
+{
+	return memcmp(track->codec, format->codec, sizeof(track->codec)) == 0 &&
+	       track->width == format->width && track->height == format->height &&
+	       track->look.quarters == format->look.quarters &&
+	       track->look.mirrored == format->look.mirrored;
+}
+
 /** The first packet says what the file is of; the others must agree. */
 static int check_format(struct reading *reading, const struct fsmeta_track_format *format,
     int64_t time_us, struct fsmeta_error *error)
@@ -329,16 +339,16 @@ static int check_format(struct reading *reading, const struct fsmeta_track_forma
 	struct fsmeta_media_track *track = &reading->tracks[VIDEO];
 
 	if (reading->has_begun) {
-		if (memcmp(track->codec, format->codec, sizeof(track->codec)) == 0 &&
-		    track->width == format->width && track->height == format->height)
+		if (is_same_format(track, format))
 			return 0;
 		return refuse_change(
-		    reading, time_us, "codec or size of the picture change", error);
+		    reading, time_us, "codec, size or direction of the picture change", error);
 	}
 	memcpy(track->codec, format->codec, sizeof(track->codec));
 	memcpy(track->codec_name, format->codec, sizeof(format->codec));
 	track->width = format->width;
 	track->height = format->height;
+	track->look = format->look;
 	reading->codec = fsmeta_codec_from_name(format->codec);
 	if (reading->media->takes(reading->name, track))
 		return 0;
@@ -408,6 +418,10 @@ static int take_video(struct reading *reading, const struct fsmeta_track_format 
 		code = check_format(reading, format, packet.time_us, error);
 	if (code)
 		return code;
+	if (packet.flags & FSMETA_PACKET_HDR) {
+		reading->tracks[VIDEO].hdr = fsmeta_hdr_get(packet.bytes, packet.size);
+		return 0;
+	}
 	if (packet.flags & FSMETA_PACKET_ESSENTIAL)
 		return fsmeta_annexb_update_sets(
 			   &reading->sets, reading->codec, packet.bytes, packet.size)
@@ -464,7 +478,8 @@ static int read_fsv(struct reading *reading, struct fsmeta_error *error)
 static int visit_segment(void *payload, const struct fsmeta_segment *segment,
     const struct fsmeta_packet *packet, struct fsmeta_error *error)
 {
-	struct fsmeta_track_format format = {.width = segment->width, .height = segment->height};
+	struct fsmeta_track_format format = {
+	    .width = segment->width, .height = segment->height, .look = segment->look};
 	struct reading *reading = payload;
 
 	memcpy(format.codec, segment->codec, sizeof(format.codec));
@@ -539,7 +554,7 @@ static int spell_format(struct fsmeta_track_format *out, const struct fsmeta_rec
 {
 	const struct fsmeta_recording_format *format = &recording->format;
 
-	*out = (struct fsmeta_track_format){0};
+	*out = (struct fsmeta_track_format){.look = format->look};
 	if (format->width <= UINT16_MAX && format->height <= UINT16_MAX) {
 		out->width = (uint16_t)format->width;
 		out->height = (uint16_t)format->height;
@@ -619,6 +634,7 @@ static int read_recording(struct reading *reading, struct fsmeta_error *error)
 		return code;
 	reading->strips_sets = true;
 	reading->tracks[VIDEO].framerate_millihertz = recording.format.framerate_millihertz;
+	reading->tracks[VIDEO].hdr = recording.format.hdr;
 	code = spell_format(&format, &recording, error);
 	if (!code)
 		code = fsmeta_recording_window(

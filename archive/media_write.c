@@ -253,6 +253,8 @@ static void set_format(struct fsmeta_track_format *out, const struct fsmeta_medi
 	    .width = track->is_audio ? 0 : (uint16_t)track->width,
 	    .height = track->is_audio ? 0 : (uint16_t)track->height,
 	};
+	if (!track->is_audio)
+		out->look = track->look;
 	memcpy(out->codec, track->codec, sizeof(out->codec));
 }
 
@@ -276,20 +278,34 @@ static int fsv_write(struct fsmeta_media_writer *writer, const struct fsmeta_med
 	return code;
 }
 
+/** A file begins at the first of the packets, so what goes in front of a key frame stands in it. */
 static int fsv_put_video(struct fsmeta_media_writer *writer,
     const struct fsmeta_media_packet *packet, struct fsmeta_error *error)
 {
-	struct fsmeta_packet packets[2];
-	bool with_sets = describe_packet(writer, packet, &packets[1]);
+	const struct fsmeta_media_track *track = writer->video;
+	unsigned char hdr[FSMETA_HDR_BYTES];
+	struct fsmeta_packet packets[3], picture;
+	bool with_sets = describe_packet(writer, packet, &picture);
+	bool is_key = picture.flags & FSMETA_PACKET_KEY;
+	size_t count = 0;
 
-	/* A file begins at the first of the two, so that the sets stand in it. */
-	packets[0] = packets[1];
-	packets[0].flags |= FSMETA_PACKET_ESSENTIAL;
-	packets[0].bytes = writer->video->config;
-	packets[0].size = writer->video->config_bytes;
-	if (packets[1].flags & FSMETA_PACKET_KEY)
-		writer->wants_audio_config = true;
-	return fsv_write(writer, writer->video, &packets[!with_sets], with_sets ? 2 : 1, error);
+	writer->wants_audio_config |= is_key;
+	if (is_key && (fsmeta_hdr_has_display(&track->hdr) || fsmeta_hdr_has_light(&track->hdr))) {
+		fsmeta_hdr_put(hdr, &track->hdr);
+		packets[count] = picture;
+		packets[count].flags =
+		    FSMETA_PACKET_KEY | FSMETA_PACKET_ESSENTIAL | FSMETA_PACKET_HDR;
+		packets[count].bytes = hdr;
+		packets[count++].size = sizeof(hdr);
+	}
+	if (with_sets) {
+		packets[count] = picture;
+		packets[count].flags |= FSMETA_PACKET_ESSENTIAL;
+		packets[count].bytes = track->config;
+		packets[count++].size = track->config_bytes;
+	}
+	packets[count++] = picture;
+	return fsv_write(writer, track, packets, count, error);
 }
 
 static int fsv_put_audio_config(struct fsmeta_media_writer *writer, struct fsmeta_error *error)
@@ -399,8 +415,9 @@ static int tell_sets(struct fsmeta_media_writer *writer, const struct fsmeta_seg
 static int segments_put(struct fsmeta_media_writer *writer, const struct fsmeta_media_track *track,
     const struct fsmeta_media_packet *from, struct fsmeta_error *error)
 {
-	struct fsmeta_segment_format format = {
-	    .width = (uint16_t)track->width, .height = (uint16_t)track->height};
+	struct fsmeta_segment_format format = {.width = (uint16_t)track->width,
+	    .height = (uint16_t)track->height,
+	    .look = track->look};
 	struct fsmeta_packet packet;
 	int code = 0;
 
@@ -431,6 +448,8 @@ static int recordings_begin(struct fsmeta_media_writer *writer, struct fsmeta_er
 	    .width = track->width,
 	    .height = track->height,
 	    .framerate_millihertz = track->framerate_millihertz,
+	    .look = track->look,
+	    .hdr = track->hdr,
 	};
 
 	if (is_bitstream(track))

@@ -37,6 +37,50 @@ enum {
 
 /* ---- meta.json ---- */
 
+static uint32_t get_number(const json_t *object, const char *key, uint32_t most)
+{
+	json_int_t value = json_integer_value(json_object_get(object, key));
+
+	return value > 0 && value <= most ? (uint32_t)value : 0;
+}
+
+/** Other programs may have other ideas of these keys: what is not understood is not said. */
+static void take_look(struct fsmeta_look *out, const json_t *meta)
+{
+	const json_t *colors = json_object_get(meta, "colorSpace");
+	const json_t *full = json_object_get(colors, "fullRange");
+	json_int_t rotation = json_integer_value(json_object_get(meta, "rotation"));
+
+	if (rotation > 0 && rotation < 360 && rotation % 90 == 0)
+		out->quarters = (uint8_t)(rotation / 90);
+	out->mirrored = json_is_true(json_object_get(meta, "mirrored"));
+	out->primaries = (uint8_t)get_number(colors, "primaries", UINT8_MAX);
+	out->transfer = (uint8_t)get_number(colors, "transfer", UINT8_MAX);
+	out->matrix = (uint8_t)get_number(colors, "matrix", UINT8_MAX);
+	if (json_is_boolean(full))
+		out->range =
+		    json_is_true(full) ? FSMETA_LOOK_RANGE_FULL : FSMETA_LOOK_RANGE_LIMITED;
+}
+
+static void take_hdr(struct fsmeta_hdr *out, const json_t *meta)
+{
+	const json_t *display = json_object_get(meta, "masteringDisplay");
+	const json_t *light = json_object_get(meta, "contentLight");
+	const json_t *points = json_object_get(display, "points");
+
+	for (size_t i = 0; i < 8; i++) {
+		json_int_t value =
+		    json_integer_value(json_array_get(json_array_get(points, i / 2), i % 2));
+
+		if (value > 0 && value <= UINT16_MAX)
+			out->points[i / 2][i % 2] = (uint16_t)value;
+	}
+	out->max_luminance = get_number(display, "maxLuminance", UINT32_MAX);
+	out->min_luminance = get_number(display, "minLuminance", UINT32_MAX);
+	out->max_light = (uint16_t)get_number(light, "max", UINT16_MAX);
+	out->max_average_light = (uint16_t)get_number(light, "maxAverage", UINT16_MAX);
+}
+
 static int take_meta(
     struct fsmeta_recording *out, const json_t *meta, const char *path, struct fsmeta_error *error)
 {
@@ -57,6 +101,8 @@ static int take_meta(
 		out->format.height = (uint32_t)height;
 	if (rate > 0 && rate < 100000)
 		out->format.framerate_millihertz = (uint32_t)(rate * 1000 + 0.5);
+	take_look(&out->format.look, meta);
+	take_hdr(&out->format.hdr, meta);
 	return 0;
 }
 

@@ -109,6 +109,55 @@ done:
 	return code;
 }
 
+/** "rotation" in degrees, "mirrored", and "colorSpace" in numbers of H.273: what is said. */
+static int add_look(json_t *meta, const struct fsmeta_look *look)
+{
+	json_t *colors = json_object();
+	int failed = !colors;
+
+	if (look->quarters)
+		failed |= json_object_set_new(meta, "rotation", json_integer(look->quarters * 90));
+	if (look->mirrored)
+		failed |= json_object_set_new(meta, "mirrored", json_true());
+	if (look->primaries)
+		failed |= json_object_set_new(colors, "primaries", json_integer(look->primaries));
+	if (look->transfer)
+		failed |= json_object_set_new(colors, "transfer", json_integer(look->transfer));
+	if (look->matrix)
+		failed |= json_object_set_new(colors, "matrix", json_integer(look->matrix));
+	if (look->range)
+		failed |= json_object_set_new(
+		    colors, "fullRange", json_boolean(look->range == FSMETA_LOOK_RANGE_FULL));
+	if (json_object_size(colors))
+		failed |= json_object_set(meta, "colorSpace", colors);
+	json_decref(colors);
+	return failed ? FSMETA_E_MEMORY : 0;
+}
+
+static json_t *pack_display(const struct fsmeta_hdr *hdr)
+{
+	const uint16_t(*points)[2] = hdr->points;
+
+	return json_pack("{s:[[i,i],[i,i],[i,i],[i,i]],s:I,s:I}", "points", points[0][0],
+	    points[0][1], points[1][0], points[1][1], points[2][0], points[2][1], points[3][0],
+	    points[3][1], "maxLuminance", (json_int_t)hdr->max_luminance, "minLuminance",
+	    (json_int_t)hdr->min_luminance);
+}
+
+/** "masteringDisplay" and "contentLight", in the units of H.265: what is said. */
+static int add_hdr(json_t *meta, const struct fsmeta_hdr *hdr)
+{
+	int failed = 0;
+
+	if (fsmeta_hdr_has_display(hdr))
+		failed |= json_object_set_new(meta, "masteringDisplay", pack_display(hdr));
+	if (fsmeta_hdr_has_light(hdr))
+		failed |= json_object_set_new(meta, "contentLight",
+		    json_pack(
+			"{s:i,s:i}", "max", hdr->max_light, "maxAverage", hdr->max_average_light));
+	return failed ? FSMETA_E_MEMORY : 0;
+}
+
 static int write_first_meta(
     const struct fsmeta_recording_writer *writer, const char *folder, struct fsmeta_error *error)
 {
@@ -122,8 +171,10 @@ static int write_first_meta(
 	    "width", (int)format->width, "height", (int)format->height, "createdAt", now,
 	    "completed", 0);
 	if (!meta ||
-	    (format->framerate_millihertz && json_object_set_new(meta, "framerate",
-						 json_real(format->framerate_millihertz / 1000.0))))
+	    (format->framerate_millihertz &&
+		json_object_set_new(
+		    meta, "framerate", json_real(format->framerate_millihertz / 1000.0))) ||
+	    add_look(meta, &format->look) || add_hdr(meta, &format->hdr))
 		code = fsmeta_error_set_memory(error, "writing meta.json");
 	else
 		code = write_meta(folder, meta, error);

@@ -13,6 +13,7 @@
 #ifndef FSMETA_ARCHIVE_RECORDINGS_H
 #define FSMETA_ARCHIVE_RECORDINGS_H
 
+#include "archive/look.h"
 #include "base/error.h"
 #include "base/memory.h"
 
@@ -39,6 +40,8 @@ struct fsmeta_recording_format {
 	uint32_t height;
 	/** Frames a second, in thousandths; 0 = not known. */
 	uint32_t framerate_millihertz;
+	struct fsmeta_look look;
+	struct fsmeta_hdr hdr;
 };
 
 /** A chunk of a recording. */

@@ -27,6 +27,8 @@ struct fsmeta_segment {
 	char codec[FSMETA_CODEC_BYTES + 1];
 	uint16_t width;
 	uint16_t height;
+	/** Only of segments whose packets are read; the catalog does not keep it. */
+	struct fsmeta_look look;
 	/** Begins where the one before ended at a limit, not at a key frame. */
 	bool continues;
 	/** false while it grows; its end and sizes are then those of its beginning. */

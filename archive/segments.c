@@ -251,6 +251,7 @@ static int begin(struct fsmeta_segments *segments, struct stream *stream,
 	    .flags = continues ? FSMETA_TRACK_CONTINUES : 0,
 	    .width = stream->format.width,
 	    .height = stream->format.height,
+	    .look = stream->format.look,
 	    .base_us = packet->time_us - packet->lead_us,
 	};
 	char *folder = fsmeta_names_join(segments->root, stream->name);
@@ -338,7 +339,7 @@ static bool is_same_format(
     const struct fsmeta_segment_format *a, const struct fsmeta_segment_format *b)
 {
 	return memcmp(a->codec, b->codec, sizeof(a->codec)) == 0 && a->width == b->width &&
-	       a->height == b->height;
+	       a->height == b->height && fsmeta_look_is_same(&a->look, &b->look);
 }
 
 /** Whether a segment may begin here, and with what before it. */
@@ -703,8 +704,10 @@ static int visit_packet(
 static int visit_packets(struct reading *reading, const struct fsmeta_segment *segment,
     const struct fsmeta_track *track, uint32_t first, uint32_t last, struct fsmeta_error *error)
 {
-	struct visiting visiting = {.reading = reading, .segment = segment};
+	struct fsmeta_segment described = *segment;
+	struct visiting visiting = {.reading = reading, .segment = &described};
 
+	described.look = track->format.look;
 	return fsmeta_track_visit_packets(
 	    track, first, last, &reading->bytes, visit_packet, error, &visiting);
 }

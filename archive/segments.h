@@ -34,6 +34,7 @@ struct fsmeta_segment_format {
 	char codec[FSMETA_CODEC_BYTES];
 	uint16_t width;
 	uint16_t height;
+	struct fsmeta_look look;
 };
 
 struct fsmeta_segments;

@@ -13,7 +13,7 @@
  *     header    0 magic "rf1v" or "rf1a"    16 base, microseconds since 1970
  *               4 codec                     24 count of words without the sentinel; 0 while open
  *               8 flags                     26 width    28 height
- *              12 codec flags, 0            30 reserved, 0
+ *              12 how it is shown (look.h)  30 reserved, 0
  *
  * Why nothing breaks.  A packet is written before the word that speaks of it, and the word
  * goes over the old sentinel in one write with the new sentinel behind it.  The old sentinel
@@ -47,6 +47,7 @@
 enum {
 	AT_CODEC = 4,
 	AT_FLAGS = 8,
+	AT_LOOK = 12,
 	AT_BASE = 16,
 	AT_COUNT = 24,
 	AT_WIDTH = 26,
@@ -86,6 +87,7 @@ static bool is_codec(const char *codec)
 static void put_header(unsigned char *out, const struct fsmeta_track_format *format, uint32_t count)
 {
 	uint32_t flags = htole32(format->flags);
+	uint32_t look = htole32(format->is_audio ? 0 : fsmeta_look_pack(&format->look));
 	uint64_t base = htole64((uint64_t)format->base_us);
 	uint16_t small[3] = {
 	    htole16((uint16_t)count), htole16(format->width), htole16(format->height)};
@@ -94,6 +96,7 @@ static void put_header(unsigned char *out, const struct fsmeta_track_format *for
 	memcpy(out, format->is_audio ? "rf1a" : "rf1v", 4);
 	memcpy(out + AT_CODEC, format->codec, FSMETA_CODEC_BYTES);
 	memcpy(out + AT_FLAGS, &flags, sizeof(flags));
+	memcpy(out + AT_LOOK, &look, sizeof(look));
 	memcpy(out + AT_BASE, &base, sizeof(base));
 	memcpy(out + AT_COUNT, small, sizeof(small));
 }
@@ -102,6 +105,7 @@ static int get_header(struct fsmeta_track_format *out, uint32_t *count, const un
     size_t size, const char *path, struct fsmeta_error *error)
 {
 	static const char action[] = "reading the header of an index";
+	uint32_t look;
 	uint64_t base;
 	uint16_t small[3];
 
@@ -130,6 +134,8 @@ static int get_header(struct fsmeta_track_format *out, uint32_t *count, const un
 	memcpy(small, from + AT_COUNT, sizeof(small));
 	*count = le16toh(small[0]);
 	if (!out->is_audio) {
+		memcpy(&look, from + AT_LOOK, sizeof(look));
+		out->look = fsmeta_look_unpack(le32toh(look));
 		out->width = le16toh(small[1]);
 		out->height = le16toh(small[2]);
 	}

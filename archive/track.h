@@ -9,6 +9,7 @@
 #define FSMETA_ARCHIVE_TRACK_H
 
 #include "archive/index_word.h"
+#include "archive/look.h"
 #include "base/error.h"
 #include "base/memory.h"
 
@@ -42,6 +43,8 @@ struct fsmeta_track_format {
 	/** Pixels; 0 of audio. */
 	uint16_t width;
 	uint16_t height;
+	/** All 0 of audio. */
+	struct fsmeta_look look;
 	/** Microseconds since 1970 from which the words count. */
 	int64_t base_us;
 };

@@ -361,6 +361,74 @@ def test_other_containers(folder, tmp_path):
     assert f"from {START}" in err
 
 
+# ---- what only the container says -----------------------------------------------------------------
+
+
+def insert_boxes(data, entry, boxes):
+    """An mp4 whose sample entry of that name ends in these boxes, too; its index stands at its end."""
+    data = bytearray(data)
+    place = data.rindex(entry) - 4
+    end = place + struct.unpack_from(">I", data, place)[0]
+    outer = [data.rindex(name, 0, place) - 4 for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")]
+    assert data.index(b"mdat") < outer[0]
+    for at in [*outer, place]:
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + len(boxes))
+    data[end:end] = boxes
+    return bytes(data)
+
+
+# Green, blue, red and white; brightest and darkest; as ISO/IEC 14496-12 has them.
+MASTERING = struct.pack(">I4s8H2I", 32, b"mdcv", 13250, 34500, 7500, 3000, 34000, 16000, 15635, 16450, 10000000, 50)
+LIGHT = struct.pack(">I4s2H", 12, b"clli", 1000, 400)
+
+
+def look_of(path):
+    done = subprocess.run(
+        ["ffprobe", "-v", "error", "-select_streams", "v", "-show_streams", "-of", "json", path],
+        check=True, capture_output=True)
+    stream = json.loads(done.stdout)["streams"][0]
+    return {key: stream.get(key) for key in ("color_range", "color_space", "color_transfer", "color_primaries",
+                                             "side_data_list")}
+
+
+@needs_module
+@pytest.mark.parametrize("name,rotation", [("h264", 90), ("h265", 180), ("vp9", 270)])
+def test_look(name, rotation, folder, tmp_path):
+    """Which way is up, colours, and the display of the maker: told as the source told it."""
+    path = tmp_path / "source.mp4"
+    ffmpeg("-i", make_video(folder, name), "-c", "copy", "-metadata:s:v:0", f"rotate={rotation}",
+           "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc",
+           "-color_range", "tv", path)
+    entry = {"h264": b"avc1", "h265": b"hev1", "vp9": b"vp09"}[name]
+    path.write_bytes(insert_boxes(path.read_bytes(), entry, MASTERING + LIGHT))
+    wanted = look_of(path)
+    # Of H.265 the bitstream says that nothing is said, and is believed.
+    assert name == "h265" or (wanted["color_primaries"], wanted["color_transfer"]) == ("bt2020", "smpte2084")
+    kinds = {data["side_data_type"]: data for data in wanted["side_data_list"]}
+    assert len(kinds) == 3 and abs(kinds["Display Matrix"]["rotation"]) in (rotation, 360 - rotation)
+    packets = probe(path, "v")
+    for layout in LAYOUTS:
+        if not takes(layout, name):
+            continue
+        write(tmp_path / layout, "cam", path, layout=layout)
+        read(tmp_path / layout, "cam", tmp_path / "out.mp4")
+        assert same_bytes(probe(tmp_path / "out.mp4", "v"), packets)
+        got, expected = look_of(tmp_path / "out.mp4"), dict(wanted)
+        if layout == "segments":
+            # There is no place for the maker's display beside a bare bitstream.
+            expected["side_data_list"] = [kinds["Display Matrix"]]
+        for told in (got, expected):
+            told["side_data_list"].sort(key=lambda data: data["side_data_type"])
+        assert got == expected, layout
+        # From the middle as well.
+        read(tmp_path / layout, "cam", tmp_path / "out.mp4", "--from", at(3), "--to", at(4))
+        got = look_of(tmp_path / "out.mp4")
+        got["side_data_list"].sort(key=lambda data: data["side_data_type"])
+        assert got == expected, layout
+        if layout != "recording":
+            run("archive", "check", "--deep", tmp_path / layout)
+
+
 # ---- what is refused ------------------------------------------------------------------------------
 
 

@@ -210,7 +210,8 @@ static void test_stillborn(void **state)
 static void test_golden_bytes(void **state)
 {
 	static const unsigned char wanted[] = {'r', 'f', '1', 'v', 'h', '2', '6', '4', 1, 0, 0, 0,
-	    0, 0, 0, 0, 0x40, 0x42, 0x0f, 0, 0, 0, 0, 0, 2, 0, 0x80, 0x07, 0x38, 0x04, 0, 0,
+	    /* 270 degrees and mirrored, limited, BT.2020, PQ */ 0x0f, 9, 16, 9, 0x40, 0x42, 0x0f,
+	    0, 0, 0, 0, 0, 2, 0, 0x80, 0x07, 0x38, 0x04, 0, 0,
 	    /* 0 s, at 0, key and Annex B */ 5, 0, 0, 0, 0, 0, 0, 0,
 	    /* 1 s = tick 4096, at 3 */ 4, 0x30, 0, 0, 0, 0, 0x40, 0,
 	    /* sentinel: the same time, at 5 */ 0, 0x50, 0, 0, 0, 0, 0x40, 0};
@@ -220,11 +221,18 @@ static void test_golden_bytes(void **state)
 	    {.time_us = 2 * SECOND, .flags = 4, .bytes = "de", .size = 2},
 	};
 	struct fsmeta_track_writer *writer;
+	struct fsmeta_track track;
 	struct fsmeta_buffer bytes = {0};
 	struct fsmeta_error error = {0};
 
 	(void)state;
 	format.base_us = SECOND;
+	format.look = (struct fsmeta_look){.quarters = 3,
+	    .mirrored = 1,
+	    .range = FSMETA_LOOK_RANGE_LIMITED,
+	    .primaries = 9,
+	    .transfer = 16,
+	    .matrix = 9};
 	unlink(scratch_path("i"));
 	unlink(scratch_path("p"));
 	assert_ok(
@@ -236,6 +244,32 @@ static void test_golden_bytes(void **state)
 	assert_int_equal(sizeof(wanted), bytes.length);
 	assert_memory_equal(wanted, bytes.data, sizeof(wanted));
 	fsmeta_buffer_release(&bytes);
+	open_track(&track);
+	assert_true(fsmeta_look_is_same(&format.look, &track.format.look));
+	fsmeta_track_release(&track);
+}
+
+static void test_hdr(void **state)
+{
+	const struct fsmeta_hdr hdr = {
+	    .points = {{34000, 16000}, {13250, 34500}, {7500, 3000}, {15635, 16450}},
+	    .max_luminance = 10000000,
+	    .min_luminance = 50,
+	    .max_light = 1000,
+	    .max_average_light = 400};
+	static const unsigned char wanted[FSMETA_HDR_BYTES] = {0xd0, 0x84, 0x80, 0x3e, 0xc2, 0x33,
+	    0xc4, 0x86, 0x4c, 0x1d, 0xb8, 0x0b, 0x13, 0x3d, 0x42, 0x40, 0x80, 0x96, 0x98, 0, 50, 0,
+	    0, 0, 0xe8, 3, 0x90, 1};
+	unsigned char bytes[FSMETA_HDR_BYTES];
+	struct fsmeta_hdr again;
+
+	(void)state;
+	fsmeta_hdr_put(bytes, &hdr);
+	assert_memory_equal(wanted, bytes, sizeof(wanted));
+	again = fsmeta_hdr_get(bytes, sizeof(bytes));
+	assert_memory_equal(&hdr, &again, sizeof(hdr));
+	again = fsmeta_hdr_get(bytes, sizeof(bytes) - 1);
+	assert_false(fsmeta_hdr_has_display(&again) || fsmeta_hdr_has_light(&again));
 }
 
 /** What is whole of the first `limit` packets in a frame file of `size` bytes. */
@@ -671,6 +705,7 @@ int main(void)
 	    cmocka_unit_test(test_round_trip),
 	    cmocka_unit_test(test_stillborn),
 	    cmocka_unit_test(test_golden_bytes),
+	    cmocka_unit_test(test_hdr),
 	    cmocka_unit_test(test_cut_everywhere),
 	    cmocka_unit_test(test_padding),
 	    cmocka_unit_test(test_killed_writers),
