@@ -39,7 +39,7 @@ struct fsmeta_frame_store_options {
 
 struct fsmeta_frame_store;
 
-/** Opens, and makes, the store.  `options` may be NULL. */
+/** Opens, and makes, the store, *new*.  `options` may be NULL. */
 int fsmeta_frame_store_open(struct fsmeta_frame_store **out, const char *root,
     const struct fsmeta_frame_store_options *options, struct fsmeta_error *error);
 

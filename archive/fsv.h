@@ -43,7 +43,7 @@ struct fsmeta_fsv_options {
 struct fsmeta_fsv;
 
 /**
- * Opens ROOT and reads its folders; with `writable` makes it, and seals what a crash left.
+ * Opens ROOT, *new*, and reads its folders; with `writable` makes it, and seals what a crash left.
  * `options` NULL = all of them left out.
  */
 int fsmeta_fsv_open(struct fsmeta_fsv **out, const char *root,

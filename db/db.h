@@ -209,7 +209,7 @@ void fsmeta_db_update_abort(struct fsmeta_db_update *update);
  */
 struct fsmeta_db_delta;
 
-/** Takes the write lock. */
+/** *new*, for commit or abort.  Takes the write lock. */
 int fsmeta_db_delta_begin(
     struct fsmeta_db_delta **out, struct fsmeta_db *db, struct fsmeta_error *error);
 
@@ -240,6 +240,7 @@ void fsmeta_db_delta_abort(struct fsmeta_db_delta *delta);
 /** Finds the ids of folders of one generation by path; fast where paths ascend. */
 struct fsmeta_db_folders;
 
+/** *new*, of generation `number`. */
 int fsmeta_db_folders_new(struct fsmeta_db_folders **out, struct fsmeta_db *db, uint64_t number,
     struct fsmeta_error *error);
 

@@ -127,7 +127,7 @@ struct fsmeta_delta;
 bool fsmeta_delta_is(const char *path);
 
 /**
- * Reads all of the folder or file `path`.  Errors as fsmeta_stream_open_folder();
+ * Reads all of the folder or file `path`, *new*.  Errors as fsmeta_stream_open_folder();
  * FSMETA_E_REFUSED for a tree.
  */
 int fsmeta_delta_open(struct fsmeta_delta **out, const char *path, struct fsmeta_error *error);
@@ -156,11 +156,15 @@ struct fsmeta_delta_facts fsmeta_delta_get_facts(const struct fsmeta_delta *delt
 /** Back to the front of the first section. */
 void fsmeta_delta_rewind(struct fsmeta_delta *delta);
 
-/** 1 with the next section, what is left of this one is passed over; 0 at the end; or a code. */
+/**
+ * 1 with the next section (*borrowed* until the one after it), what is left of this one is passed
+ * over; 0 at the end; or a code.
+ */
 int fsmeta_delta_next_section(struct fsmeta_delta *delta,
     const struct fsmeta_delta_section **section, struct fsmeta_error *error);
 
-/** 1 with the next change of the section, 0 behind its last, or a code. */
+/** 1 with the next change of the section (*borrowed* until the next call), 0 behind its last, or a
+ * code. */
 int fsmeta_delta_next_change(struct fsmeta_delta *delta, const struct fsmeta_delta_change **change,
     struct fsmeta_error *error);
 

@@ -11,7 +11,7 @@
 struct fsmeta_lookup;
 
 /**
- * Opens a stream, folder or bare file, to look things up in it.  Errors as of
+ * Opens a stream, folder or bare file, *new*, to look things up in it.  Errors as of
  * fsmeta_stream_open_folder(), and FSMETA_E_REFUSED for what can only be read forward.
  *
  * A paths.idx beside it that is damaged, or another stream's, is not used; *ignored

@@ -18,7 +18,7 @@
 struct fsmeta_path_index_builder;
 
 /**
- * An empty index in the making.  It takes at most some `memory_bytes` (0 = 16 MiB) and a
+ * An empty index in the making, *new*.  It takes at most some `memory_bytes` (0 = 16 MiB) and a
  * temporary file for what is more.
  */
 int fsmeta_path_index_builder_new(

@@ -175,6 +175,7 @@ int fsmeta_ahead_new(struct fsmeta_ahead **out, const struct fsmeta_ahead_option
 /** Ends all threads (which waits for the calls that they are in) and frees.  NULL is allowed. */
 void fsmeta_ahead_free(struct fsmeta_ahead *ahead);
 
+/** The folder that it was made with, *borrowed*. */
 struct fsmeta_ahead_folder *fsmeta_ahead_root(struct fsmeta_ahead *ahead);
 
 /**

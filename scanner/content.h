@@ -67,7 +67,7 @@ struct fsmeta_content_options {
 struct fsmeta_content_reader;
 
 /**
- * FSMETA_E_MEMORY; FSMETA_E_UNSUPPORTED where the library for SHA-256 (libcrypto, loaded
+ * *new*.  FSMETA_E_MEMORY; FSMETA_E_UNSUPPORTED where the library for SHA-256 (libcrypto, loaded
  * when it is first asked for) is not there.
  */
 int fsmeta_content_reader_new(struct fsmeta_content_reader **out,

@@ -30,8 +30,8 @@ int fsmeta_hash_key_make(struct fsmeta_hash_key *out, const struct fsmeta_entry 
 struct fsmeta_hash_journal;
 
 /**
- * Opens the journal of the database at `db_path`, made if it is not there, and reads what
- * it has; whoever has it open is alone.  NULL: a journal that nobody finds again.
+ * Opens the journal of the database at `db_path`, made if it is not there, *new*, and reads
+ * what it has; whoever has it open is alone.  NULL: a journal that nobody finds again.
  * FSMETA_E_BUSY where another scan has it, FSMETA_E_FOREIGN where the file is none,
  * FSMETA_E_SYSTEM.
  */

@@ -75,6 +75,10 @@ void fsmeta_operand_release(struct fsmeta_operand *operand);
 int fsmeta_operand_open_database(
     struct fsmeta_operand *out, const char *text, struct fsmeta_error *error);
 
+/** Opens a cursor over it, *new*; the operand must outlive the cursor. */
+int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
+    const struct fsmeta_operand_options *options, struct fsmeta_error *error);
+
 /**
  * The same for what may also be a delta: *cursor or *delta is set.  FSMETA_E_REFUSED
  * for a delta comes from fsmeta_operand_open() alone.
@@ -82,10 +86,6 @@ int fsmeta_operand_open_database(
 int fsmeta_operand_open_either(struct fsmeta_cursor **cursor, struct fsmeta_delta **delta,
     struct fsmeta_operand *operand, const struct fsmeta_operand_options *options,
     struct fsmeta_error *error);
-
-/** Opens a cursor over it; the operand must outlive the cursor. */
-int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
-    const struct fsmeta_operand_options *options, struct fsmeta_error *error);
 
 /** True for two generations of one database file; both operands are parsed. */
 bool fsmeta_operands_are_one_database(const struct fsmeta_operand operands[2]);

@@ -48,8 +48,10 @@ static inline bool fsmeta_report_tells(const struct fsmeta_change *change)
 	       (unsigned int)change->kind < FSMETA_REPORT_KINDS;
 }
 
+/** The largest folders of a tree, and what changed in each: entries, finish, changes. */
 struct fsmeta_report_tree;
 
+/** *new*, empty. */
 int fsmeta_report_tree_new(struct fsmeta_report_tree **out, struct fsmeta_error *error);
 
 /** Takes the entries of a tree in canonical order, the root first. */

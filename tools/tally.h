@@ -8,7 +8,7 @@
 
 struct fsmeta_tally;
 
-/** Counts by the folders `depth` levels below the root; 0 = the root alone. */
+/** *new*.  Counts by the folders `depth` levels below the root; 0 = the root alone. */
 int fsmeta_tally_new(struct fsmeta_tally **out, uint32_t depth, struct fsmeta_error *error);
 
 /** The taker of changes, *borrowed* until free.  CONTINUED ones are not counted. */
