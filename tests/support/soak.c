@@ -180,7 +180,8 @@ static void apply_delta(struct soak *soak)
 	struct fsmeta_delta *delta = open_delta(soak);
 	struct fsmeta_db_generation generation;
 
-	EXPECT_OK(fsmeta_delta_import(&generation, soak->b, delta, NULL, &soak->error), &soak->error);
+	EXPECT_OK(
+	    fsmeta_delta_import(&generation, soak->b, delta, NULL, &soak->error), &soak->error);
 	EXPECT(generation.number == soak->synced, "the delta led to %" PRIu64, generation.number);
 	fsmeta_db_generation_release(&generation);
 	soak->counts->deltas++;
