@@ -49,9 +49,8 @@ enum {
 	AT_FLAGS = 8,
 	AT_LOOK = 12,
 	AT_BASE = 16,
+	/** Count, width, height: 16 bits each. */
 	AT_COUNT = 24,
-	AT_WIDTH = 26,
-	AT_HEIGHT = 28,
 	WORD_BYTES = 8,
 	READ_PIECE_BYTES = 32 << 20,
 	INDEX_MAX_BYTES = FSMETA_TRACK_HEADER_BYTES + (FSMETA_TRACK_PACKETS_MAX + 1) * WORD_BYTES,
