@@ -25,7 +25,7 @@ bool fsmeta_events_recognise(struct fsmeta_events_item *out, const struct fsmeta
 	if (entry->type != FSMETA_TYPE_FILE ||
 	    !fsmeta_piece_parse(&out->name, entry->name, entry->name_length))
 		return false;
-	folder = fsmeta_events_parent_of(entry->path, entry->path_length);
+	folder = fsmeta_events_folder_of(entry);
 	out->entry = entry;
 	out->folder = folder;
 	out->stem = (struct fsmeta_events_path){entry->name, out->name.stem_length};

@@ -171,6 +171,14 @@ static inline struct fsmeta_events_path fsmeta_events_parent_of(const char *path
 	return (struct fsmeta_events_path){path, slash ? (size_t)(slash - path) : 0};
 }
 
+/** The folder that an entry is in. */
+static inline struct fsmeta_events_path fsmeta_events_folder_of(const struct fsmeta_entry *entry)
+{
+	size_t length = entry->path_length - entry->name_length;
+
+	return (struct fsmeta_events_path){entry->path, length ? length - 1 : 0};
+}
+
 /** Of which pieces have a start and an end. */
 static inline bool fsmeta_events_has_times(enum fsmeta_layout layout)
 {

@@ -48,7 +48,7 @@ int fsmeta_events_touch(struct fsmeta_archive_events *events, const struct fsmet
 
 	if (!fsmeta_events_recognise(&item, entry))
 		return 0;
-	place.path = fsmeta_events_parent_of(entry->path, entry->path_length);
+	place.path = fsmeta_events_folder_of(entry);
 	place.came =
 	    fsmeta_events_has_times(item.name.layout) && change->kind == FSMETA_CHANGE_ADDED;
 	/* Recordings are in order only among those beside them. */

@@ -97,4 +97,11 @@ int fsmeta_change_reader_at(struct fsmeta_change_reader *reader, struct fsmeta_c
 int fsmeta_change_spool_replay(
     struct fsmeta_change_spool *spool, struct fsmeta_change_sink *sink, struct fsmeta_error *error);
 
+/**
+ * The same in less time: of a change kind, flags and totals, and one entry, the one that names it,
+ * with its path, name, depth and type alone.
+ */
+int fsmeta_change_spool_replay_names(
+    struct fsmeta_change_spool *spool, struct fsmeta_change_sink *sink, struct fsmeta_error *error);
+
 #endif

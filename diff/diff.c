@@ -88,14 +88,28 @@ static int hand_on(
 	return stoppable->inner->change(stoppable->inner, change, error);
 }
 
-int fsmeta_diff_replay(
-    struct fsmeta_diff *diff, struct fsmeta_change_sink *sink, struct fsmeta_error *error)
+static int replay(struct fsmeta_diff *diff, struct fsmeta_change_sink *sink, bool names_only,
+    struct fsmeta_error *error)
 {
 	struct stoppable_sink stoppable = {
 	    .sink = {.change = hand_on}, .inner = sink, .stop = diff->stop};
 
-	return fsmeta_change_spool_replay(
-	    diff->changes, diff->stop ? &stoppable.sink : sink, error);
+	if (diff->stop)
+		sink = &stoppable.sink;
+	return names_only ? fsmeta_change_spool_replay_names(diff->changes, sink, error)
+			  : fsmeta_change_spool_replay(diff->changes, sink, error);
+}
+
+int fsmeta_diff_replay(
+    struct fsmeta_diff *diff, struct fsmeta_change_sink *sink, struct fsmeta_error *error)
+{
+	return replay(diff, sink, false, error);
+}
+
+int fsmeta_diff_replay_names(
+    struct fsmeta_diff *diff, struct fsmeta_change_sink *sink, struct fsmeta_error *error)
+{
+	return replay(diff, sink, true, error);
 }
 
 const struct fsmeta_diff_counts *fsmeta_diff_get_counts(const struct fsmeta_diff *diff)

@@ -129,6 +129,13 @@ int fsmeta_diff_run(struct fsmeta_diff **out, struct fsmeta_cursor *a, struct fs
 int fsmeta_diff_replay(
     struct fsmeta_diff *diff, struct fsmeta_change_sink *sink, struct fsmeta_error *error);
 
+/**
+ * The same in less time, for who asks where something changed: of a change kind, flags and totals,
+ * and one entry, the one that names it, with its path, name, depth and type alone.
+ */
+int fsmeta_diff_replay_names(
+    struct fsmeta_diff *diff, struct fsmeta_change_sink *sink, struct fsmeta_error *error);
+
 /** *Borrowed* until free. */
 const struct fsmeta_diff_counts *fsmeta_diff_get_counts(const struct fsmeta_diff *diff);
 

@@ -17,22 +17,17 @@
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
 
-/** The high bit of every byte of `word` that is below `limit`; exact for bytes below 0x80. */
-static uint64_t bytes_below(uint64_t word, uint64_t limit)
+/**
+ * True where a JSON string holds these eight bytes as they are: printable ASCII.  Of bytes below
+ * 0x80 a difference has the high bit only where the byte was smaller, or one below it was; then
+ * the answer is the same.
+ */
+static inline bool word_is_plain(uint64_t word)
 {
-	return (word - ONES * limit) & ~word & HIGHS;
-}
+	uint64_t control = word - ONES * ' ', quote = (word ^ ONES * '"') - ONES,
+		 backslash = (word ^ ONES * '\\') - ONES, delete = word + ONES;
 
-static uint64_t bytes_equal(uint64_t word, unsigned char byte)
-{
-	return bytes_below(word ^ (ONES * byte), 1);
-}
-
-/** True where a JSON string holds these eight bytes as they are: printable ASCII. */
-static bool word_is_plain(uint64_t word)
-{
-	return !((word & HIGHS) | bytes_below(word, 0x20) | bytes_equal(word, '"') |
-		 bytes_equal(word, '\\') | bytes_equal(word, 0x7f));
+	return !((word | control | quote | backslash | delete) & HIGHS);
 }
 
 static bool is_plain(const char *bytes, size_t length)

@@ -420,17 +420,32 @@ static int append_json_verdict(
 	return 0;
 }
 
+/** "  [rotated too early]": mostly the same as of the change before. */
+static int make_text(
+    struct fsmeta_stories_filter *filter, enum fsmeta_archive_event event, bool early)
+{
+	struct fsmeta_buffer *out = &filter->text;
+	int failed;
+
+	if (filter->text_event == event && filter->text_early == early)
+		return 0;
+	filter->text_event = FSMETA_EVENT_NONE;
+	fsmeta_buffer_clear(out);
+	failed = fsmeta_buffer_append_text(out, "  [");
+	failed |= fsmeta_buffer_append_text(out, fsmeta_archive_event_name(event));
+	failed |= fsmeta_buffer_append_text(out, early ? " too early]" : "]");
+	if (failed || !fsmeta_buffer_string(out))
+		return FSMETA_E_MEMORY;
+	filter->text_event = event;
+	filter->text_early = early;
+	return 0;
+}
+
 static int set_words(struct fsmeta_stories_filter *filter,
     const struct fsmeta_archive_verdict *verdict, bool early, struct fsmeta_error *error)
 {
-	int failed = append_json_verdict(filter, verdict, early);
-
-	fsmeta_buffer_clear(&filter->text);
-	failed |= fsmeta_buffer_append_text(&filter->text, "  [");
-	failed |=
-	    fsmeta_buffer_append_text(&filter->text, fsmeta_archive_event_name(verdict->event));
-	failed |= fsmeta_buffer_append_text(&filter->text, early ? " too early]" : "]");
-	if (failed || !fsmeta_buffer_string(&filter->json) || !fsmeta_buffer_string(&filter->text))
+	if (append_json_verdict(filter, verdict, early) ||
+	    make_text(filter, verdict->event, early) || !fsmeta_buffer_string(&filter->json))
 		return fsmeta_error_set_memory(error, action);
 	fsmeta_output_set_context(filter->output,
 	    &(struct fsmeta_output_context){.after = (const char *)filter->text.data,

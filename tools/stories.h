@@ -62,6 +62,9 @@ struct fsmeta_stories_filter {
 	uint64_t hidden;
 	struct fsmeta_buffer json;
 	struct fsmeta_buffer text;
+	/** What `text` says; NONE: nothing yet. */
+	enum fsmeta_archive_event text_event;
+	bool text_early;
 	/** What `json` begins with for all changes of this story, so many bytes of it. */
 	const struct fsmeta_archive_story *story;
 	size_t story_length;

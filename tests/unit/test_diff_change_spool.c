@@ -146,6 +146,30 @@ static void append(struct fsmeta_change_spool *spool, unsigned value, uint64_t *
 	assert_int_equal(fsmeta_change_spool_append(spool, &change, place, &error), 0);
 }
 
+static int check_name(
+    struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
+{
+	struct checker *checker = (struct checker *)sink;
+	const struct fsmeta_entry *entry = fsmeta_change_entry(change);
+	struct fsmeta_entry wanted;
+	unsigned value;
+	char path[64];
+
+	(void)error;
+	while (kind_of(checker->next) == FSMETA_CHANGE_UNKNOWN)
+		checker->next++;
+	value = checker->next++;
+	make_path(path, value);
+	wanted = make_entry(path, value);
+	assert_int_equal(change->kind, kind_of(value));
+	assert_string_equal(entry->path, path);
+	assert_int_equal(entry->name_length, wanted.name_length);
+	assert_int_equal(entry->depth, wanted.depth);
+	assert_int_equal(entry->type, wanted.type);
+	assert_null(change->before && change->after ? change : NULL);
+	return 0;
+}
+
 static void round_trip(size_t memory_bytes)
 {
 	static uint64_t places[COUNT];
@@ -171,6 +195,84 @@ static void round_trip(size_t memory_bytes)
 			checker.next++;
 		assert_int_equal(checker.next, COUNT);
 	}
+	checker = (struct checker){.sink = {.change = check_name}};
+	assert_int_equal(fsmeta_change_spool_replay_names(spool, &checker.sink, &error), 0);
+	while (checker.next < COUNT && kind_of(checker.next) == FSMETA_CHANGE_UNKNOWN)
+		checker.next++;
+	assert_int_equal(checker.next, COUNT);
+	fsmeta_change_spool_free(spool);
+}
+
+/** Runs of entries with the same traits, some with one of them another, on either side. */
+struct alike_checker {
+	struct fsmeta_change_sink sink;
+	unsigned next;
+};
+
+static struct fsmeta_entry make_alike(const char *path, unsigned value)
+{
+	struct fsmeta_entry entry = make_entry(path, 1);
+
+	entry.id = value % 3 ? value : UINT64_MAX;
+	entry.size = UINT64_C(1) << value % 64;
+	entry.inode = UINT64_MAX >> value % 64;
+	entry.allocated = value;
+	entry.mtime.seconds = value;
+	entry.mode = value % 50 < 25 ? 0644 : 0755;
+	entry.nlink = value % 31 ? 1 : 2;
+	entry.unknown_since = value / 100 % 2;
+	if (value % 41 == 0)
+		entry.fields &= ~(uint32_t)(FSMETA_FIELD_SIZE | FSMETA_FIELD_MODE);
+	if (value % 41 == 0)
+		entry.size = entry.mode = 0;
+	return entry;
+}
+
+static int check_alike(
+    struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
+{
+	struct alike_checker *checker = (struct alike_checker *)sink;
+	unsigned value = checker->next++;
+	struct fsmeta_entry wanted;
+	char path[64];
+
+	(void)error;
+	make_path(path, value);
+	assert_int_equal(change->before != NULL, value % 3 != 0);
+	assert_int_equal(change->after != NULL, value % 3 != 1);
+	wanted = make_alike(path, value * 2);
+	if (change->before)
+		assert_same(change->before, &wanted);
+	wanted = make_alike(path, value);
+	if (change->after)
+		assert_same(change->after, &wanted);
+	return 0;
+}
+
+static void what_is_alike_comes_back(void **state)
+{
+	struct alike_checker checker = {.sink = {.change = check_alike}};
+	struct fsmeta_change_spool *spool;
+	struct fsmeta_error error = {0};
+
+	(void)state;
+	assert_int_equal(fsmeta_change_spool_new(&spool, 4000, &error), 0);
+	for (unsigned i = 0; i < COUNT; i++) {
+		static const enum fsmeta_change_kind kinds[] = {
+		    FSMETA_CHANGE_ADDED, FSMETA_CHANGE_REMOVED, FSMETA_CHANGE_MODIFIED};
+		struct fsmeta_change change = {.kind = kinds[i % 3]};
+		struct fsmeta_entry before, after;
+		char path[64];
+
+		make_path(path, i);
+		before = make_alike(path, i * 2);
+		after = make_alike(path, i);
+		change.before = change.kind == FSMETA_CHANGE_ADDED ? NULL : &before;
+		change.after = change.kind == FSMETA_CHANGE_REMOVED ? NULL : &after;
+		assert_int_equal(fsmeta_change_spool_append(spool, &change, NULL, &error), 0);
+	}
+	assert_int_equal(fsmeta_change_spool_replay(spool, &checker.sink, &error), 0);
+	assert_int_equal(checker.next, COUNT);
 	fsmeta_change_spool_free(spool);
 }
 
@@ -256,6 +358,7 @@ int main(void)
 	    cmocka_unit_test(changes_come_back_from_memory),
 	    cmocka_unit_test(changes_come_back_from_a_file),
 	    cmocka_unit_test(an_empty_spool_replays_nothing),
+	    cmocka_unit_test(what_is_alike_comes_back),
 	    cmocka_unit_test(long_paths_and_targets_come_back),
 	};
 
