@@ -4,8 +4,6 @@
  */
 #include "archive/sqlite_file.h"
 
-#include "base/memory.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -36,7 +36,6 @@
 #include "format/batch.h"
 
 #include "format/fsscan.pb-c.h"
-#include "format/stream.h"
 
 #include <stdlib.h>
 #include <string.h>

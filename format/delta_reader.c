@@ -17,7 +17,6 @@
  */
 #include "format/delta.h"
 
-#include "base/file.h"
 #include "base/path.h"
 #include "base/spool.h"
 #include "format/frame_input.h"

@@ -13,7 +13,6 @@
 #include "format/delta.h"
 
 #include "base/file.h"
-#include "base/path.h"
 #include "base/spool.h"
 #include "format/stream_record.h"
 

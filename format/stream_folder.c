@@ -18,7 +18,6 @@
 #include "format/delta.h"
 #include "format/path_index.h"
 #include "format/stream_reader.h"
-#include "format/stream_record.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -30,8 +30,6 @@
  */
 #include "scanner/content.h"
 
-#include "base/path.h"
-
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,6 @@
  */
 #include "format/stream.h"
 #include "tools/command.h"
-#include "tools/delta.h"
 #include "tools/operand.h"
 
 #include <inttypes.h>

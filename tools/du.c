@@ -10,7 +10,6 @@
  * A file with several links counts once, where it comes first.  Only such files are
  * remembered, by file system and inode number.
  */
-#include "base/path.h"
 #include "tools/command.h"
 #include "tools/operand.h"
 #include "tools/output.h"
