@@ -94,8 +94,8 @@ static const struct argp sweep_argp = {options, parse_option, "ARCHIVE",
 /** What came of one archive. */
 struct outcome {
 	const char *root;
-	/** "fsv" or "frames". */
-	const char *layout;
+	/** FSV or FRAMES. */
+	enum fsmeta_layout layout;
 	/** Files of FSV. */
 	uint64_t files;
 	uint64_t bytes;
@@ -128,13 +128,13 @@ static int append_kept(struct fsmeta_buffer *out, int64_t kept_from_ms)
 static int append_text(struct fsmeta_buffer *out, const struct outcome *outcome, bool dry_run)
 {
 	const char *verb = dry_run ? "would go" : "went";
-	int code = fsmeta_buffer_append_format(out, "%-9s  ", outcome->layout);
+	int code = fsmeta_buffer_append_format(out, "%-9s  ", fsmeta_layout_name(outcome->layout));
 
 	if (!code)
 		code = fsmeta_text_append_quoted(out, outcome->root, strlen(outcome->root));
 	if (!code)
 		code = fsmeta_buffer_append_text(out, ": ");
-	if (!code && outcome->layout[1] == 'r')
+	if (!code && outcome->layout == FSMETA_LAYOUT_FRAMES)
 		return fsmeta_buffer_append_format(out,
 		    "%llu unneeded, %llu half deleted and %llu beyond the budget %s\n",
 		    (unsigned long long)outcome->swept.orphans,
@@ -154,11 +154,12 @@ static int append_text(struct fsmeta_buffer *out, const struct outcome *outcome,
 
 static int append_json(struct fsmeta_buffer *out, const struct outcome *outcome, bool dry_run)
 {
-	int code = fsmeta_buffer_append_format(out, "{\"layout\":\"%s\",", outcome->layout);
+	int code = fsmeta_buffer_append_format(
+	    out, "{\"layout\":\"%s\",", fsmeta_layout_name(outcome->layout));
 
 	if (!code)
 		code = fsmeta_archive_append_path(out, outcome->root, strlen(outcome->root));
-	if (!code && outcome->layout[1] == 'r')
+	if (!code && outcome->layout == FSMETA_LAYOUT_FRAMES)
 		code = fsmeta_buffer_append_format(out,
 		    ",\"unneeded\":%llu,\"half_deleted\":%llu,\"beyond_budget\":%llu",
 		    (unsigned long long)outcome->swept.orphans,
@@ -196,7 +197,7 @@ static int sweep_store(
 	    .dry_run = sweep->arguments->dry_run,
 	    .track_use = true,
 	};
-	struct outcome outcome = {.root = root, .layout = "frames"};
+	struct outcome outcome = {.root = root, .layout = FSMETA_LAYOUT_FRAMES};
 	struct fsmeta_frame_store *store;
 	int code = fsmeta_frame_store_open(&store, path, &store_options, error);
 
@@ -242,7 +243,7 @@ static int sweep_archive(
 	    .writable = !sweep->arguments->dry_run,
 	    .budget_bytes = sweep->arguments->budget,
 	};
-	struct outcome outcome = {.root = root, .layout = "fsv"};
+	struct outcome outcome = {.root = root, .layout = FSMETA_LAYOUT_FSV};
 	struct fsmeta_fsv *fsv;
 	int code = fsmeta_fsv_open(&fsv, path, &fsv_options, error);
 
