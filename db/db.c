@@ -1,9 +1,11 @@
 /*
  * The handle: opening, closing, and the cursor over a generation.
  *
- * A cursor has a connection of its own with a read transaction that lasts until its
- * end, so a writer may commit meanwhile and the cursor does not see it.  Only what
- * a writer has not committed yet is read on the writer's own connection.
+ * A cursor reads within a transaction that lasts until its end, so a writer may commit
+ * meanwhile and the cursor does not see it.  To open a connection takes longer than to look
+ * for a hundred entries: so a handle that only reads lends its own to the first cursor, and
+ * sees the same moment meanwhile; else the cursor has one to itself.  Only what a writer has not
+ * committed yet is read on the writer's own connection.
  */
 #include "db/db.h"
 
@@ -80,25 +82,26 @@ void fsmeta_db_close(struct fsmeta_db *db)
 
 /* ---- cursor ------------------------------------------------------------ */
 
-/** What the two cursors of a difference share, until the last is closed. */
-struct pair {
+/**
+ * A moment of the database, for one cursor or the two of a difference: until the last of them is
+ * at its end.
+ */
+struct snapshot {
 	unsigned users;
-	char *path;
-	/** Unused within an update. */
+	/** `own`, that of the lender, or *borrowed* of an update. */
+	struct fsmeta_connection *connection;
 	struct fsmeta_connection own;
+	/** Whose connection it is; NULL = `own` or an update's. */
+	struct fsmeta_db *lender;
 	struct fsmeta_difference difference;
 };
 
 struct db_cursor {
 	struct fsmeta_cursor cursor;
-	/** *Owned*: what messages call it, and the path of the connection. */
+	/** *Owned*: what messages call it. */
 	char *label;
-	char *path;
-	/** `own`, the pair's, or *borrowed* of an update. */
-	struct fsmeta_connection *connection;
-	struct fsmeta_connection own;
-	/** NULL = it is alone. */
-	struct pair *pair;
+	/** NULL behind the end, and for generation 0. */
+	struct snapshot *snapshot;
 	struct fsmeta_dictionary dictionary;
 	struct fsmeta_db_generation generation;
 	/** NULL for generation 0, which is empty. */
@@ -107,12 +110,55 @@ struct db_cursor {
 	struct fsmeta_unseen unseen;
 };
 
+/**
+ * A handle for reading lends its own connection, which takes a while to open, where that is not
+ * lent yet; within an update it is the update's.
+ */
+static int snapshot_new(struct snapshot **out, struct fsmeta_db *db,
+    struct fsmeta_db_update *update, struct fsmeta_error *error)
+{
+	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	int code = 0;
+
+	*out = snapshot;
+	if (!snapshot)
+		return fsmeta_error_set_memory(error, "reading the database");
+	snapshot->users = 1;
+	snapshot->connection = update ? update->connection : &snapshot->own;
+	if (update)
+		return 0;
+	if (db->mode == FSMETA_DB_READ && !db->lent) {
+		snapshot->connection = &db->connection;
+		snapshot->lender = db;
+		db->lent = true;
+	} else {
+		code =
+		    fsmeta_connection_open(&snapshot->own, db->path, FSMETA_CONNECTION_READ, error);
+	}
+	return code ? code : fsmeta_connection_execute(snapshot->connection, "BEGIN", error);
+}
+
+/** NULL is allowed. */
+static void snapshot_release(struct snapshot *snapshot)
+{
+	if (!snapshot || --snapshot->users)
+		return;
+	if (snapshot->lender) {
+		sqlite3_exec(snapshot->connection->handle, "COMMIT", NULL, NULL, NULL);
+		snapshot->lender->lent = false;
+	}
+	fsmeta_difference_release(&snapshot->difference);
+	fsmeta_connection_close(&snapshot->own);
+	free(snapshot);
+}
+
 /** Nothing is left to be read.  Without WAL nobody could commit while the snapshot lasts. */
-static void end_snapshot(struct db_cursor *cursor)
+static void end_reading(struct db_cursor *cursor)
 {
 	fsmeta_reader_free(cursor->reader);
 	cursor->reader = NULL;
-	fsmeta_connection_close(&cursor->own);
+	snapshot_release(cursor->snapshot);
+	cursor->snapshot = NULL;
 }
 
 static int cursor_next(
@@ -125,11 +171,11 @@ static int cursor_next(
 	if (!cursor->reader)
 		return 0;
 	code = fsmeta_reader_next(cursor->reader, entry, error);
-	if (code == 0 && !fsmeta_connection_is_unchanged(cursor->connection))
-		return fsmeta_error_set(error, FSMETA_E_BUSY, cursor->path, "reading the database",
-		    "somebody else wrote to it while it was read");
-	if (code == 0 && !cursor->pair)
-		end_snapshot(cursor);
+	if (code == 0 && !fsmeta_connection_is_unchanged(cursor->snapshot->connection))
+		return fsmeta_error_set(error, FSMETA_E_BUSY, cursor->snapshot->connection->path,
+		    "reading the database", "somebody else wrote to it while it was read");
+	if (code == 0)
+		end_reading(cursor);
 	return code;
 }
 
@@ -175,28 +221,15 @@ static int cursor_step(
 	return 0;
 }
 
-static void pair_release(struct pair *pair)
-{
-	if (!pair || --pair->users)
-		return;
-	fsmeta_difference_release(&pair->difference);
-	fsmeta_connection_close(&pair->own);
-	free(pair->path);
-	free(pair);
-}
-
 static void cursor_close(struct fsmeta_cursor *base)
 {
 	struct db_cursor *cursor = (struct db_cursor *)base;
 
-	fsmeta_reader_free(cursor->reader);
+	end_reading(cursor);
 	fsmeta_unseen_release(&cursor->unseen);
 	fsmeta_dictionary_release(&cursor->dictionary);
 	fsmeta_db_generation_release(&cursor->generation);
-	fsmeta_connection_close(&cursor->own);
-	pair_release(cursor->pair);
 	free(cursor->label);
-	free(cursor->path);
 	free(cursor);
 }
 
@@ -216,17 +249,15 @@ static const struct fsmeta_cursor_operations offering_operations = {
     .close = cursor_close,
 };
 
-/** Loads the generation's row, within a transaction of the connection. */
-static int load_generation(struct db_cursor *cursor, struct fsmeta_connection *connection,
-    uint64_t number, struct fsmeta_error *error)
+static int load_generation(struct db_cursor *cursor, uint64_t number, struct fsmeta_error *error)
 {
+	const struct fsmeta_connection *connection = cursor->snapshot->connection;
 	int code;
 
-	cursor->connection = connection;
 	fsmeta_db_generation_release(&cursor->generation);
 	code = fsmeta_generation_load(&cursor->generation, connection, number, error);
 	if (!code && cursor->generation.pruned)
-		code = fsmeta_error_set(error, FSMETA_E_NOT_FOUND, cursor->path,
+		code = fsmeta_error_set(error, FSMETA_E_NOT_FOUND, connection->path,
 		    "reading a generation", "generation %" PRIu64 " was pruned", number);
 	return code;
 }
@@ -234,6 +265,7 @@ static int load_generation(struct db_cursor *cursor, struct fsmeta_connection *c
 static int start_reader(struct db_cursor *cursor, const struct fsmeta_db_cursor_options *options,
     const struct fsmeta_selection *selection, struct fsmeta_error *error)
 {
+	const struct fsmeta_connection *connection = cursor->snapshot->connection;
 	const struct fsmeta_db_generation *generation = &cursor->generation;
 	struct fsmeta_reader_options reader_options = {
 	    .generation = generation->number,
@@ -244,39 +276,22 @@ static int start_reader(struct db_cursor *cursor, const struct fsmeta_db_cursor_
 	    .stop = options ? options->stop : NULL,
 	};
 	uint64_t newest;
-	int code = fsmeta_generation_newest(&newest, cursor->connection, error);
+	int code = fsmeta_generation_newest(&newest, connection, error);
 
 	if (!code)
-		code = fsmeta_dictionary_load(&cursor->dictionary, cursor->connection,
-		    generation->source.filesystem_count, error);
+		code = fsmeta_dictionary_load(
+		    &cursor->dictionary, connection, generation->source.filesystem_count, error);
 	if (code)
 		return code;
 	reader_options.newest = generation->number == newest;
 	if (options && options->offer_files && !options->seen_only && reader_options.newest) {
-		code = fsmeta_unseen_load(&cursor->unseen, cursor->connection, generation, error);
+		code = fsmeta_unseen_load(&cursor->unseen, connection, generation, error);
 		cursor->cursor.operations = &offering_operations;
 	}
 	if (code)
 		return code;
 	return fsmeta_reader_new(
-	    &cursor->reader, cursor->connection, &cursor->dictionary, &reader_options, error);
-}
-
-/** Over what the connection sees now: it is within a transaction. */
-static int start_cursor(struct db_cursor *cursor, struct fsmeta_connection *connection,
-    uint64_t number, const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
-{
-	int code = load_generation(cursor, connection, number, error);
-
-	return code ? code : start_reader(cursor, options, NULL, error);
-}
-
-static int open_snapshot(
-    struct fsmeta_connection *connection, const char *path, struct fsmeta_error *error)
-{
-	int code = fsmeta_connection_open(connection, path, FSMETA_CONNECTION_READ, error);
-
-	return code ? code : fsmeta_connection_execute(connection, "BEGIN", error);
+	    &cursor->reader, connection, &cursor->dictionary, &reader_options, error);
 }
 
 static int cursor_new(
@@ -291,13 +306,10 @@ static int cursor_new(
 	cursor->cursor.source = &cursor->generation.source;
 	fsmeta_batch_source_init(&cursor->generation.source);
 	cursor->generation.source.id_kind = FSMETA_IDS_STABLE;
-	cursor->path = strdup(db->path);
 	if (asprintf(&cursor->label, "%s@%" PRIu64, db->path, number) < 0)
 		cursor->label = NULL;
 	cursor->cursor.label = cursor->label;
-	return cursor->path && cursor->label
-		   ? 0
-		   : fsmeta_error_set_memory(error, "reading the database");
+	return cursor->label ? 0 : fsmeta_error_set_memory(error, "reading the database");
 }
 
 /** Hands the cursor out, or closes it where `code` is one of a failure; NULL is allowed. */
@@ -316,46 +328,30 @@ int fsmeta_db_cursor(struct fsmeta_cursor **out, struct fsmeta_db *db, uint64_t 
 	int code = cursor_new(&cursor, db, number, error);
 
 	if (!code && number)
-		code = open_snapshot(&cursor->own, cursor->path, error);
+		code = snapshot_new(&cursor->snapshot, db, NULL, error);
 	if (!code && number)
-		code = start_cursor(cursor, &cursor->own, number, options, error);
+		code = load_generation(cursor, number, error);
+	if (!code && number)
+		code = start_reader(cursor, options, NULL, error);
 	return deliver(out, cursor, code);
 }
 
 /* ---- the two cursors of a difference ------------------------------------- */
 
-/** Within an update its connection is used. */
-static int pair_new(
-    struct pair **out, const struct fsmeta_db *db, bool in_update, struct fsmeta_error *error)
-{
-	struct pair *pair = calloc(1, sizeof(*pair));
-
-	*out = pair;
-	if (pair)
-		pair->path = strdup(db->path);
-	if (!pair || !pair->path) {
-		free(pair);
-		*out = NULL;
-		return fsmeta_error_set_memory(error, "reading the database");
-	}
-	pair->users = 1;
-	return in_update ? 0 : open_snapshot(&pair->own, pair->path, error);
-}
-
-static int add_side(struct db_cursor **out, struct pair *pair, struct fsmeta_db *db,
-    struct fsmeta_connection *connection, uint64_t number, struct fsmeta_error *error)
+static int add_side(struct db_cursor **out, struct snapshot *snapshot, struct fsmeta_db *db,
+    uint64_t number, struct fsmeta_error *error)
 {
 	int code = cursor_new(out, db, number, error);
 
-	if (*out) {
-		(*out)->pair = pair;
-		pair->users++;
-	}
-	return code || !number ? code : load_generation(*out, connection, number, error);
+	if (code || !number)
+		return code;
+	(*out)->snapshot = snapshot;
+	snapshot->users++;
+	return load_generation(*out, number, error);
 }
 
 /** Starts the readers; a generation 0 has nothing to read. */
-static int start_sides(struct db_cursor *sides[2], struct pair *pair,
+static int start_sides(struct db_cursor *sides[2], struct snapshot *snapshot,
     const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
 {
 	const struct fsmeta_db_generation *const generations[] = {
@@ -365,11 +361,12 @@ static int start_sides(struct db_cursor *sides[2], struct pair *pair,
 	/* What one has seen and the other carries differs, and nothing says where that is. */
 	if (generations[0]->number && generations[1]->number && !(options && options->seen_only))
 		code = fsmeta_difference_init(
-		    &pair->difference, sides[0]->connection, generations, error);
+		    &snapshot->difference, snapshot->connection, generations, error);
 	for (int i = 0; i < 2 && !code; i++)
 		if (generations[i]->number)
 			code = start_reader(sides[i], options,
-			    pair->difference.is_known ? &pair->difference.sides[i] : NULL, error);
+			    snapshot->difference.is_known ? &snapshot->difference.sides[i] : NULL,
+			    error);
 	return code;
 }
 
@@ -378,16 +375,15 @@ int fsmeta_db_difference_cursors(struct fsmeta_cursor *out[2], struct fsmeta_db 
     const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error)
 {
 	struct db_cursor *sides[2] = {NULL, NULL};
-	struct pair *pair;
-	int code = pair_new(&pair, db, update != NULL, error);
+	struct snapshot *snapshot;
+	int code = snapshot_new(&snapshot, db, update, error);
 
 	for (int i = 0; i < 2 && !code; i++)
-		code = add_side(&sides[i], pair, db, update ? update->connection : &pair->own,
-		    numbers[i], error);
+		code = add_side(&sides[i], snapshot, db, numbers[i], error);
 	if (!code)
-		code = start_sides(sides, pair, options, error);
+		code = start_sides(sides, snapshot, options, error);
 	for (int i = 0; i < 2; i++)
 		deliver(&out[i], sides[i], code);
-	pair_release(pair);
+	snapshot_release(snapshot);
 	return code;
 }

@@ -105,7 +105,8 @@ struct fsmeta_db_cursor_options {
  * A cursor over generation `number` (0 = an empty tree: no entries at all).
  * Entries have stable ids and, where carried, unknown_since.  cursor->source is
  * the generation's BatchSource with id_kind stable.  Memory O(depth).
- * `options` may be NULL.
+ * `options` may be NULL.  To be closed before `db`, which a cursor over a database that is only
+ * read shares with its thread: until it is at its end or closed `db` shows the same moment.
  */
 int fsmeta_db_cursor(struct fsmeta_cursor **out, struct fsmeta_db *db, uint64_t number,
     const struct fsmeta_db_cursor_options *options, struct fsmeta_error *error);
@@ -119,8 +120,8 @@ int fsmeta_db_cursor(struct fsmeta_cursor **out, struct fsmeta_db *db, uint64_t 
  * database cannot tell, or much differs, everything is handed out.
  *
  * With `update` (finished; else NULL) within its transaction: to be closed before commit
- * or abort.  The two share a connection: they are used by one thread, and each is closed
- * by itself.  On failure both are NULL.
+ * or abort, else as fsmeta_db_cursor().  The two share a connection: they are used by one
+ * thread, and each is closed by itself.  On failure both are NULL.
  */
 int fsmeta_db_difference_cursors(struct fsmeta_cursor *out[2], struct fsmeta_db *db,
     struct fsmeta_db_update *update, const uint64_t numbers[2],

@@ -13,6 +13,8 @@ struct fsmeta_db {
 	enum fsmeta_db_mode mode;
 	/** handle is NULL while the file does not exist. */
 	struct fsmeta_connection connection;
+	/** A cursor reads through the connection, within a transaction. */
+	bool lent;
 	/** A fsmeta_db_update is under way. */
 	bool updating;
 };

@@ -194,6 +194,16 @@ static int find_generation(struct fsmeta_operand *operand, struct fsmeta_error *
 	return fsmeta_db_resolve(operand->db, operand->generation, &operand->number, error);
 }
 
+/* The same for two of one database, which the first alone holds open. */
+static int find_generations(struct fsmeta_operand operands[2], struct fsmeta_error *error)
+{
+	int status = find_generation(&operands[0], error);
+
+	return status < 0 ? status
+			  : fsmeta_db_resolve(
+				operands[0].db, operands[1].generation, &operands[1].number, error);
+}
+
 static int open_database(struct fsmeta_cursor **out, struct fsmeta_operand *operand,
     const struct fsmeta_operand_options *options, struct fsmeta_error *error)
 {
@@ -264,12 +274,11 @@ int fsmeta_operand_open_pair(struct fsmeta_cursor *out[2], struct fsmeta_operand
 			status = fsmeta_operand_open(&out[i], &operands[i], options, error);
 		return status;
 	}
-	for (int i = 0; i < 2 && status >= 0; i++) {
-		status = find_generation(&operands[i], error);
-		numbers[i] = operands[i].number;
-	}
+	status = find_generations(operands, error);
 	if (status < 0)
 		return status;
+	for (int i = 0; i < 2; i++)
+		numbers[i] = operands[i].number;
 	return fsmeta_db_difference_cursors(
 	    out, operands[0].db, NULL, numbers, &cursor_options, error);
 }
