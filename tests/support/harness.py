@@ -27,6 +27,9 @@ import tempfile
 
 import pytest
 
+# Tests make folders that another user is to come into, and say which modes files have.
+os.umask(0o022)
+
 SUPPORT = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(SUPPORT))
 

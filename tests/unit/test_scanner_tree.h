@@ -379,6 +379,8 @@ static const unsigned test_thread_counts[] = {1, 2, 8, 64};
 #define RUN_WITH_THREADS(tests)                                                                 \
 	({                                                                                      \
 		int failed_ = 0;                                                                \
+		/* Others are to come into what the tests make. */                              \
+		umask(022);                                                                     \
 		for (size_t i_ = 0; i_ < sizeof(test_thread_counts) / sizeof(unsigned); i_++) { \
 			char name_[32];                                                         \
 			test_threads = test_thread_counts[i_];                                  \
