@@ -23,6 +23,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/temporary.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -93,51 +94,14 @@ uint64_t fsmeta_spool_size(const struct fsmeta_spool *spool)
 	return spool->flushed + spool->tail.length;
 }
 
-/** For file systems without O_TMPFILE: NFS, FUSE, vfat.  A descriptor, or -1 and errno. */
-static int open_and_unlink(const char *folder)
-{
-	struct fsmeta_buffer path = {0};
-	int fd = -1;
-
-	if (fsmeta_buffer_append_format(&path, "%s/.fsmeta-spool-XXXXXX", folder) ||
-	    !fsmeta_buffer_string(&path)) {
-		errno = ENOMEM;
-	} else {
-		fd = mkostemp((char *)path.data, O_CLOEXEC);
-		if (fd >= 0)
-			unlink((char *)path.data);
-	}
-	fsmeta_buffer_release(&path);
-	return fd;
-}
-
-static int open_unnamed(const char *folder)
-{
-	int fd = open(folder, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-
-	/* Which errno says "not supported" depends on kernel and file system; a
-	 * real obstacle meets the second attempt as well, and is reported then. */
-	return fd >= 0 ? fd : open_and_unlink(folder);
-}
-
 static int open_file(struct fsmeta_spool *spool, struct fsmeta_error *error)
 {
-	const char *wanted = spool->folder ? spool->folder : secure_getenv("TMPDIR");
-	const char *folders[] = {wanted && *wanted ? wanted : NULL, "/var/tmp", "/tmp"};
-	size_t count = spool->folder ? 1 : sizeof(folders) / sizeof(folders[0]);
-	const char *tried = "";
+	const char *used;
+	int code = fsmeta_temporary_open(&spool->fd, spool->folder, &used, error);
 
-	for (size_t i = 0; i < count && spool->fd < 0; i++) {
-		if (!folders[i])
-			continue;
-		tried = folders[i];
-		spool->fd = open_unnamed(tried);
-	}
-	if (spool->fd < 0)
-		return fsmeta_error_set_errno(error, errno, tried, "making a temporary file");
-	if (!spool->folder)
-		spool->folder = strdup(tried); /* for messages alone; may be NULL */
-	return 0;
+	if (!code && !spool->folder)
+		spool->folder = strdup(used); /* for messages alone; may be NULL */
+	return code;
 }
 
 /** pwrite until all is written. */

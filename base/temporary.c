@@ -18,6 +18,7 @@
 #include "base/temporary.h"
 
 #include "base/file.h"
+#include "base/memory.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -50,6 +51,55 @@ char *fsmeta_temporary_name(const char *prefix)
 		return NULL;
 	}
 	return name;
+}
+
+/** For file systems without O_TMPFILE: NFS, FUSE, vfat.  A descriptor, or -1 and errno. */
+static int open_and_unlink(const char *folder)
+{
+	struct fsmeta_buffer path = {0};
+	int fd = -1;
+
+	if (fsmeta_buffer_append_format(&path, "%s/.fsmeta-spool-XXXXXX", folder) ||
+	    !fsmeta_buffer_string(&path)) {
+		errno = ENOMEM;
+	} else {
+		fd = mkostemp((char *)path.data, O_CLOEXEC);
+		if (fd >= 0)
+			unlink((char *)path.data);
+	}
+	fsmeta_buffer_release(&path);
+	return fd;
+}
+
+static int open_unnamed(const char *folder)
+{
+	int fd = open(folder, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+
+	/* Which errno says "not supported" depends on kernel and file system; a
+	 * real obstacle meets the second attempt as well, and is reported then. */
+	return fd >= 0 ? fd : open_and_unlink(folder);
+}
+
+int fsmeta_temporary_open(
+    int *fd, const char *folder, const char **used, struct fsmeta_error *error)
+{
+	const char *wanted = folder ? folder : secure_getenv("TMPDIR");
+	const char *folders[] = {wanted && *wanted ? wanted : NULL, "/var/tmp", "/tmp"};
+	size_t count = folder ? 1 : sizeof(folders) / sizeof(folders[0]);
+	const char *tried = "";
+
+	*fd = -1;
+	for (size_t i = 0; i < count && *fd < 0; i++) {
+		if (!folders[i])
+			continue;
+		tried = folders[i];
+		*fd = open_unnamed(tried);
+	}
+	if (*fd < 0)
+		return fsmeta_error_set_errno(error, errno, tried, "making a temporary file");
+	if (used)
+		*used = tried;
+	return 0;
 }
 
 /* ---- locks --------------------------------------------------------------- */

@@ -8,6 +8,8 @@
 #ifndef FSMETA_BASE_TEMPORARY_H
 #define FSMETA_BASE_TEMPORARY_H
 
+#include "base/error.h"
+
 #include <stdbool.h>
 
 enum {
@@ -17,6 +19,14 @@ enum {
 
 /** A new name, *new*: `prefix` and random letters.  NULL and errno on failure. */
 char *fsmeta_temporary_name(const char *prefix);
+
+/**
+ * A file without a name, for reading and writing, that is gone once *fd is closed: made in `folder`
+ * with O_TMPFILE, or made and unlinked at once; NULL = $TMPDIR, else /var/tmp, else /tmp.
+ * *used (may be NULL) receives the folder, *borrowed* from `folder` or the environment.
+ */
+int fsmeta_temporary_open(
+    int *fd, const char *folder, const char **used, struct fsmeta_error *error);
 
 /**
  * Holds the temporary that was just made behind `fd`, until that is closed.  False where

@@ -8,6 +8,7 @@
 #include "tools/hidden.h"
 #include "tools/operand.h"
 #include "tools/output.h"
+#include "tools/pipe_copy.h"
 #include "tools/progress.h"
 #include "tools/reading.h"
 #include "tools/selection.h"
@@ -17,6 +18,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum option_key {
 	OPTION_FORMAT = 0x100,
@@ -200,6 +203,8 @@ static const struct argp argp = {options, parse_option, "A B",
 struct diff_state {
 	struct fsmeta_operand operands[2];
 	struct fsmeta_cursor *cursors[2];
+	/** Of A, where that can be read only once; else NULL. */
+	struct fsmeta_pipe_copy *copy;
 	/** How a live operand is read, without what `hidden` says. */
 	struct fsmeta_scan_options scan;
 	struct fsmeta_operand_options operand_options;
@@ -240,6 +245,16 @@ static int parse_operands(
 	return 0;
 }
 
+/** A pipe, but no file that was redirected to standard input. */
+static bool is_read_once(const struct fsmeta_operand *operand)
+{
+	struct stat status;
+
+	return operand->kind == FSMETA_OPERAND_STREAM_PIPE &&
+	       !(is_pipe(operand) && fstat(STDIN_FILENO, &status) == 0 && S_ISREG(status.st_mode) &&
+		   lseek(STDIN_FILENO, 0, SEEK_CUR) == 0);
+}
+
 static int open_cursors(
     struct diff_state *state, const struct diff_arguments *arguments, struct fsmeta_error *error)
 {
@@ -251,6 +266,8 @@ static int open_cursors(
 	state->operand_options.scan = &state->scan;
 	status = fsmeta_operand_open_pair(
 	    state->cursors, state->operands, &state->operand_options, error);
+	if (status >= 0 && looks_at_archives(arguments) && is_read_once(&state->operands[0]))
+		status = fsmeta_pipe_copy_new(&state->copy, &state->cursors[0], error);
 	if (status < 0)
 		return status;
 	return fsmeta_progress_wrap(&state->cursors[1], arguments->progress, "comparing",
@@ -294,14 +311,16 @@ static int open_older(void *payload, struct fsmeta_cursor **out, struct fsmeta_e
 	struct fsmeta_operand *operand = &state->operands[0];
 	static const struct fsmeta_db_cursor_options cursor_options = {.stop = &fsmeta_stop_signal};
 
+	if (state->copy)
+		return fsmeta_pipe_copy_open(state->copy, out, error);
 	if (operand->kind == FSMETA_OPERAND_DATABASE)
 		return fsmeta_db_cursor(out, operand->db, operand->number, &cursor_options, error);
 	return fsmeta_operand_open(out, operand, &state->operand_options, error);
 }
 
 /**
- * Churn first: it means nothing, for archives neither.  What can be read only once, and what is
- * written without words, is not looked at as an archive.
+ * Churn first: it means nothing, for archives neither.  What is written without words is not looked
+ * at as an archive.
  */
 static int find_meaning(
     struct diff_state *state, const struct diff_arguments *arguments, struct fsmeta_error *error)
@@ -311,9 +330,7 @@ static int find_meaning(
 	int status = fsmeta_churn_filter_init(
 	    &state->churn, state->diff, older, newer, !shows_churn(arguments), NULL, error);
 
-	if (status < 0 || !looks_at_archives(arguments) ||
-	    state->operands[0].kind == FSMETA_OPERAND_STREAM_PIPE ||
-	    !fsmeta_diff_has_changes(state->diff))
+	if (status < 0 || !looks_at_archives(arguments) || !fsmeta_diff_has_changes(state->diff))
 		return status;
 	status = fsmeta_stories_gather_meant(
 	    &state->events, state->diff, &state->churn, newer, open_older, error, state);
@@ -467,6 +484,7 @@ int fsmeta_command_diff(int argc, char **argv)
 	fsmeta_archive_events_free(state.events);
 	fsmeta_churn_filter_release(&state.churn);
 	fsmeta_diff_free(state.diff);
+	fsmeta_pipe_copy_free(state.copy);
 	fsmeta_cursor_close(state.cursors[0]);
 	fsmeta_cursor_close(state.cursors[1]);
 	fsmeta_operand_release(&state.operands[0]);

@@ -63,7 +63,7 @@
  *     frame_store frames that live as long as a task needs them;  npy: their headers
  *     media      video files, by a module that is loaded (media_libav);  media_nal: start codes
  *     media_write, media_read: packets into a stream and out of it;  media_order: when to decode;
- *     media_grid: exact times out of ticks
+ *     media_grid: exact times out of ticks;  look: which way is up, and colours
  *     names, sqlite_file: what these share
  *   diff/      two cursors in, changes out
  *     merge      two sorted sequences side by side;  compare: two entries
@@ -80,7 +80,7 @@
  *     quick      whether a scan can be quick;  unseen: what an operand does not know
  *     known_contents hashes of what moved;  corruption: what was found, told
  *     stories    what changes mean for video archives, in sentences
- *     retention  whether what was rotated out was due
+ *     retention  whether what was rotated out was due;  pipe_copy: a pipe, to be read again
  *     archive    its own commands, archive_… a file each;  archive_policy: does a stream hold it;
  *     archive_layout: which one a folder has;  archive_roots: the archives below a live folder
  *     report_archive what recordings cover and lost

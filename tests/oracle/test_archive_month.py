@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
 from datetime import datetime
 
@@ -257,6 +258,50 @@ def test_a_stream_tells_the_same(month, tmp_path):
     by_database = fsmeta("diff", f"{month}@{LOST_DISK}", f"{month}@{LOST_DISK + 1}", codes=(1,))
     assert by_streams.stdout == by_database.stdout
     assert b"nothing is left" in by_streams.stdout
+
+
+@pytest.mark.parametrize("way", ["pipe", "fifo", "file"])
+def test_the_older_side_may_come_through_a_pipe(month, tmp_path, way):
+    """What is read only once is kept as far as the sentences need it."""
+    database = month[0]
+    for day, words in ((LOST_DISK, ()), (POWER_CUT, ("--format=jsonl",)), (DEAD, ("--stat",))):
+        exported = fsmeta("export", f"{database}@{day}", "-o", "-").stdout
+        newer = f"{database}@{day + 1}"
+        fsmeta("export", newer, "-o", tmp_path / "newer", "-q")
+        wanted = fsmeta("diff", f"{database}@{day}", tmp_path / "newer", *words, codes=(1,)).stdout
+        assert b"cam-05" in wanted
+        older = "-"
+        if way == "fifo":
+            older = tmp_path / "older"
+            older.unlink(missing_ok=True)
+            os.mkfifo(older)
+            threading.Thread(target=older.write_bytes, args=(exported,)).start()
+        if way == "file":
+            (tmp_path / "older.fss").write_bytes(exported)
+            with open(tmp_path / "older.fss", "rb") as file:
+                done = subprocess.run([os.environ["FSMETA"], "diff", "-", tmp_path / "newer", *words],
+                                      stdin=file, capture_output=True)
+        else:
+            done = subprocess.run([os.environ["FSMETA"], "diff", older, tmp_path / "newer", *words],
+                                  input=exported if way == "pipe" else b"", capture_output=True)
+        assert (done.returncode, done.stdout, done.stderr) == (1, wanted, b"")
+
+
+def test_a_part_against_a_pipe(archive, tmp_path):
+    """What the newer side was not asked for is stepped over, and what comes behind it is not."""
+    recorder, database = archive
+    for camera in (2, 3):
+        recorder.record(camera, T0, T0 + 40 * PIECE)
+    fsmeta("scan", recorder.root, "-o", tmp_path / "older", "--source-id=recorder", "-q")
+    older = fsmeta("export", tmp_path / "older", "-o", "-").stdout
+    recorder.delete(3, recorder.pieces[3][0])
+    recorder.delete(3, recorder.pieces[3][5])
+    fsmeta("scan", recorder.root, "-o", tmp_path / "newer", "--source-id=recorder", "-q",
+           "--subtree=cam-01", "--subtree=cam-03")
+    wanted = fsmeta("diff", tmp_path / "older", tmp_path / "newer", codes=(1,)).stdout
+    assert b"1 segment rotated out (oldest first" in wanted and b"1 lost out of order" in wanted
+    done = subprocess.run([os.environ["FSMETA"], "diff", "-", tmp_path / "newer"], input=older, capture_output=True)
+    assert (done.returncode, done.stdout) == (1, wanted)
 
 
 def test_the_report_says_what_diff_says(month, tmp_path):

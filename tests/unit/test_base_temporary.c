@@ -282,6 +282,31 @@ static void many_at_once(void **state)
 	}
 }
 
+static void a_file_without_a_name(void **state)
+{
+	const char *used;
+	struct stat status;
+	char text[4] = "";
+	int fd;
+
+	(void)state;
+	assert_ok(fsmeta_temporary_open(&fd, folder, &used, &error));
+	assert_string_equal(folder, used);
+	assert_int_equal(3, pwrite(fd, "abc", 3, 0));
+	assert_int_equal(3, pread(fd, text, 3, 0));
+	assert_string_equal("abc", text);
+	assert_int_equal(0, fstat(fd, &status));
+	assert_int_equal(0, status.st_nlink);
+	assert_int_equal(0, status.st_mode & 077);
+	close(fd);
+	/* Nothing is left in it, so it can go. */
+	assert_int_equal(0, rmdir(folder));
+	assert_int_equal(FSMETA_E_SYSTEM, fsmeta_temporary_open(&fd, folder, NULL, &error));
+	assert_int_equal(-1, fd);
+	assert_string_equal(folder, error.path);
+	assert_int_equal(0, mkdir(folder, 0700));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
@@ -291,6 +316,7 @@ int main(void)
 	    TEST(what_is_not_ours_stays),
 	    TEST(companions_of_what_is_in_use_stay),
 	    TEST(many_at_once),
+	    TEST(a_file_without_a_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
