@@ -34,8 +34,9 @@ struct fsmeta_lookup {
 	struct fsmeta_cursor *cursor;
 	/** *Borrowed* from the cursor. */
 	const struct fsmeta_trailer *trailer;
-	/** NULL = none. */
+	/** NULL = none, or not used any more. */
 	struct fsmeta_path_index *index;
+	struct fsmeta_error index_damage;
 };
 
 /* ---- opening ---------------------------------------------------------- */
@@ -97,6 +98,11 @@ void fsmeta_lookup_close(struct fsmeta_lookup *lookup)
 	fsmeta_path_index_close(lookup->index);
 	fsmeta_cursor_close(lookup->cursor);
 	free(lookup);
+}
+
+const struct fsmeta_error *fsmeta_lookup_index_damage(const struct fsmeta_lookup *lookup)
+{
+	return lookup->index_damage.code ? &lookup->index_damage : NULL;
 }
 
 const struct fsmeta_batch_source *fsmeta_lookup_source(const struct fsmeta_lookup *lookup)
@@ -177,17 +183,30 @@ static int find_batch(size_t *batch, const struct fsmeta_lookup *lookup, const c
 	return code;
 }
 
+/** Asks the index; one that is damaged says nothing that the stream would not say. */
+static bool may_have_path(struct fsmeta_lookup *lookup, const char *path, size_t length)
+{
+	int code;
+
+	if (!lookup->index)
+		return true;
+	code = fsmeta_path_index_find(lookup->index, path, length, NULL, &lookup->index_damage);
+	if (code < 0) {
+		fsmeta_path_index_close(lookup->index);
+		lookup->index = NULL;
+	}
+	return code != 0;
+}
+
 int fsmeta_lookup_path(struct fsmeta_lookup *lookup, const char *path, size_t length,
     const struct fsmeta_entry **entry, struct fsmeta_error *error)
 {
 	struct wanted wanted = {.path = path, .path_length = length};
 	size_t batch;
-	int code = 1;
+	int code;
 
-	if (lookup->index)
-		code = fsmeta_path_index_find(lookup->index, path, length, NULL, error);
-	if (code != 1)
-		return code;
+	if (!may_have_path(lookup, path, length))
+		return 0;
 	code = find_batch(&batch, lookup, path, length, error);
 	return code ? code : search_batch(lookup, batch, &wanted, entry, error);
 }

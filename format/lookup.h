@@ -20,6 +20,12 @@ struct fsmeta_lookup;
 int fsmeta_lookup_open(struct fsmeta_lookup **out, const char *path, struct fsmeta_error *ignored,
     struct fsmeta_error *error);
 
+/**
+ * Why the paths.idx is not used any more although it opened, *borrowed* until close: a page turned
+ * out to be damaged, and the stream was asked instead.  NULL where that is not so.
+ */
+const struct fsmeta_error *fsmeta_lookup_index_damage(const struct fsmeta_lookup *lookup);
+
 /** NULL is allowed. */
 void fsmeta_lookup_close(struct fsmeta_lookup *lookup);
 

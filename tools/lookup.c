@@ -158,6 +158,7 @@ static int lookup(const struct lookup_arguments *arguments, struct fsmeta_error 
 {
 	struct fsmeta_lookup *lookup = NULL;
 	struct fsmeta_output *output = NULL;
+	const struct fsmeta_error *damage;
 	struct fsmeta_operand operand;
 	bool missing = false;
 	int status;
@@ -171,6 +172,9 @@ static int lookup(const struct lookup_arguments *arguments, struct fsmeta_error 
 		    fsmeta_lookup_source(lookup), error);
 	if (status >= 0)
 		status = look_up_all(arguments, lookup, output, &missing, error);
+	damage = lookup ? fsmeta_lookup_index_damage(lookup) : NULL;
+	if (damage)
+		fsmeta_note(damage->path, "not used: %s", damage->reason);
 	fsmeta_output_free(output);
 	fsmeta_lookup_close(lookup);
 	fsmeta_operand_release(&operand);

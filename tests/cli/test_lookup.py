@@ -110,8 +110,10 @@ def test_damaged_index(fsmeta, shelf, listing, scratch):
         for offset in range(100, size, 4096):
             file.seek(offset)
             file.write(b"\xff\xff")
-    result = fsmeta.run("lookup", stream, "no/such", code=3)
-    assert b"paths.idx" in result.err and b"checksum" in result.err
+    result = fsmeta.run("lookup", stream, "no/such", code=1)
+    assert b"paths.idx: not used: a page's checksum" in result.err and b"no/such: not in" in result.err
+    result = fsmeta.run("lookup", "-0", stream, "--", listing[7][0])
+    assert result.out == listing[7][0] + b"\0" and b"paths.idx: not used" in result.err
     fsmeta.run("check", stream, code=1)
 
 
