@@ -1,3 +1,23 @@
+/*
+ * From changes to sentences.
+ *
+ * What a change means for an archive is known only when all of them have been seen: whether the
+ * file that went was the oldest depends on what stayed.  So the diff's spool is replayed, which
+ * costs little, instead of being kept as events, which would cost memory for each file:
+ *
+ *     diff ── names ──────► events   where did something change?          settle
+ *     diff ── changes ────► events   beside the older side, read once     read, finish; again
+ *                                    more where something changed         as long as it asks
+ *     diff ── changes ────► filter ── judge each ──► output
+ *                                    ordinary ones are left out, all others say their event
+ *     events ── stories ──► lines    a sentence of clauses for each stream
+ *
+ * Churn is taken out in front of all of them: times that were shifted alter nothing.
+ *
+ * A million files may have words of their own, and most are those of the file before.  So the
+ * filter keeps the text that it made last, the part of the JSON that names stream and layout, and
+ * the text of the day.
+ */
 #include "tools/stories.h"
 
 #include "base/text.h"
