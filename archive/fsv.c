@@ -32,6 +32,7 @@ enum {
 	IDLE_S = 60,
 	BUFFER_MAX_MULTIPLE = 32,
 	RESERVE_BYTES = 8 << 20,
+	CLOSING_THREADS = 7,
 };
 
 static const int64_t file_limit_us = INT64_C(1000000) * FILE_S;
@@ -127,24 +128,89 @@ int fsmeta_fsv_open_entries(struct fsmeta_fsv **out, const char *root,
 	return code;
 }
 
+/* ---- closing ---- */
+
+/** Streams that are being closed, by several threads. */
+struct closing {
+	struct fsmeta_fsv *fsv;
+	pthread_mutex_t lock;
+	size_t next;
+	/** The first failure. */
+	struct fsmeta_error error;
+};
+
+static int close_stream(
+    struct fsmeta_fsv *fsv, struct fsmeta_fsv_stream *stream, struct fsmeta_error *error)
+{
+	int first = fsmeta_fsv_write_held(fsv, stream, error);
+	int code = fsmeta_fsv_close_current(fsv, stream, first ? NULL : error);
+
+	first = first ? first : code;
+	code = fsmeta_fsv_tell_refusal(stream, first ? NULL : error);
+	return first ? first : code;
+}
+
+static struct fsmeta_fsv_stream *next_stream(struct closing *closing)
+{
+	struct fsmeta_fsv_stream *stream = NULL;
+
+	pthread_mutex_lock(&closing->lock);
+	if (closing->next < closing->fsv->stream_count)
+		stream = closing->fsv->streams[closing->next++];
+	pthread_mutex_unlock(&closing->lock);
+	return stream;
+}
+
+static void *close_some(void *payload)
+{
+	struct closing *closing = payload;
+	struct fsmeta_fsv_stream *stream;
+	struct fsmeta_error error;
+
+	while ((stream = next_stream(closing))) {
+		fsmeta_error_clear(&error);
+		if (!close_stream(closing->fsv, stream, &error))
+			continue;
+		pthread_mutex_lock(&closing->lock);
+		if (!closing->error.code)
+			closing->error = error;
+		pthread_mutex_unlock(&closing->lock);
+	}
+	return NULL;
+}
+
+/** A file is sealed by three syncs, one behind the other; those of several files go together. */
+static int close_streams(struct fsmeta_fsv *fsv, struct fsmeta_error *error)
+{
+	struct closing closing = {.fsv = fsv, .lock = PTHREAD_MUTEX_INITIALIZER};
+	pthread_t threads[CLOSING_THREADS];
+	size_t count = 0, open = 0;
+
+	fsmeta_error_clear(&closing.error);
+	for (size_t i = 0; i < fsv->stream_count; i++)
+		open += fsv->streams[i]->current || fsv->streams[i]->held_bytes;
+	while (count < CLOSING_THREADS && count + 1 < open &&
+	       !pthread_create(&threads[count], NULL, close_some, &closing))
+		count++;
+	close_some(&closing);
+	while (count)
+		pthread_join(threads[--count], NULL);
+	pthread_mutex_destroy(&closing.lock);
+	if (closing.error.code && error)
+		*error = closing.error;
+	return closing.error.code;
+}
+
 int fsmeta_fsv_close(struct fsmeta_fsv *fsv, struct fsmeta_error *error)
 {
-	int first = 0;
+	int first;
 
 	if (!fsv)
 		return 0;
 	fsmeta_fsv_stop_flusher(fsv);
-	for (size_t i = 0; i < fsv->stream_count; i++) {
-		struct fsmeta_fsv_stream *stream = fsv->streams[i];
-		int code = fsmeta_fsv_write_held(fsv, stream, first ? NULL : error);
-
-		first = first ? first : code;
-		code = fsmeta_fsv_close_current(fsv, stream, first ? NULL : error);
-		first = first ? first : code;
-		code = fsmeta_fsv_tell_refusal(stream, first ? NULL : error);
-		first = first ? first : code;
-		fsmeta_fsv_free_stream(stream);
-	}
+	first = close_streams(fsv, error);
+	for (size_t i = 0; i < fsv->stream_count; i++)
+		fsmeta_fsv_free_stream(fsv->streams[i]);
 	free(fsv->streams);
 	pthread_cond_destroy(&fsv->wake);
 	pthread_mutex_destroy(&fsv->rollover_lock);
