@@ -151,6 +151,12 @@ static int take_run(struct fsmeta_report_archive *archive, const struct fsmeta_a
 	return fsmeta_buffer_append(&archive->stretches, &stretch, sizeof(stretch));
 }
 
+/** Half of a piece cannot be played; one track of it may be whole all the same. */
+static bool is_covered(const struct fsmeta_archive_run *run)
+{
+	return run->event != FSMETA_EVENT_ORPHANED || run->sum.covered_us > 0;
+}
+
 /** All runs, as of `generation`; 0 = as what is covered. */
 static int take_runs(struct fsmeta_report_archive *archive,
     const struct fsmeta_archive_events *events, uint64_t generation)
@@ -168,7 +174,8 @@ static int take_runs(struct fsmeta_report_archive *archive,
 		    .generation = generation,
 		};
 
-		if (runs[i].event == FSMETA_EVENT_NONE || !has_times(&stories[runs[i].story]))
+		if (runs[i].event == FSMETA_EVENT_NONE || !has_times(&stories[runs[i].story]) ||
+		    (!generation && !is_covered(&runs[i])))
 			continue;
 		code = take_stream(archive, &stories[runs[i].story], &stretch.stream);
 		if (!code && stretch.stream != UINT32_MAX)

@@ -70,6 +70,13 @@ void fsmeta_report_tree_free(struct fsmeta_report_tree *tree)
 	free(tree);
 }
 
+/** Sizes are what a stranger's file says; what is too much for a number is the greatest one. */
+static void add_up(uint64_t *sum, uint64_t bytes)
+{
+	if (__builtin_add_overflow(*sum, bytes, sum))
+		*sum = UINT64_MAX;
+}
+
 /* ---- the heap -------------------------------------------------------------------- */
 
 static bool is_smaller(const struct fsmeta_report_node *a, const struct fsmeta_report_node *b)
@@ -155,9 +162,9 @@ static int close_folder(struct fsmeta_report_tree *tree, struct fsmeta_error *er
 	if (depth) {
 		struct open_folder *above = folder_at(tree, depth - 1);
 
-		above->bytes += folder->bytes;
+		add_up(&above->bytes, folder->bytes);
 		above->entries += folder->entries;
-		above->unknown_bytes += folder->unknown_bytes;
+		add_up(&above->unknown_bytes, folder->unknown_bytes);
 		fsmeta_path_stack_truncate(&tree->path, depth - 1);
 	}
 	tree->folders.length = depth * sizeof(struct open_folder);
@@ -187,8 +194,8 @@ static int add_file(
 	    .unknown_bytes = entry->unknown_since ? entry->size : 0,
 	};
 
-	folder->bytes += node.bytes;
-	folder->unknown_bytes += node.unknown_bytes;
+	add_up(&folder->bytes, node.bytes);
+	add_up(&folder->unknown_bytes, node.unknown_bytes);
 	return offer_node(tree, &node, entry->path, entry->path_length, error);
 }
 
@@ -304,11 +311,11 @@ void fsmeta_report_tree_change(struct fsmeta_report_tree *tree, const struct fsm
 	node = find_node(tree, entry->path, entry->path_length);
 	node->changes[change->kind]++;
 	if (entry->type == FSMETA_TYPE_FILE)
-		node->changed_bytes[change->kind] += entry->size;
+		add_up(&node->changed_bytes[change->kind], entry->size);
 	/* What is in a folder that moved has no changes of its own. */
 	if (change->kind == FSMETA_CHANGE_MOVED && entry->type == FSMETA_TYPE_FOLDER) {
-		node->changes[change->kind] += change->entries;
-		node->changed_bytes[change->kind] += change->bytes;
+		add_up(&node->changes[change->kind], change->entries);
+		add_up(&node->changed_bytes[change->kind], change->bytes);
 		if (node->path.length == entry->path_length)
 			node->whole = change->kind;
 	}

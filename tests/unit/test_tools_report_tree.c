@@ -204,6 +204,34 @@ static void the_largest_are_kept(void **state)
 	}
 }
 
+/** Sums of sizes that a stranger's file makes up do not begin at 0 again. */
+static void sums_stay_at_the_greatest_number(void **state)
+{
+	const struct fsmeta_report_node *nodes;
+	struct fsmeta_report_tree *tree;
+	struct fsmeta_change change = {.kind = FSMETA_CHANGE_ADDED};
+	size_t count;
+
+	(void)state;
+	entry_count = 0;
+	add_folder("", "");
+	add_folder("", "a");
+	for (char name[] = "x"; *name <= 'z'; ++*name)
+		add("a", name, FSMETA_TYPE_FILE)->size = UINT64_MAX - 1;
+	add("", "b", FSMETA_TYPE_FILE)->size = 3;
+	tree = read_tree();
+	nodes = fsmeta_report_tree_nodes(tree, &count);
+	assert_int_equal(count, 5); /* root, a, a/x, a/y, a/z */
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(nodes[i].bytes, i < 2 ? UINT64_MAX : UINT64_MAX - 1);
+	change.after = &entries[entry_count - 1];
+	entries[entry_count - 1].size = UINT64_MAX;
+	fsmeta_report_tree_change(tree, &change);
+	fsmeta_report_tree_change(tree, &change);
+	assert_int_equal(nodes[0].changed_bytes[FSMETA_CHANGE_ADDED], UINT64_MAX);
+	fsmeta_report_tree_free(tree);
+}
+
 static struct fsmeta_change change_of(
     enum fsmeta_change_kind kind, const struct fsmeta_entry *entry)
 {
@@ -290,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(random_trees),
 	    cmocka_unit_test(the_largest_are_kept),
+	    cmocka_unit_test(sums_stay_at_the_greatest_number),
 	    cmocka_unit_test(changes_find_their_place),
 	    cmocka_unit_test(nothing_at_all),
 	};
