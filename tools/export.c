@@ -207,7 +207,7 @@ static int write_listing(const struct export_arguments *arguments, struct fsmeta
 	int status = 0;
 
 	if (is_file)
-		status = fsmeta_replace_file_begin(&replace, arguments->output, 0666, error);
+		status = fsmeta_operand_replace_begin(&replace, arguments->output, error);
 	if (status < 0)
 		return status;
 	if (is_file)

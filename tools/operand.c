@@ -252,6 +252,17 @@ int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *opera
 	    error, FSMETA_E_INTERNAL, operand->text, "opening the operand", "unknown kind");
 }
 
+int fsmeta_operand_replace_begin(
+    struct fsmeta_replace *out, const char *path, struct fsmeta_error *error)
+{
+	bool is_database = fsmeta_db_is_database(path);
+
+	if (is_database || fsmeta_stream_is_file(path))
+		return fsmeta_error_set(error, FSMETA_E_REFUSED, path, "writing",
+		    "it is a %s and would be lost", is_database ? "database" : "stream");
+	return fsmeta_replace_file_begin(out, path, 0666, error);
+}
+
 bool fsmeta_operands_are_one_database(const struct fsmeta_operand operands[2])
 {
 	struct stat a, b;

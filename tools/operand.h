@@ -13,6 +13,7 @@
 #ifndef FSMETA_TOOLS_OPERAND_H
 #define FSMETA_TOOLS_OPERAND_H
 
+#include "base/file.h"
 #include "db/db.h"
 #include "format/cursor.h"
 #include "format/delta.h"
@@ -86,6 +87,13 @@ int fsmeta_operand_open(struct fsmeta_cursor **out, struct fsmeta_operand *opera
 int fsmeta_operand_open_either(struct fsmeta_cursor **cursor, struct fsmeta_delta **delta,
     struct fsmeta_operand *operand, const struct fsmeta_operand_options *options,
     struct fsmeta_error *error);
+
+/**
+ * fsmeta_replace_file_begin() of a file of results.  FSMETA_E_REFUSED where a database or a stream
+ * stands: nobody means to lose those for a page or a listing.
+ */
+int fsmeta_operand_replace_begin(
+    struct fsmeta_replace *out, const char *path, struct fsmeta_error *error);
 
 /** True for two generations of one database file; both operands are parsed. */
 bool fsmeta_operands_are_one_database(const struct fsmeta_operand operands[2]);

@@ -203,7 +203,7 @@ static int write_file(const struct report_arguments *arguments, struct fsmeta_re
 {
 	struct fsmeta_report_output output = {.path = arguments->output};
 	struct fsmeta_replace replace = {.fd = -1};
-	int status = fsmeta_replace_file_begin(&replace, arguments->output, 0666, error);
+	int status = fsmeta_operand_replace_begin(&replace, arguments->output, error);
 
 	if (status)
 		return status;

@@ -382,6 +382,23 @@ def test_output_in_place(fsmeta, shelf, scratch):
     assert sorted(os.listdir(scratch)) == ["file", "precious", "stream"]
 
 
+def test_results_replace_no_database(fsmeta, shelf, scratch):
+    """A page or a listing takes the place of an older one, never of a database or a stream."""
+    results = os.path.join(scratch, "results")
+    database = os.path.join(scratch, "archive.db")
+    stream = os.path.join(scratch, "entries.fss")
+    shutil.copy(shelf.database, database)
+    shutil.copy(os.path.join(shelf.stream, "entries.fss"), stream)
+    for path in (database, stream):
+        before = read_bytes(path)
+        for words in (("report", database), ("export", "--format=csv", shelf.stream)):
+            assert b"would be lost" in fsmeta.refused(*words, "-o", path).err
+        assert read_bytes(path) == before
+    for words in (("report", database), ("export", "--format=csv", shelf.stream)):
+        fsmeta.run(*words, "-o", results, code=(0, 2))
+        fsmeta.run(*words, "-o", results, code=(0, 2))
+
+
 def test_own_output_is_not_scanned(fsmeta, scratch):
     """The database and the stream being written are never part of the scan."""
     tree = os.path.join(scratch, "tree")
