@@ -27,6 +27,9 @@ import tempfile
 
 import pytest
 
+# What others say is read: in the one language that every machine has.
+os.environ.update(LC_ALL="C", LANGUAGE="C")
+
 # Tests make folders that another user is to come into, and say which modes files have.
 os.umask(0o022)
 
