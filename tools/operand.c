@@ -32,7 +32,7 @@ static void split_generation(struct fsmeta_operand *operand)
 }
 
 /* What a stream operand is made of: a folder, a file to seek in, or a pipe. */
-static int judge_stream(struct fsmeta_operand *operand, const struct stat *status)
+static void judge_stream(struct fsmeta_operand *operand, const struct stat *status)
 {
 	if (S_ISDIR(status->st_mode))
 		operand->kind = FSMETA_OPERAND_STREAM_FOLDER;
@@ -40,7 +40,6 @@ static int judge_stream(struct fsmeta_operand *operand, const struct stat *statu
 		operand->kind = FSMETA_OPERAND_STREAM_FILE;
 	else
 		operand->kind = FSMETA_OPERAND_STREAM_PIPE;
-	return 0;
 }
 
 static int judge_content(
@@ -100,8 +99,8 @@ int fsmeta_operand_parse(struct fsmeta_operand *out, const char *text, struct fs
 	if (stat(out->path, &status) != 0)
 		return fsmeta_error_set_errno(error, errno, out->path, "opening the operand");
 	if (forced == FSMETA_OPERAND_STREAM_FOLDER)
-		return judge_stream(out, &status);
-	if (forced)
+		judge_stream(out, &status);
+	else if (forced)
 		out->kind = forced;
 	else if (judge_content(out, &status, error) < 0)
 		return error ? (int)error->code : FSMETA_E_FOREIGN;
