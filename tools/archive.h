@@ -16,7 +16,7 @@ int fsmeta_archive_command_sweep(int argc, char **argv);
 
 /**
  * Appends a line: "fsv        camera-0001  (86 files, 1.2 GiB, 2026-11-01T10:00:00Z to …, 23 h 53
- * min, 1 gap, longest 7 min)".
+ * min, 120.0 kbit/s, 1 gap, longest 7 min)".
  */
 int fsmeta_archive_append_text(
     struct fsmeta_buffer *out, const struct fsmeta_archive_stream *stream);

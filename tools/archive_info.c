@@ -98,6 +98,20 @@ int fsmeta_archive_append_duration(struct fsmeta_buffer *out, int64_t duration_u
 	    out, "%lld h %lld min", (long long)(minutes / 60), (long long)(minutes % 60));
 }
 
+/** ", 4.1 Mbit/s"; nothing where no time is covered. */
+static int append_bitrate(struct fsmeta_buffer *out, const struct fsmeta_archive_stream *stream)
+{
+	int64_t bits = bitrate(stream);
+
+	if (!bits)
+		return 0;
+	if (bits < 1000)
+		return fsmeta_buffer_append_format(out, ", %lld bit/s", (long long)bits);
+	if (bits < 999950)
+		return fsmeta_buffer_append_format(out, ", %.1f kbit/s", (double)bits / 1e3);
+	return fsmeta_buffer_append_format(out, ", %.1f Mbit/s", (double)bits / 1e6);
+}
+
 static int append_time(struct fsmeta_buffer *out, int64_t time_us, size_t length)
 {
 	char text[FSMETA_TIME_TEXT_BYTES];
@@ -150,6 +164,8 @@ int fsmeta_archive_append_text(
 			code = fsmeta_buffer_append_text(out, "Z, ");
 		if (!code)
 			code = fsmeta_archive_append_duration(out, stream->covered_us);
+		if (!code)
+			code = append_bitrate(out, stream);
 	}
 	if (!code && stream->gaps) {
 		code = fsmeta_buffer_append_format(out, ", %llu gap%s, longest ",

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 
+import pytest
+
 T0 = 1_700_000_000
 
 
@@ -66,9 +68,9 @@ def test_text(tmp_path):
     make(root)
     text, _ = fsmeta("archive", "info", root)
     assert text.decode().splitlines() == [
-        "segments   cam 2  (2 segments, 9.9 KiB, 2023-11-14T22:13:20Z to 2023-11-14T22:29:59Z, 16 min)",
+        "segments   cam 2  (2 segments, 9.9 KiB, 2023-11-14T22:13:20Z to 2023-11-14T22:29:59Z, 16 min, 80 bit/s)",
         "fsv        cam1  (3 files, 1.3 KiB, 2023-11-14T22:13:20Z to 2023-11-14T23:19:58Z, 49 min,"
-        " 1 gap, longest 16 min, 1 orphan)",
+        " 3 bit/s, 1 gap, longest 16 min, 1 orphan)",
         "frames     frames/video_001  (3 frames, 240 B)",
         "recording  rec_a  (80 B)",
         "recording  rec_b  (80 B, not completed)",
@@ -86,3 +88,19 @@ def test_nothing_and_nonsense(tmp_path):
     fsmeta("archive", "info", tmp_path / "missing", code=3)
     assert b"\n  info  " in fsmeta("archive", "--help")[0]
     assert b"OPERAND" in fsmeta("archive", "info", "--help")[0]
+
+
+@pytest.mark.parametrize("size, rate", [
+    (124_999, "999 bit/s"), (125_000, "1.0 kbit/s"), (124_993_000, "999.9 kbit/s"), (124_999_000, "1.0 Mbit/s"),
+    (1 << 30, "8.6 Mbit/s"),
+])
+def test_bitrate(tmp_path, size, rate):
+    """Of a thousand seconds."""
+    (tmp_path / "cam").mkdir()
+    for name, length in (("1700000000000.h264", size), ("1700000000000.vidx", 0)):
+        path = tmp_path / "cam" / name
+        with open(path, "wb") as file:
+            file.truncate(length)
+        os.utime(path, (1700001000, 1700001000))
+    text, _ = fsmeta("archive", "info", tmp_path)
+    assert text.decode().endswith(f", 16 min, {rate})\n")
