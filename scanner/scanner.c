@@ -358,20 +358,20 @@ static int take_piece(struct scan *scan, struct fsmeta_error *error)
 
 /* ---- entries ----------------------------------------------------------- */
 
+static void set_time(struct fsmeta_time *time, bool is_known, int64_t seconds, uint32_t nanoseconds)
+{
+	time->seconds = is_known ? seconds : 0;
+	time->nanoseconds = is_known ? nanoseconds : 0;
+}
+
 static void set_times(struct fsmeta_entry *entry, const struct fsmeta_folder_record *record)
 {
-	if (entry->fields & FSMETA_FIELD_MTIME) {
-		entry->mtime.seconds = record->mtime_seconds;
-		entry->mtime.nanoseconds = record->mtime_nanoseconds;
-	}
-	if (entry->fields & FSMETA_FIELD_CTIME) {
-		entry->ctime.seconds = record->ctime_seconds;
-		entry->ctime.nanoseconds = record->ctime_nanoseconds;
-	}
-	if (entry->fields & FSMETA_FIELD_BTIME) {
-		entry->btime.seconds = record->btime_seconds;
-		entry->btime.nanoseconds = record->btime_nanoseconds;
-	}
+	set_time(&entry->mtime, entry->fields & FSMETA_FIELD_MTIME, record->mtime_seconds,
+	    record->mtime_nanoseconds);
+	set_time(&entry->ctime, entry->fields & FSMETA_FIELD_CTIME, record->ctime_seconds,
+	    record->ctime_nanoseconds);
+	set_time(&entry->btime, entry->fields & FSMETA_FIELD_BTIME, record->btime_seconds,
+	    record->btime_nanoseconds);
 }
 
 static void set_numbers(struct fsmeta_entry *entry, const struct fsmeta_folder_record *record)
@@ -385,10 +385,8 @@ static void set_numbers(struct fsmeta_entry *entry, const struct fsmeta_folder_r
 	entry->inode = fields & FSMETA_FIELD_INODE ? record->inode : 0;
 	entry->nlink = fields & FSMETA_FIELD_NLINK ? record->nlink : 0;
 	entry->allocated = fields & FSMETA_FIELD_ALLOCATED ? record->allocated : 0;
-	if (fields & FSMETA_FIELD_RDEV) {
-		entry->rdev_major = record->rdev_major;
-		entry->rdev_minor = record->rdev_minor;
-	}
+	entry->rdev_major = fields & FSMETA_FIELD_RDEV ? record->rdev_major : 0;
+	entry->rdev_minor = fields & FSMETA_FIELD_RDEV ? record->rdev_minor : 0;
 }
 
 /** Facts about a file system that the scan may not have met; see fsmeta_filesystem_find(). */
@@ -456,14 +454,13 @@ static int make_entry(struct scan *scan, const struct fsmeta_folder_record *reco
     const struct fsmeta_filesystem_facts *filesystem, struct fsmeta_error *error)
 {
 	struct fsmeta_entry *entry = &scan->entry;
+	bool has_target;
 
-	*entry = (struct fsmeta_entry){
-	    .type = (enum fsmeta_type)record->type,
-	    .flags = flags,
-	    .error = failure,
-	    .depth = scan->path.depth,
-	    .device = FSMETA_DEVICE_NONE,
-	};
+	/* What is not set here is never set: clearing it all takes as long as the rest. */
+	entry->type = (enum fsmeta_type)record->type;
+	entry->flags = flags;
+	entry->error = failure;
+	entry->depth = scan->path.depth;
 	entry->path = fsmeta_path_stack_path(&scan->path, &entry->path_length);
 	entry->name = entry->path;
 	if (entry->depth > 0)
@@ -474,14 +471,13 @@ static int make_entry(struct scan *scan, const struct fsmeta_folder_record *reco
 		entry->fields &= ~(uint32_t)FSMETA_FIELD_INODE;
 	if (filesystem && filesystem->index == FSMETA_DEVICE_NONE)
 		entry->fields &= ~(uint32_t)FSMETA_FIELD_DEVICE;
-	if (entry->fields & FSMETA_FIELD_DEVICE)
-		entry->device = filesystem->index;
+	entry->device =
+	    entry->fields & FSMETA_FIELD_DEVICE ? filesystem->index : FSMETA_DEVICE_NONE;
 	set_numbers(entry, record);
 	set_times(entry, record);
-	if (entry->fields & FSMETA_FIELD_TARGET) {
-		entry->target = (const char *)targets->data + record->target_offset;
-		entry->target_length = record->target_length;
-	}
+	has_target = entry->fields & FSMETA_FIELD_TARGET;
+	entry->target = has_target ? (const char *)targets->data + record->target_offset : NULL;
+	entry->target_length = has_target ? record->target_length : 0;
 	return account(scan, entry, error);
 }
 
@@ -541,6 +537,7 @@ static int visit_record(struct scan *scan, struct fsmeta_error *error)
 	    fsmeta_folder_name(&level->folder->listing, piece->chunk.first + level->at, &length);
 	int code;
 
+	fsmeta_folder_prefetch(&level->folder->listing, piece->chunk.first + level->at);
 	level->at++;
 	fsmeta_path_stack_truncate(&scan->path, scan->level_count - 1);
 	if (fsmeta_path_stack_push(&scan->path, name, length) != 0)
