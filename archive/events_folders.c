@@ -1,7 +1,14 @@
 /*
  * A folder as it comes: files make pieces, and a piece that ends is judged by those in front of it.
  * Folders that are open lie in each other, so they are a stack; runs are in the order of changes,
- * so a piece ends where a folder inside begins.
+ * so a piece ends where a file of another folder comes.
+ *
+ * What is in a recording belongs to the folder around it, and yet the recording may hold pieces of
+ * its own.  So where it is open the one around it is too, and files go to and fro between the two:
+ *
+ *     cam/rec_1/1700000000000.vidx      cam, cam/rec_1 ◄
+ *     cam/rec_1/data.bin                cam ◄  cam/rec_1
+ *     cam/rec_1/frame_000001.npy        cam, cam/rec_1 ◄
  */
 #include "archive/events_inside.h"
 
@@ -537,8 +544,15 @@ int fsmeta_events_close_folder(struct fsmeta_archive_events *events)
 	return 0;
 }
 
-/** Makes the folder of a file the innermost open one. */
-static int go_to_folder(struct fsmeta_archive_events *events, struct fsmeta_events_path path)
+/** The innermost open folder is this one. */
+static bool is_innermost(const struct fsmeta_archive_events *events, struct fsmeta_events_path path)
+{
+	return events->open_count &&
+	       events->folders[events->open_count - 1].path.length == path.length;
+}
+
+/** Closes all folders that do not hold the path. */
+static int leave_folders(struct fsmeta_archive_events *events, struct fsmeta_events_path path)
 {
 	int code = 0;
 
@@ -546,16 +560,47 @@ static int go_to_folder(struct fsmeta_archive_events *events, struct fsmeta_even
 		const struct fsmeta_buffer *open = &events->folders[events->open_count - 1].path;
 
 		if (fsmeta_path_is_within(
-			path.bytes, path.length, (const char *)open->data, open->length)) {
-			if (open->length == path.length)
-				return 0;
-			/* Runs are in the order of changes, so what is around ends its own. */
-			code = end_piece(events, &events->folders[events->open_count - 1]);
+			path.bytes, path.length, (const char *)open->data, open->length))
 			break;
-		}
 		code = fsmeta_events_close_folder(events);
 	}
+	return code;
+}
+
+/** Opens the folder that a file is in, which all open ones hold; that around a recording first. */
+static int enter_folder(struct fsmeta_archive_events *events, struct fsmeta_events_path path)
+{
+	struct fsmeta_events_path above = fsmeta_events_parent_of(path.bytes, path.length);
+	size_t name = above.length + (above.length != 0);
+	int code = 0;
+
+	if (is_innermost(events, path))
+		return 0;
+	if (path.length && !is_innermost(events, above) &&
+	    fsmeta_piece_is_recording_folder(path.bytes + name, path.length - name))
+		code = open_folder(events, above);
 	return code ? code : open_folder(events, path);
+}
+
+/** Makes the folder to which a file belongs, *at, an open one and the only one with a piece. */
+static int go_to_folder(
+    struct fsmeta_archive_events *events, const struct fsmeta_events_item *item, size_t *at)
+{
+	struct fsmeta_events_path inside = fsmeta_events_folder_of(item->entry);
+	bool is_open;
+	int code = leave_folders(events, inside);
+
+	is_open = is_innermost(events, inside);
+	if (!code && !is_open)
+		code = enter_folder(events, item->folder);
+	if (code)
+		return code;
+	/* The recording itself is open, and the file belongs to the folder around it. */
+	*at = events->open_count - 1 - (is_open && inside.length != item->folder.length);
+	if (events->last_folder != *at && events->last_folder < events->open_count)
+		code = end_piece(events, &events->folders[events->last_folder]);
+	events->last_folder = *at;
+	return code;
 }
 
 /* ---- files ---- */
@@ -611,11 +656,12 @@ int fsmeta_events_take_file(struct fsmeta_archive_events *events,
     const struct fsmeta_entry *after, struct fsmeta_events_piece **piece)
 {
 	struct fsmeta_events_folder *folder;
-	int code = go_to_folder(events, item->folder);
+	size_t at;
+	int code = go_to_folder(events, item, &at);
 
 	if (code)
 		return code;
-	folder = &events->folders[events->open_count - 1];
+	folder = &events->folders[at];
 	code = go_to_piece(events, folder, item);
 	if (before)
 		take_side(&folder->piece.sides[OLDER], &item->name, before);

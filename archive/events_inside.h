@@ -142,6 +142,8 @@ struct fsmeta_archive_events {
 	struct fsmeta_events_folder *folders;
 	size_t open_count;
 	size_t folder_count;
+	/** The one that the file before belongs to; the others have no piece under way. */
+	size_t last_folder;
 	struct fsmeta_buffer stories;
 	struct fsmeta_buffer runs;
 	/** struct fsmeta_events_line */

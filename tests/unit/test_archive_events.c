@@ -753,6 +753,42 @@ static void test_unchanged_inside(void **state)
 	end();
 }
 
+/** Files of a recording and frames beside them come in turns; each folder has one story all the
+ * same. */
+static void test_to_and_fro(void **state)
+{
+	static const char *const folders[] = {"cam/rec_1", "rec_2", "rec_2/rec_3"};
+	static const char *const parts[] = {"data.bin", "index.jsonl", "meta.json"};
+	char path[64];
+	size_t count;
+	const struct fsmeta_archive_story *stories;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		for (int frame = 0; frame < 4; frame++) {
+			snprintf(path, sizeof(path), "%s/frame_%06d.npy", folders[i], frame);
+			put(frame < 2 ? 0 : 1, path, 7, BASE_S + frame);
+		}
+		put_segment(1, folders[i], 1);
+		for (size_t part = 0; part < 3; part++) {
+			snprintf(path, sizeof(path), "%s/%s", folders[i], parts[part]);
+			put(1, path, 5, BASE_S + 100);
+		}
+	}
+	run();
+	stories = fsmeta_archive_events_stories(events, &count);
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < i; j++)
+			assert_true(stories[i].layout == FSMETA_LAYOUT_RECORDING ||
+				    stories[j].layout == FSMETA_LAYOUT_RECORDING ||
+				    strcmp(stories[i].path, stories[j].path) != 0);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(2, story_of(folders[i])->sums[FSMETA_EVENT_ROTATED].pieces);
+		assert_int_equal(FSMETA_LAYOUT_FRAMES, story_of(folders[i])->layout);
+	}
+	end();
+}
+
 /** Few changes in long folders. */
 static void put_few_changes(void)
 {
@@ -1060,6 +1096,7 @@ int main(void)
 	    cmocka_unit_test(test_no_archive),
 	    cmocka_unit_test(test_nested),
 	    cmocka_unit_test(test_unchanged_inside),
+	    cmocka_unit_test(test_to_and_fro),
 	    cmocka_unit_test(test_few_changes),
 	    cmocka_unit_test(test_random),
 	    cmocka_unit_test(test_reading_less),
