@@ -1,10 +1,13 @@
 /*
- * The stores of archive/ against plain files: ratios of the same machine at the same moment.
+ * The stores of archive/ against plain files: ratios of the same machine at the same moment, the
+ * median of those within a turn.
  *
  *     archive_stores FOLDER [NAME...]      measures in FOLDER (made, and removed at the end); a
- *                                          line each, or those that are named:
+ *                                          line a figure, "name value what it is", of all or of
+ *                                          those that are named:
  *
- *     recording   10 hours at 60 frames a second: milliseconds to open, by index.bin and by lines
+ *     recording   10 hours at 60 frames a second: milliseconds to open, by index.bin and by lines;
+ *                 how often the system is asked to read for a window of 3 seconds
  *     fsv         32 streams at 30 frames a second written to files, against the same bytes with
  *                 plain buffered write(2)
  *     producer    how long a producer's call takes while another process keeps the disk busy: 32
@@ -85,10 +88,44 @@ static double median(double *values, int count)
 	return values[count / 2];
 }
 
+/** A figure.  bench/run reads it. */
+static void tell(const char *name, double value, const char *what)
+{
+	printf("%-20s %10.3f  %s\n", name, value, what);
+}
+
+/** Calls of read(2) and its like that this process made, its own for the asking among them. */
+static long count_reads(void)
+{
+	char text[512];
+	int fd = open("/proc/self/io", O_RDONLY);
+	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	const char *found;
+
+	if (fd >= 0)
+		close(fd);
+	if (got < 0)
+		return 0;
+	text[got] = '\0';
+	found = strstr(text, "syscr: ");
+	return found ? strtol(found + strlen("syscr: "), NULL, 10) : 0;
+}
+
+static double count_window_reads(
+    const struct fsmeta_recording *recording, uint64_t first, uint64_t last)
+{
+	struct fsmeta_buffer window = {0};
+	long start = count_reads(), own = count_reads() - start, before = count_reads();
+
+	check(fsmeta_recording_read(recording, first, last, &window, &error));
+	fsmeta_buffer_release(&window);
+	return (double)(count_reads() - before - own);
+}
+
 static void measure_recording(void)
 {
 	const struct fsmeta_recording_format format = {.codec = "vp09", .width = 1, .height = 1};
-	double quick[ROUNDS], slow[ROUNDS];
+	double quick[ROUNDS], slow[ROUNDS], reads = 0;
 	struct fsmeta_recording_writer *writer;
 	struct fsmeta_recording recording;
 
@@ -106,14 +143,17 @@ static void measure_recording(void)
 		quick[round] = now() - start;
 		if (!recording.is_quick || last - first < 180)
 			exit(1);
+		reads = count_window_reads(&recording, first, last);
 		fsmeta_recording_release(&recording);
 		start = now();
 		check(fsmeta_recording_open_lines(&recording, root, "long", &error));
 		slow[round] = now() - start;
 		fsmeta_recording_release(&recording);
 	}
-	printf("recording  10 h at 60 fps: open and find 3 s: %.2f ms; by the lines %.0f ms\n",
-	    median(quick, ROUNDS) * 1e3, median(slow, ROUNDS) * 1e3);
+	tell("recording.open_ms", median(quick, ROUNDS) * 1e3,
+	    "recording of 10 h at 60 fps: opened, and 3 s found, ms");
+	tell("recording.lines_ms", median(slow, ROUNDS) * 1e3, "the same by the lines alone, ms");
+	tell("recording.reads", reads, "calls of read that 3 s of it take");
 }
 
 static double write_plain(void)
@@ -170,14 +210,16 @@ static double write_fsv(void)
 
 static void measure_fsv(void)
 {
-	double plain[ROUNDS], fsv[ROUNDS];
+	double ratios[ROUNDS];
 
+	write_plain();
 	for (int round = 0; round < ROUNDS; round++) {
-		plain[round] = write_plain();
-		fsv[round] = write_fsv();
+		double plain = write_plain();
+
+		ratios[round] = write_fsv() / plain;
 	}
-	printf("fsv        %d streams, both synced: %.2f of plain write\n", STREAMS,
-	    median(fsv, ROUNDS) / median(plain, ROUNDS));
+	tell("fsv.ratio", median(ratios, ROUNDS),
+	    "FSV, 32 streams written and synced: times plain files");
 }
 
 /* ---- a producer beside a busy disk ---- */
@@ -261,14 +303,17 @@ static void tell_calls(struct call *calls, size_t count)
 		slow_blocked += calls[i].wall > 1e-3 && calls[i].blocked;
 	}
 	qsort(calls, count, sizeof(*calls), compare_cpu);
-	printf("producer   beside a busy disk: its own work %.3f ms, ",
-	    calls[count * 999 / 1000].cpu * 1e3);
+	tell("producer.cpu_ms", calls[count * 999 / 1000].cpu * 1e3,
+	    "the same in processor time, ms");
 	qsort(calls, count, sizeof(*calls), compare_wall);
-	printf("by the clock %.3f ms (both 99.9 %%), at most %.3f ms;\n"
-	       "           of %zu calls %zu blocked and %zu were preempted; of %zu above 1 ms %zu "
-	       "had blocked\n",
-	    calls[count * 999 / 1000].wall * 1e3, calls[count - 1].wall * 1e3, count, blocked,
-	    preempted, slow, slow_blocked);
+	tell("producer.ms", calls[count * 999 / 1000].wall * 1e3,
+	    "FSV, a producer's call beside a busy disk, 99.9 % of them: ms");
+	tell("producer.most_ms", calls[count - 1].wall * 1e3, "the longest of all, ms");
+	tell("producer.calls", (double)count, "calls of producers");
+	tell("producer.blocked", (double)blocked, "calls of producers that had blocked");
+	tell("producer.preempted", (double)preempted, "of them were put aside by the scheduler");
+	tell("producer.slow", (double)slow, "of them took above 1 ms");
+	tell("producer.slow_blocked", (double)slow_blocked, "of those had blocked");
 }
 
 static void measure_producer(void)
@@ -342,15 +387,17 @@ static double use_store(struct fsmeta_frame_store *store)
 static void measure_frames(void)
 {
 	struct fsmeta_frame_store *store;
-	double plain[ROUNDS], used[ROUNDS];
+	double ratios[ROUNDS];
 
 	check(fsmeta_frame_store_open(&store, below("frames"), NULL, &error));
+	use_plain();
 	for (int round = 0; round < ROUNDS; round++) {
-		plain[round] = use_plain();
-		used[round] = use_store(store);
+		double plain = use_plain();
+
+		ratios[round] = use_store(store) / plain;
 	}
-	printf("frames     save + load + delete of 1 MB: %.2f of plain files\n",
-	    median(used, ROUNDS) / median(plain, ROUNDS));
+	tell("frames.ratio", median(ratios, ROUNDS),
+	    "frames of 1 MB saved, loaded, deleted: times plain files");
 	fsmeta_frame_store_close(store);
 }
 
@@ -384,8 +431,8 @@ static void measure_tasks(void)
 		snprintf(ref, sizeof(ref), "t_%d", i * 7919 % (TASKS / 100));
 		check(fsmeta_frame_store_count_dependents(store, ref, &count, &error));
 	}
-	printf(
-	    "tasks      dependency check with a million tasks: %.1f us\n", (now() - start) * 100);
+	tell(
+	    "tasks.us", (now() - start) * 100, "frames: dependency check with a million tasks, us");
 	fsmeta_frame_store_close(store);
 }
 
