@@ -67,6 +67,77 @@ static int guard_filesystem(const struct fsmeta_db_generation *base,
 	    now->filesystems[0].uuid, base->number, then->filesystems[0].uuid);
 }
 
+static bool has_filesystem(
+    const struct fsmeta_batch_source *source, const struct fsmeta_filesystem *wanted)
+{
+	for (size_t i = 0; i < source->filesystem_count; i++) {
+		const struct fsmeta_filesystem *one = &source->filesystems[i];
+
+		if (strcmp(one->uuid, wanted->uuid) == 0 && strcmp(one->type, wanted->type) == 0 &&
+		    (wanted->uuid[0] || strcmp(one->label, wanted->label) == 0))
+			return true;
+	}
+	return false;
+}
+
+/** Counts what went with a file system below the root that the scan did not meet. */
+struct absence_sink {
+	struct fsmeta_change_sink sink;
+	const struct fsmeta_batch_source *then;
+	const struct fsmeta_batch_source *now;
+	/** One of those that are missing; NULL = none. */
+	const struct fsmeta_filesystem *missing;
+	uint64_t entries;
+};
+
+static int take_absence(
+    struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
+{
+	struct absence_sink *absence = (struct absence_sink *)sink;
+	const struct fsmeta_entry *entry = change->before;
+	const struct fsmeta_filesystem *filesystem;
+
+	(void)error;
+	/* The root's is the first of its table; what was not entered is one folder. */
+	if (change->kind != FSMETA_CHANGE_REMOVED || !(entry->fields & FSMETA_FIELD_DEVICE) ||
+	    !entry->device || entry->device >= absence->then->filesystem_count ||
+	    entry->flags & FSMETA_FLAG_OTHER_FILESYSTEM)
+		return 0;
+	filesystem = &absence->then->filesystems[entry->device];
+	if (filesystem == absence->missing || !has_filesystem(absence->now, filesystem)) {
+		absence->missing = filesystem;
+		absence->entries++;
+	}
+	return 0;
+}
+
+/** A disk below the root that is not mounted leaves an empty folder, or none. */
+static int guard_mounts(const struct fsmeta_db_generation *base,
+    const struct fsmeta_batch_source *then, const struct fsmeta_cursor *cursor,
+    struct fsmeta_diff *diff, const struct fsmeta_update_options *options,
+    struct fsmeta_error *error)
+{
+	struct absence_sink absence = {
+	    .sink.change = take_absence,
+	    .then = then,
+	    .now = cursor->source,
+	};
+	int status;
+
+	if (options->accept_other_filesystem || !base->source.cross_filesystems)
+		return 0;
+	status = fsmeta_diff_replay(diff, &absence.sink, error);
+	if (status < 0 || !absence.missing)
+		return status;
+	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label,
+	    "comparing with the newest generation",
+	    "%" PRIu64 " entries are gone with file system %s (%s), which was entered in "
+	    "generation %" PRIu64 " and is not there; is it mounted? "
+	    "(--accept-other-filesystem takes it as it is)",
+	    absence.entries, absence.missing->uuid[0] ? absence.missing->uuid : "without UUID",
+	    absence.missing->type, base->number);
+}
+
 static double percent_of(uint64_t removed, uint64_t before)
 {
 	return 100.0 * (double)removed / (double)before;
@@ -247,6 +318,8 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 		status = guard_filesystem(&base, cursor, options, error);
 	if (status >= 0)
 		status = guard_empty(&base, cursor, fsmeta_diff_get_counts(diff), options, error);
+	if (status >= 0)
+		status = guard_mounts(&base, before->source, cursor, diff, options, error);
 	if (status >= 0)
 		status = guard_removed(db, &base, cursor, diff, options, limit, error);
 	if (status >= 0)

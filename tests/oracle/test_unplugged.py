@@ -5,6 +5,7 @@ Needs root and a loop device; skipped elsewhere, with the reason.
 
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -140,7 +141,7 @@ def test_another_disk_in_its_place(fsmeta, scratch, disk, place):
 
 
 def test_a_disk_inside_the_tree(fsmeta, scratch, disk, place):
-    """Of several disks below one root one is away: with --cross-file-systems that is many removals."""
+    """Of several disks below one root one is away, the smallest among them."""
     database, root = os.path.join(scratch, "archive.db"), os.path.join(scratch, "shelf")
     os.makedirs(os.path.join(root, "drive"))
     with open(os.path.join(root, "notes"), "wb"):
@@ -153,10 +154,21 @@ def test_a_disk_inside_the_tree(fsmeta, scratch, disk, place):
         fsmeta.run("scan", root, "--db", database, *words)
         first = fsmeta.run("ls", "--format=jsonl", database).out
         disk.unplug()
-        assert_refused(fsmeta, database, root, b"entries are gone", *words)
+        because = b"entries are gone with file system"
+        assert_refused(fsmeta, database, root, because, *words)
+        assert_refused(fsmeta, database, root, because, "--accept-removed", *words)
+        assert_refused(fsmeta, database, root, because, "--max-removed=100%", *words)
         disk.plug()
         fsmeta.run("scan", root, "--db", database, *words)
         assert fsmeta.run("ls", "--format=jsonl", database).out == first
+        # What goes from a disk that is there is no matter of mounts, nor is one that was given up.
+        shutil.rmtree(os.path.join(root, "drive", "tree"))
+        fsmeta.run("scan", root, "--db", database, "--accept-removed", *words)
+        disk.unplug()
+        fsmeta.refused("scan", root, "--db", database, *words)
+        fsmeta.run("scan", root, "--db", database, "--accept-other-filesystem", *words)
+        os.unlink(os.path.join(root, "notes"))
+        fsmeta.run("scan", root, "--db", database, *words)
     finally:
         if os.path.ismount(disk.place):
             disk.unplug()
