@@ -110,21 +110,34 @@ struct fsmeta_fsv_stream *fsmeta_fsv_find_stream(struct fsmeta_fsv *fsv, const c
 	return stream;
 }
 
+/** With the lock held, or before others know of the archive.  NULL when memory is out. */
+static struct fsmeta_fsv_stream *add_stream(struct fsmeta_fsv *fsv, const char *name, size_t length)
+{
+	struct fsmeta_fsv_stream *stream, **streams = fsv->streams;
+	size_t count = fsv->stream_count;
+
+	/* Room doubles: it is full whenever the count is a power of two. */
+	if (!(count & (count - 1))) {
+		streams = realloc(streams, (count ? 2 * count : 1) * sizeof(*streams));
+		if (!streams)
+			return NULL;
+		fsv->streams = streams;
+	}
+	stream = new_stream(fsv, name, length);
+	if (stream)
+		streams[fsv->stream_count++] = stream;
+	return stream;
+}
+
 struct fsmeta_fsv_stream *fsmeta_fsv_take_stream(
     struct fsmeta_fsv *fsv, const char *name, size_t length)
 {
-	struct fsmeta_fsv_stream *stream, **streams;
+	struct fsmeta_fsv_stream *stream;
 
 	pthread_mutex_lock(&fsv->lock);
 	stream = find_stream_locked(fsv, name, length);
-	if (!stream) {
-		streams = realloc(fsv->streams, (fsv->stream_count + 1) * sizeof(*streams));
-		if (streams)
-			fsv->streams = streams;
-		stream = streams ? new_stream(fsv, name, length) : NULL;
-		if (stream)
-			fsv->streams[fsv->stream_count++] = stream;
-	}
+	if (!stream)
+		stream = add_stream(fsv, name, length);
 	pthread_mutex_unlock(&fsv->lock);
 	return stream;
 }
@@ -307,8 +320,11 @@ static int compare_files(const void *a, const void *b)
 static void finish_stream(struct fsmeta_fsv *fsv, struct fsmeta_fsv_stream *stream)
 {
 	struct fsmeta_fsv_file *fitted;
+	bool is_sorted = true;
 
-	if (stream->file_count)
+	for (size_t i = 1; i < stream->file_count && is_sorted; i++)
+		is_sorted = stream->files[i - 1].start_ms <= stream->files[i].start_ms;
+	if (!is_sorted)
 		qsort(stream->files, stream->file_count, sizeof(*stream->files), compare_files);
 	for (size_t i = 0; i < stream->file_count; i++)
 		fsv->orphans += stream->files[i].indexes != stream->files[i].packets;
@@ -383,7 +399,7 @@ static int scan_stream(struct fsmeta_fsv *fsv, const char *name, struct fsmeta_e
 
 	if (!is_folder(fsv, name))
 		return 0;
-	stream = fsmeta_fsv_take_stream(fsv, name, strlen(name));
+	stream = add_stream(fsv, name, strlen(name));
 	if (!stream)
 		return fsmeta_error_set_memory(error, "opening the archive");
 	stream->is_inside = !fsv->options.only_stream;
@@ -432,7 +448,8 @@ int fsmeta_fsv_take_entries(
 
 	while ((code = fsmeta_cursor_next(entries, &entry, error)) > 0) {
 		if (entry->depth == 1 && entry->type == FSMETA_TYPE_FOLDER) {
-			stream = fsmeta_fsv_take_stream(fsv, entry->name, entry->name_length);
+			/* Entries are sorted, so none comes twice. */
+			stream = add_stream(fsv, entry->name, entry->name_length);
 			if (!stream)
 				break;
 		} else if (entry->depth == 2 && entry->type == FSMETA_TYPE_FILE) {
