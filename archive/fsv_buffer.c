@@ -17,6 +17,8 @@
 enum {
 	/** Longest that the flusher sleeps. */
 	NAP_MS = 250,
+	/** Most that is laid out for a buffer ahead. */
+	ROOM_MAX_BYTES = 16 << 20,
 	/** Of the 1024 s that words can tell. */
 	LEAD_MAX_US = 1000000000,
 };
@@ -51,6 +53,21 @@ static int take_format(const struct fsmeta_fsv_named_format **out, struct fsmeta
 	formats[stream->format_count++] = added;
 	*out = added;
 	return 0;
+}
+
+/**
+ * Room for a full buffer from the first packet on, which costs nothing until it is touched: growing
+ * by and by would copy half a MiB in a producer's call.
+ */
+static int reserve_bytes(const struct fsmeta_fsv *fsv, struct fsmeta_buffer *buffer, uint64_t bytes)
+{
+	uint64_t full = 2 * fsv->options.buffer_bytes;
+
+	if (full > ROOM_MAX_BYTES)
+		full = ROOM_MAX_BYTES;
+	if (!buffer->data && bytes < full && !fsmeta_buffer_reserve(buffer, full))
+		return 0;
+	return fsmeta_buffer_reserve(buffer, bytes);
 }
 
 static int reserve_packets(struct fsmeta_fsv_queue *queue, size_t count)
@@ -163,7 +180,7 @@ int fsmeta_fsv_write(struct fsmeta_fsv *fsv, const char *name, const char *track
 	pthread_mutex_lock(&stream->buffer_lock);
 	if (stream->held_bytes + bytes > fsv->options.buffer_max_bytes) {
 		code = refuse(stream, error);
-	} else if (fsmeta_buffer_reserve(&stream->pending.bytes, bytes) ||
+	} else if (reserve_bytes(fsv, &stream->pending.bytes, bytes) ||
 		   reserve_packets(&stream->pending, count)) {
 		code = fsmeta_error_set_memory(error, "writing packets");
 	} else {

@@ -860,6 +860,44 @@ static void test_left_out(void **state)
 	assert_code(FSMETA_E_LIMIT, fsmeta_fsv_close(fsv, &error), &error);
 }
 
+static atomic_int closings;
+
+static int fail_fifth_close(struct fsmeta_container_writer *writer, struct fsmeta_error *error)
+{
+	int code = fsmeta_container_rf1.close(writer, error);
+
+	if (!writer || atomic_fetch_add(&closings, 1) != 4)
+		return code;
+	return fsmeta_error_set(error, FSMETA_E_SYSTEM, "x", "closing", "the fifth never works");
+}
+
+/** Many streams are closed by several threads: one failure is told, and the others are sealed. */
+static void test_closed_together(void **state)
+{
+	struct fsmeta_container_operations other = fsmeta_container_rf1;
+	struct fsmeta_fsv_options options = {.writable = true, .container = &other};
+	struct fsmeta_error error = {0};
+	struct fsmeta_fsv *fsv;
+	char stream[16];
+
+	(void)state;
+	other.close = fail_fifth_close;
+	fsv = open_archive("together", &options);
+	for (int i = 0; i < 40; i++) {
+		snprintf(stream, sizeof(stream), "cam%d", i);
+		assert_ok(write_packet(fsv, stream, "video", 0, 0, &error), &error);
+	}
+	assert_code(FSMETA_E_SYSTEM, fsmeta_fsv_close(fsv, &error), &error);
+	assert_string_equal("the fifth never works", error.reason);
+	assert_int_equal(40, closings);
+	fsv = open_archive("together", &(struct fsmeta_fsv_options){0});
+	for (int i = 0; i < 40; i++) {
+		snprintf(stream, sizeof(stream), "cam%d", i);
+		assert_int_equal(1, read_window(fsv, stream, "video", 0, 0, INT64_MAX).count);
+	}
+	assert_ok(fsmeta_fsv_close(fsv, &error), &error);
+}
+
 static void blow_up(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
@@ -1039,6 +1077,7 @@ int main(void)
 	    cmocka_unit_test(test_container),
 	    cmocka_unit_test(test_untakeable),
 	    cmocka_unit_test(test_left_out),
+	    cmocka_unit_test(test_closed_together),
 	    cmocka_unit_test(test_oversized_newest),
 	    cmocka_unit_test(test_long_chain),
 	    cmocka_unit_test(test_rolled_by_itself),
