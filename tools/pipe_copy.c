@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static const char action[] = "keeping what comes through a pipe";
@@ -113,6 +114,20 @@ static int wrap(
 	return 0;
 }
 
+/** Where no folder takes a file, as in a container that is all read-only, memory does. */
+static int open_file(int *fd, struct fsmeta_error *error)
+{
+	int code = fsmeta_temporary_open(fd, NULL, NULL, error);
+
+	if (!code)
+		return 0;
+	*fd = memfd_create("fsmeta", MFD_CLOEXEC);
+	if (*fd < 0)
+		return code;
+	fsmeta_error_clear(error);
+	return 0;
+}
+
 int fsmeta_pipe_copy_new(
     struct fsmeta_pipe_copy **out, struct fsmeta_cursor **cursor, struct fsmeta_error *error)
 {
@@ -120,7 +135,7 @@ int fsmeta_pipe_copy_new(
 	int code = copy ? 0 : fsmeta_error_set_memory(error, action);
 
 	if (!code)
-		code = fsmeta_temporary_open(&copy->fd, NULL, NULL, error);
+		code = open_file(&copy->fd, error);
 	if (!code)
 		code = fsmeta_stream_writer_new(
 		    &copy->writer, copy->fd, "a temporary file", (*cursor)->source, NULL, error);
