@@ -42,6 +42,7 @@
 #include "db/schema.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,20 @@ static int judge_header(const unsigned char *header, const char *path, struct fs
 	    read_big_endian(header + HEADER_USER_VERSION_AT), path, error);
 }
 
+/** Nobody asks how much memory SQLite has, and to count it takes a lock for each piece. */
+static void configure_library(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
+/** Before anything else is asked of SQLite. */
+static void prepare_library(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, configure_library);
+}
+
 /** A file as SQLite itself opens it, without a database around it. */
 struct raw_file {
 	sqlite3_file *file;
@@ -93,10 +108,13 @@ struct raw_file {
 /** 0 or SQLite's result; to be closed by close_file() in any case. */
 static int open_file(struct raw_file *out, const char *path, int flags)
 {
-	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
-	char *full = vfs ? calloc(1, (size_t)vfs->mxPathname + 1) : NULL;
+	sqlite3_vfs *vfs;
+	char *full;
 	int result = SQLITE_NOMEM;
 
+	prepare_library();
+	vfs = sqlite3_vfs_find(NULL);
+	full = vfs ? calloc(1, (size_t)vfs->mxPathname + 1) : NULL;
 	*out = (struct raw_file){0};
 	if (!full)
 		return result;
@@ -489,9 +507,10 @@ static void put_up_defences(sqlite3 *handle)
 static int configure(struct fsmeta_connection *connection, enum fsmeta_connection_kind kind,
     struct fsmeta_error *error)
 {
+	/* What is only read is read in order; a large cache would be memory to be had first. */
 	static const char *const pragmas[] = {
 	    [FSMETA_CONNECTION_READ] = "PRAGMA cell_size_check=ON;"
-				       "PRAGMA cache_size=-8192;"
+				       "PRAGMA cache_size=-512;"
 				       "PRAGMA query_only=ON;",
 	    [FSMETA_CONNECTION_WRITE] = "PRAGMA cell_size_check=ON;"
 					"PRAGMA cache_size=-32768;"
@@ -552,6 +571,7 @@ int fsmeta_connection_open(struct fsmeta_connection *out, const char *path,
 {
 	int flags, code;
 
+	prepare_library();
 	*out = (struct fsmeta_connection){.path = path,
 	    .action = "opening the database",
 	    .schema_version = FSMETA_DB_SCHEMA_VERSION};

@@ -772,7 +772,11 @@ static int leave_pending(struct fsmeta_reader *reader, struct fsmeta_error *erro
 	int code = 0;
 
 	if (reader->pending) {
-		code = step_feed(reader, reader->pending, error);
+		/* A name that was selected has one row. */
+		if (reader->levels[reader->level_count - 1].selected)
+			reader->pending->has_row = false;
+		else
+			code = step_feed(reader, reader->pending, error);
 		reader->pending = NULL;
 	} else if (reader->pending_position) {
 		reader->pending_position = false;

@@ -56,10 +56,21 @@ enum {
 	PLACES_MAX = 100000,
 };
 
+/** Where a folder stands in a generation. */
+struct position {
+	bool exists;
+	/** It came, went or moved between the two generations. */
+	bool whole;
+	int64_t ord;
+	int64_t parent;
+};
+
 /** A folder on the way from a place to the root. */
 struct node {
 	int64_t folder;
 	int64_t ord;
+	/** In the other tree, which was looked up with this one. */
+	struct position twin;
 	/** Index of the node above; NONE above the root and where there is none. */
 	uint32_t above;
 	enum node_state {
@@ -78,10 +89,11 @@ enum {
 /** Nodes of one side, found by the folder's id through open addressing. */
 struct tree {
 	const struct fsmeta_connection *connection;
-	sqlite3_stmt *position;
-	/** The two generations, this side's first. */
+	/** All positions of a folder; the first tree's, *borrowed* by the second. */
+	sqlite3_stmt *positions;
+	/** The other side. */
+	struct tree *twin;
 	int64_t generation;
-	int64_t other;
 	struct node *nodes;
 	uint32_t count;
 	uint32_t capacity;
@@ -129,31 +141,59 @@ static int grow(struct tree *tree, struct fsmeta_error *error)
 	return 0;
 }
 
+/** Takes a row of the folder's positions where it holds in one of the two generations. */
+static void take_position(
+    struct position *out, sqlite3_stmt *row, int64_t generation, int64_t other)
+{
+	int64_t since = sqlite3_column_int64(row, 2), until = INT64_MAX;
+
+	if (sqlite3_column_type(row, 3) != SQLITE_NULL)
+		until = sqlite3_column_int64(row, 3);
+	if (since > generation || until <= generation)
+		return;
+	*out = (struct position){
+	    .exists = true,
+	    .whole = since > other || until <= other,
+	    .ord = sqlite3_column_int64(row, 0),
+	    .parent = sqlite3_column_int64(row, 1),
+	};
+}
+
+/** Finds where the folder stands in this tree, and in the twin. */
+static int find_positions(const struct tree *tree, int64_t folder, struct position *own,
+    struct position *twin, struct fsmeta_error *error)
+{
+	sqlite3_stmt *statement = tree->positions;
+	int64_t generation = tree->generation, other = tree->twin->generation;
+	int code;
+
+	sqlite3_reset(statement);
+	sqlite3_bind_int64(statement, 1, folder);
+	while ((code = fsmeta_connection_step(tree->connection, statement, error)) > 0) {
+		take_position(own, statement, generation, other);
+		take_position(twin, statement, other, generation);
+	}
+	sqlite3_reset(statement);
+	return code;
+}
+
 /** Fills the node from the folder's position in this generation; *parent 0 for the root. */
 static int look_up(
     struct tree *tree, struct node *node, int64_t *parent, struct fsmeta_error *error)
 {
-	sqlite3_stmt *statement = tree->position;
-	int code;
+	const struct tree *twin = tree->twin;
+	const uint32_t *slot = twin->count ? find_slot(twin, node->folder) : NULL;
+	struct position position = {0};
+	int code = 0;
 
-	*parent = 0;
-	sqlite3_reset(statement);
-	sqlite3_bind_int64(statement, 1, node->folder);
-	code = fsmeta_connection_step(tree->connection, statement, error);
-	if (code > 0) {
-		int64_t since = sqlite3_column_int64(statement, 2);
-		bool ended = sqlite3_column_type(statement, 3) != SQLITE_NULL;
-
-		node->ord = sqlite3_column_int64(statement, 0);
-		*parent = sqlite3_column_int64(statement, 1);
-		node->whole = since > tree->other ||
-			      (ended && sqlite3_column_int64(statement, 3) <= tree->other);
-		node->state = *parent ? NODE_OPEN : NODE_ALIVE;
-		code = 0;
-	} else if (!code) {
-		node->state = NODE_DEAD;
-	}
-	sqlite3_reset(statement);
+	if (slot && *slot)
+		position = twin->nodes[*slot - 1].twin;
+	else
+		code = find_positions(tree, node->folder, &position, &node->twin, error);
+	*parent = position.parent;
+	node->ord = position.ord;
+	node->whole = position.whole;
+	node->state = !position.exists ? NODE_DEAD : *parent ? NODE_OPEN : NODE_ALIVE;
 	return code;
 }
 
@@ -206,27 +246,27 @@ static int climb(struct tree *tree, int64_t folder, uint32_t *index, struct fsme
 	return 0;
 }
 
-static int tree_init(struct tree *tree, const struct fsmeta_connection *connection,
-    uint64_t generation, uint64_t other, struct fsmeta_error *error)
+static int trees_init(struct tree trees[2], const struct fsmeta_connection *connection,
+    const struct fsmeta_db_generation *const generations[2], struct fsmeta_error *error)
 {
-	int code;
+	int code = fsmeta_connection_prepare(&trees[0].positions, connection,
+	    "SELECT ord, parent, since, until FROM folder_position WHERE folder = ?1", error);
 
-	*tree = (struct tree){
-	    .connection = connection, .generation = (int64_t)generation, .other = (int64_t)other};
-	code = fsmeta_connection_prepare(&tree->position, connection,
-	    "SELECT ord, parent, since, until FROM folder_position WHERE folder = ?1"
-	    " AND since <= ?2 AND (until IS NULL OR until > ?2)",
-	    error);
-	if (!code)
-		sqlite3_bind_int64(tree->position, 2, tree->generation);
+	for (int side = 0; side < 2; side++)
+		trees[side] = (struct tree){.connection = connection,
+		    .positions = trees[0].positions,
+		    .twin = &trees[1 - side],
+		    .generation = (int64_t)generations[side]->number};
 	return code;
 }
 
-static void tree_release(struct tree *tree)
+static void trees_release(struct tree trees[2])
 {
-	sqlite3_finalize(tree->position);
-	free(tree->nodes);
-	free(tree->slots);
+	sqlite3_finalize(trees[0].positions);
+	for (int side = 0; side < 2; side++) {
+		free(trees[side].nodes);
+		free(trees[side].slots);
+	}
 }
 
 /* ---- places --------------------------------------------------------------- */
@@ -532,15 +572,13 @@ int fsmeta_difference_init(struct fsmeta_difference *out,
 	int code = 0;
 
 	*out = (struct fsmeta_difference){0};
-	for (int side = 0; side < 2 && known && !code; side++)
-		code = tree_init(&trees[side], connection, generations[side]->number,
-		    generations[1 - side]->number, error);
+	if (known)
+		code = trees_init(trees, connection, generations, error);
 	if (known && !code)
 		code = grow_trees(out, trees, generations, &known, error);
 	for (int side = 0; side < 2 && known && !code; side++)
 		code = select_folders(&out->sides[side], out, &trees[side], error);
-	tree_release(&trees[0]);
-	tree_release(&trees[1]);
+	trees_release(trees);
 	if (code)
 		fsmeta_difference_release(out);
 	else
