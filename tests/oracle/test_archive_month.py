@@ -264,7 +264,8 @@ def test_a_stream_tells_the_same(month, tmp_path):
 def test_the_older_side_may_come_through_a_pipe(month, tmp_path, way):
     """What is read only once is kept as far as the sentences need it."""
     database = month[0]
-    for day, words in ((LOST_DISK, ()), (POWER_CUT, ("--format=jsonl",)), (DEAD, ("--stat",))):
+    cases = [(LOST_DISK, ()), (POWER_CUT, ("--format=jsonl",)), (DEAD, ("--stat",))]
+    for day, words in cases if way == "pipe" else cases[:1]:
         exported = fsmeta("export", f"{database}@{day}", "-o", "-").stdout
         newer = f"{database}@{day + 1}"
         fsmeta("export", newer, "-o", tmp_path / "newer", "-q")
