@@ -83,6 +83,9 @@ int fsmeta_path_compare(const char *a, size_t a_length, const char *b, size_t b_
 /** True for a valid name: 1 to FSMETA_NAME_MAX_BYTES bytes, no '/', no NUL, not "." or "..". */
 bool fsmeta_name_is_valid(const char *name, size_t length);
 
+/** The same for a name whose first `known` bytes begin a valid name. */
+bool fsmeta_name_is_valid_from(const char *name, size_t length, size_t known);
+
 /** True for "" and for valid names joined by single slashes, within the limits above. */
 bool fsmeta_path_is_valid(const char *path, size_t length);
 

@@ -64,15 +64,13 @@ struct fsmeta_stream_writer {
 
 /* ---- entries ---------------------------------------------------------- */
 
-/** NULL, or what is wrong with the entry by itself. */
+/** NULL, or what is wrong with the entry by itself, but for its name. */
 static const char *judge_entry(const struct fsmeta_entry *entry)
 {
 	if (entry->type < FSMETA_TYPE_FILE || entry->type > FSMETA_TYPE_CHAR)
 		return "its type is not known";
-	if (entry->depth == 0)
-		return entry->path_length ? "it has depth 0 and is not the root" : NULL;
-	if (!fsmeta_name_is_valid(entry->name, entry->name_length))
-		return "its name is not valid";
+	if (entry->depth == 0 && entry->path_length)
+		return "it has depth 0 and is not the root";
 	return NULL;
 }
 
@@ -113,6 +111,18 @@ static const char *judge_place(
 	return NULL;
 }
 
+/** judge_place(), and the name: of a sibling's only that which it does not share. */
+static const char *judge_name_and_place(
+    size_t *shared, const struct fsmeta_stream_writer *writer, const struct fsmeta_entry *entry)
+{
+	const char *wrong = judge_place(shared, writer, entry);
+
+	if (entry->depth > 0 &&
+	    !fsmeta_name_is_valid_from(entry->name, entry->name_length, wrong ? 0 : *shared))
+		return "its name is not valid";
+	return wrong;
+}
+
 static int refuse_entry(const struct fsmeta_stream_writer *writer, const struct fsmeta_entry *entry,
     const char *reason, struct fsmeta_error *error)
 {
@@ -142,6 +152,21 @@ static int reserve_cut_hash(struct fsmeta_stream_writer *writer, uint32_t depth)
 	return 0;
 }
 
+/** From a sibling to the entry, whose name begins with `shared` bytes of that one's. */
+static inline int step_to_sibling(
+    struct fsmeta_path_stack *path, const struct fsmeta_entry *entry, size_t shared)
+{
+	/* The last bytes of the name hold all that is new, and may be read. */
+	size_t tail = entry->name_length - FSMETA_PATH_AT_ONCE_BYTES;
+
+	if (entry->name_length >= FSMETA_PATH_AT_ONCE_BYTES && shared >= tail &&
+	    fsmeta_path_stack_replace_end_at_once(
+		path, tail, entry->name + tail, FSMETA_PATH_AT_ONCE_BYTES))
+		return 0;
+	return fsmeta_path_stack_replace_end(
+	    path, shared, entry->name + shared, entry->name_length - shared);
+}
+
 /**
  * Puts the entry onto the path stack, with its cut hash, which *cut_hash receives; `shared` as
  * of judge_place().
@@ -159,8 +184,7 @@ static int follow_path(struct fsmeta_stream_writer *writer, uint64_t *cut_hash,
 	if (reserve_cut_hash(writer, depth))
 		return fsmeta_error_set_memory(error, "adding an entry");
 	fsmeta_path_stack_truncate(path, depth);
-	code = depth == path->depth ? fsmeta_path_stack_replace_end(path, shared,
-					  entry->name + shared, entry->name_length - shared)
+	code = depth == path->depth ? step_to_sibling(path, entry, shared)
 				    : fsmeta_path_stack_push(path, entry->name, entry->name_length);
 	if (code == FSMETA_E_LIMIT)
 		return fsmeta_error_set(error, code, writer->label, "adding an entry",
@@ -231,7 +255,7 @@ int fsmeta_stream_writer_add(struct fsmeta_stream_writer *writer, const struct f
 	int code;
 
 	if (!wrong)
-		wrong = judge_place(&shared, writer, entry);
+		wrong = judge_name_and_place(&shared, writer, entry);
 	if (wrong)
 		return refuse_entry(writer, entry, wrong, error);
 	fields = entry->fields & writer->expected[entry->type];

@@ -109,6 +109,32 @@ static void test_name_validity(void **state)
 	assert_false(fsmeta_name_is_valid("a\0b", 3));
 }
 
+/** A name of which the beginning is known is judged as one of which nothing is. */
+static void test_name_validity_from(void **state)
+{
+	static const char bytes[] = {'.', 'a', '/', '\0', '\xFF'};
+
+	(void)state;
+	srand(9);
+	for (int i = 0; i < 20000; i++) {
+		size_t length = 1 + (size_t)rand() % 30, known = 0;
+		char *name = malloc(length);
+
+		assert_non_null(name);
+		/* Mostly plain, so that what is wrong is anywhere. */
+		for (size_t at = 0; at < length; at++)
+			name[at] = rand() % 16 ? 'n' : bytes[rand() % 5];
+		while (known < length && name[known] != '/' && name[known] != '\0')
+			known++;
+		known = (size_t)rand() % (known + 1);
+		assert_int_equal(fsmeta_name_is_valid_from(name, length, known),
+		    fsmeta_name_is_valid(name, length));
+		free(name);
+	}
+	assert_false(fsmeta_name_is_valid_from("..", 2, 1));
+	assert_false(fsmeta_name_is_valid_from("", 0, 0));
+}
+
 static void test_path_validity(void **state)
 {
 	static const char *const bad[] = {
@@ -294,6 +320,7 @@ int main(void)
 	    cmocka_unit_test(test_order_matches_reference),
 	    cmocka_unit_test(test_order_of_the_design),
 	    cmocka_unit_test(test_name_validity),
+	    cmocka_unit_test(test_name_validity_from),
 	    cmocka_unit_test(test_path_validity),
 	    cmocka_unit_test(test_parts),
 	    cmocka_unit_test(test_stack),
