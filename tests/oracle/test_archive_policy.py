@@ -1,6 +1,7 @@
 """`--policy` of diff, report and archive check: what was rotated out too early, what is overdue, and policies
 that fit no stream; judged by who knows what was deleted and when it began."""
 
+import calendar
 import json
 import os
 import random
@@ -134,7 +135,7 @@ def test_too_early_is_what_began_within_the_policy(archive):
             policy = f"--policy=keep {keep}d"
             newest = objects(fsmeta("log", "--format=jsonl", archive.database).stdout)
             at = max(newest, key=lambda o: o["generation"])["started"]
-            due = time.mktime(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone - keep * DAY
+            due = calendar.timegm(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")) - keep * DAY
             told = {o["stream"]: o.get("rotated_early", 0)
                     for o in objects(archive.diff("--stat", "--format=jsonl", policy)) if "stream" in o}
             early = {c: sum(start > due for start in starts[c][:gone[c]]) for c in cameras}
