@@ -30,11 +30,13 @@
  * tables `file` and `file_past` are searched for rows with flags, which takes a fifth of
  * the time of reading all, and these are places as well.
  *
+ * A root in `unknown` that is a file is found in the same way, by its id, for which files
+ * have no index.
+ *
  * Where this is not all, everything has to be read, on both sides:
  *
  *     schema 1                       there is no table `change`
  *     other field masks              a stored field may be seen by one side alone
- *     a root that is no folder       it could only be found by reading all files
  *     too many places                looking one up costs as much as reading READ_SHARE
  *                                    entries in order, and memory has a bound
  */
@@ -363,6 +365,14 @@ static int load_names(struct fsmeta_difference *difference,
 static const char select_changes[] =
     "SELECT folder, name FROM change WHERE generation > ?1 AND generation <= ?2";
 
+/* By id, which files have no index for. */
+#define UNKNOWN_IDS                                                               \
+	"(SELECT root FROM unknown WHERE (since <= ?1 AND ifnull(until > ?1, 1))" \
+	" OR (since <= ?2 AND ifnull(until > ?2, 1)))"
+static const char select_unknown_files[] =
+    "SELECT parent, name FROM file WHERE id IN " UNKNOWN_IDS
+    " UNION ALL SELECT parent, name FROM file_past WHERE id IN " UNKNOWN_IDS;
+
 /* A little too much: other flags, too, and generations between the two. */
 static const char select_flagged[] =
     "SELECT parent, name FROM file WHERE extra IS NOT NULL"
@@ -385,8 +395,11 @@ static int count_unreadable(
 	return code < 0 ? code : 0;
 }
 
-/** Reads whole what either generation does not know; counts what is unreadable there. */
-static int add_unknown(struct tree trees[2], bool *known, struct fsmeta_error *error)
+/**
+ * Reads whole what either generation does not know; counts what is unreadable there.  Sets
+ * *has_files where some of it is no folder.
+ */
+static int add_unknown(struct tree trees[2], bool *has_files, struct fsmeta_error *error)
 {
 	const struct fsmeta_connection *connection = trees[0].connection;
 	sqlite3_stmt *statement = NULL, *flags = NULL;
@@ -408,13 +421,13 @@ static int add_unknown(struct tree trees[2], bool *known, struct fsmeta_error *e
 		sqlite3_bind_int64(statement, 1, trees[0].generation);
 		sqlite3_bind_int64(statement, 2, trees[1].generation);
 	}
-	while (
-	    !code && *known && (code = fsmeta_connection_step(connection, statement, error)) > 0) {
+	while (!code && (code = fsmeta_connection_step(connection, statement, error)) > 0) {
 		int64_t root = sqlite3_column_int64(statement, 0);
+		bool is_folder = sqlite3_column_int(statement, 1) != 0;
 
-		*known = sqlite3_column_int(statement, 1) != 0;
 		code = 0;
-		for (int side = 0; side < 2 && !code && *known; side++) {
+		*has_files |= !is_folder;
+		for (int side = 0; side < 2 && !code && is_folder; side++) {
 			uint32_t index;
 
 			code = climb(&trees[side], root, &index, error);
@@ -526,21 +539,23 @@ static int climb_other(struct tree *tree, const struct tree *other, struct fsmet
 	return code;
 }
 
-/** Files that are told every time, where there are any, and the folders above them. */
-static int add_unreadable_files(struct fsmeta_difference *difference, struct tree trees[2],
-    const struct fsmeta_db_generation *const generations[2], bool *known,
+/** Adds what the query yields, and the folders above. */
+static int add_files(struct fsmeta_difference *difference, struct tree trees[2],
+    const struct fsmeta_db_generation *const generations[2], const char *sql, bool *known,
     struct fsmeta_error *error)
 {
-	int code = 0;
+	int code = load_names(difference, trees[0].connection, generations, sql, known, error);
 
-	if (trees[0].unreadable == generations[0]->source.totals.unreadable &&
-	    trees[1].unreadable == generations[1]->source.totals.unreadable)
-		return 0;
-	code =
-	    load_names(difference, trees[0].connection, generations, select_flagged, known, error);
 	for (int side = 0; side < 2 && *known && !code; side++)
 		code = climb_all(difference, &trees[side], error);
 	return code;
+}
+
+/** Not as many entries of the generation are unreadable as folders of `unknown`. */
+static bool has_unreadable_files(
+    const struct tree *tree, const struct fsmeta_db_generation *generation)
+{
+	return tree->unreadable != generation->source.totals.unreadable;
 }
 
 /** All but the selections: what is read of the two trees. */
@@ -548,15 +563,18 @@ static int grow_trees(struct fsmeta_difference *difference, struct tree trees[2]
     const struct fsmeta_db_generation *const generations[2], bool *known,
     struct fsmeta_error *error)
 {
-	const struct fsmeta_connection *connection = trees[0].connection;
-	int code = load_names(difference, connection, generations, select_changes, known, error);
+	bool has_files = false;
+	int code = add_files(difference, trees, generations, select_changes, known, error);
 
-	for (int side = 0; side < 2 && *known && !code; side++)
-		code = climb_all(difference, &trees[side], error);
 	if (*known && !code)
-		code = add_unknown(trees, known, error);
-	if (*known && !code)
-		code = add_unreadable_files(difference, trees, generations, known, error);
+		code = add_unknown(trees, &has_files, error);
+	if (*known && !code && has_files)
+		code =
+		    add_files(difference, trees, generations, select_unknown_files, known, error);
+	if (*known && !code &&
+	    (has_unreadable_files(&trees[0], generations[0]) ||
+		has_unreadable_files(&trees[1], generations[1])))
+		code = add_files(difference, trees, generations, select_flagged, known, error);
 	for (int side = 0; side < 2 && *known && !code; side++)
 		code = climb_other(&trees[side], &trees[1 - side], error);
 	return code;

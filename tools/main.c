@@ -53,7 +53,8 @@
  *     prune      generations taken out, and the space they had
  *   archive/   the layouts of video archives, read and written
  *     archive    which layouts a tree holds, judged from entries alone (survey)
- *     piece      what a name says;  events: what changes mean, by events_places, events_folders
+ *     piece      what a name says
+ *     events     what changes mean, by events_places, events_older, events_folders
  *     inspect    what is inside of the pieces;  recover: what a crash left, closed;  stream_folder
  *     track      an index of 64-bit words beside a file of packets;  annexb: what is in a packet
  *     segments   continuous recording;  segment_catalog: its records in SQLite

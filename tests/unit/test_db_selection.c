@@ -383,6 +383,42 @@ static void test_unreadable_file(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/** Generation 2 or 3: a file in f000 is not looked at, one in f002 changes. */
+static void write_excluded(struct fsmeta_db *db, uint64_t number)
+{
+	struct fsmeta_entry place = make_entry("f000/00000007", FSMETA_TYPE_FILE, 7);
+	struct fsmeta_batch_source source;
+	struct fsmeta_db_update *update;
+
+	describe_scan(&source, number);
+	assert_ok(fsmeta_db_update_begin(&update, db, number - 1, &source, &error));
+	send(update, FSMETA_CHANGE_UNKNOWN, &place, NULL, 0);
+	assert_ok(modify_entry(update, "f002/00000003", 100 + number));
+	assert_ok(fsmeta_db_update_commit(update, NULL, &error));
+	fsmeta_batch_source_release(&source);
+}
+
+/** An unknown place that is a file is found by its id; the rest of the tree is left out. */
+static void test_unknown_file(void **state)
+{
+	const struct fsmeta_diff_options options = {.notion = FSMETA_DIFF_STORED};
+	const uint64_t numbers[2] = {2, 3};
+	struct fsmeta_db *db;
+
+	(void)state;
+	next_path();
+	make_database(path, 40, 100);
+	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_WRITE, &error));
+	write_excluded(db, 2);
+	write_excluded(db, 3);
+	entries_selected = 0;
+	compare(db, numbers, &options);
+	/* On both sides the root, two folders, the two files. */
+	assert_int_equal(entries_selected, 2 * (1 + 2 + 2));
+	fsmeta_db_close(db);
+	assert_int_equal(unlink(path), 0);
+}
+
 /* ---- which errors ---------------------------------------------------------------- */
 
 static void test_refusals(void **state)
@@ -431,6 +467,7 @@ int main(void)
 	    cmocka_unit_test(test_histories_all_seen),
 	    cmocka_unit_test(test_skipping),
 	    cmocka_unit_test(test_unreadable_file),
+	    cmocka_unit_test(test_unknown_file),
 	    cmocka_unit_test(test_refusals),
 	};
 	int failed;
