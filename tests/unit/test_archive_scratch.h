@@ -19,6 +19,7 @@
 #undef skip
 
 #include <fcntl.h>
+#include <sys/statvfs.h>
 
 static char scratch_root[64];
 
@@ -35,10 +36,13 @@ __attribute__((unused)) static const char *scratch_path(const char *name)
 
 __attribute__((unused)) static int scratch_make(void **state)
 {
+	struct statvfs room;
+
 	(void)state;
-	/* In memory where that is: most of the time would go into fsync. */
+	/* In memory where there is enough of it: most of the time would go into fsync. */
 	strcpy(scratch_root, "/dev/shm/fsmeta-archive-XXXXXX");
-	if (mkdtemp(scratch_root))
+	if (statvfs("/dev/shm", &room) == 0 &&
+	    (uint64_t)room.f_bavail * room.f_frsize >= UINT64_C(1) << 30 && mkdtemp(scratch_root))
 		return 0;
 	strcpy(scratch_root, "/tmp/fsmeta-archive-XXXXXX");
 	return mkdtemp(scratch_root) ? 0 : -1;
