@@ -395,6 +395,8 @@ def look_of(path):
 @pytest.mark.parametrize("name,rotation", [("h264", 90), ("h265", 180), ("vp9", 270)])
 def test_look(name, rotation, folder, tmp_path):
     """Which way is up, colours, and the display of the maker: told as the source told it."""
+    if name == "h265" and not MORE:
+        pytest.skip("FSMETA_TEST_WINDOWS asks for it")
     path = tmp_path / "source.mp4"
     ffmpeg("-i", make_video(folder, name), "-c", "copy", "-metadata:s:v:0", f"rotate={rotation}",
            "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc",
@@ -421,12 +423,13 @@ def test_look(name, rotation, folder, tmp_path):
             told["side_data_list"].sort(key=lambda data: data["side_data_type"])
         assert got == expected, layout
         # From the middle as well.
+        if not MORE and layout != "fsv":
+            continue
         read(tmp_path / layout, "cam", tmp_path / "out.mp4", "--from", at(3), "--to", at(4))
         got = look_of(tmp_path / "out.mp4")
         got["side_data_list"].sort(key=lambda data: data["side_data_type"])
         assert got == expected, layout
-        if layout != "recording":
-            run("archive", "check", "--deep", tmp_path / layout)
+        run("archive", "check", "--deep", tmp_path / layout)
 
 
 # ---- what is refused ------------------------------------------------------------------------------
