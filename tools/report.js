@@ -257,6 +257,8 @@
   /* ---- recordings: a line a stream, what it covers and what happened to it ---------------- */
 
   const ROWS = 60;
+  /** Pixels of what the pointer can rest on. */
+  const TARGET = 3;
   const archive = data.archive;
   const streams = archive.streams.map(([path, layout]) => ({ path: path, layout: layout, stretches: [], alarms: 0 }));
   const eventWords = {
@@ -328,17 +330,28 @@
   /** The end of a path is what tells streams apart. */
   const shorten = (path, letters) => path.length > letters ? "…" + path.slice(1 - letters) : path;
 
-  function drawStretch(svg, stream, stretch, x, y, height) {
-    const left = x(stretch.from), width = Math.max(1, x(Math.max(stretch.to, stretch.from)) - left);
-    const look = { covered: "covered", rotated: "past" }[stretch.event];
-    if (look) svg.append(draw("rect", { class: look, x: left, y: y, width: width, height: height }));
-    if (stretch.event === "lost")
-      svg.append(draw("rect", { class: "hatch-ground", x: left, y: y, width: Math.max(4, width), height: height }),
-        draw("rect", { class: "lost", fill: "url(#lost-hatch)", x: left, y: y, width: Math.max(4, width), height: height }));
+  /** All stretches as one path: a camera that waits for motion has thousands, which as elements of their own cost more than
+   * the rest of the page. */
+  function drawBars(svg, stretches, attributes, least, x, y, height) {
+    const bars = stretches.map((stretch) => {
+      const left = x(stretch.from), width = Math.max(least, x(Math.max(stretch.to, stretch.from)) - left);
+      return "M" + left.toFixed(2) + "," + y + "h" + width.toFixed(2) + "v" + height + "H" + left.toFixed(2) + "Z";
+    });
+    if (bars.length) svg.append(draw("path", { ...attributes, d: bars.join("") }));
+  }
+  /** Those that the pointer can tell from the one before of the same kind. */
+  function* toldApart(stretches, x) {
+    const before = {};
+    for (const stretch of stretches) {
+      const left = x(stretch.from), last = before[stretch.event];
+      if (left >= last && x(Math.max(stretch.to, stretch.from)) <= last + TARGET) continue;
+      before[stretch.event] = left;
+      yield stretch;
+    }
   }
   /** What cannot be seen by its width, and what is told when the pointer rests on it. */
   function drawMarks(svg, stream, stretch, x, y, height) {
-    const left = x(stretch.from), width = Math.max(3, x(Math.max(stretch.to, stretch.from)) - left);
+    const left = x(stretch.from), width = Math.max(TARGET, x(Math.max(stretch.to, stretch.from)) - left);
     if (stretch.event === "recorded") svg.append(draw("line", { class: "notch", x1: left, x2: left, y1: y, y2: y + height }));
     if (eventMarks[stretch.event]) svg.append(draw("path", { class: "mark " + eventMarks[stretch.event],
       d: "M" + (left - 5) + "," + (y - 2) + "h10l-5,8Z" }));
@@ -384,9 +397,12 @@
       svg.append(draw("text", { class: "stream", x: left - 8, y: y + bar / 2 + 4, "text-anchor": "end" },
         shorten(stream.path, letters), draw("title", {}, stream.path)),
         draw("rect", { class: "track", x: left, y: y, width: width - left - right, height: bar }));
-      for (const kind of ["rotated", "lost", "covered"])
-        for (const stretch of stream.stretches) if (stretch.event === kind) drawStretch(svg, stream, stretch, x, y, bar);
-      for (const stretch of stream.stretches)
+      const of = (event) => stream.stretches.filter((stretch) => stretch.event === event);
+      drawBars(svg, of("rotated"), { class: "past" }, 1, x, y, bar);
+      drawBars(svg, of("lost"), { class: "hatch-ground" }, 4, x, y, bar);
+      drawBars(svg, of("lost"), { class: "lost", fill: "url(#lost-hatch)" }, 4, x, y, bar);
+      drawBars(svg, of("covered"), { class: "covered" }, 1, x, y, bar);
+      for (const stretch of toldApart(stream.stretches, x))
         if (!["grew", "sealed"].includes(stretch.event)) drawMarks(svg, stream, stretch, x, y, bar);
     });
     $("coverage").replaceChildren(svg);
