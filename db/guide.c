@@ -39,9 +39,20 @@
  * once, a fraction of a second for each million.  What is then a file of a time to come
  * counts as not settled.
  *
- * The newest file of a video archive's stream is taken like any other.  It would have to be
- * looked at however old it is, and with it all the files of its folder, since a folder is
- * passed over or not; every folder of a recorder has one.
+ * The newest piece of a recorder's stream may be written to after a pause longer than any
+ * --settle.  To list its folder until something newer comes would be to list all folders of a
+ * recorder, so it is made a witness: the scanner compares these one or two files with the disk,
+ * and where they are as they are stored the folder's other files need no look.  Pieces are
+ * named by the time that they begin, so the newest is at the end of a folder's files, which
+ * lie sorted by name:
+ *
+ *     …  1699999013_video.rf1p   1700000000_video.rf1i   1700000000_video.rf1p   notes.txt
+ *        older: the search ends  <------------ newest: witnesses ----------->   passed over
+ *                                <------------------------------------------------ one seek
+ *
+ * That is one row more than there are witnesses, and 16 rows at most, so that a folder of
+ * something else costs little.  What a piece is called is no business of a database: it is
+ * told by `recognise`.
  *
  * What was not seen (db/unseen.h) is nothing to vouch for; and what lies below a folder
  * that was not seen is not even told.
@@ -80,8 +91,10 @@ struct guide {
 	struct fsmeta_time unchanged_since;
 	/** It vouches for something. */
 	bool is_usable;
+	fsmeta_guide_recognise *recognise;
 	sqlite3_stmt *folders;
 	sqlite3_stmt *young_file;
+	sqlite3_stmt *last_files;
 	/** For the connection and its statements. */
 	pthread_mutex_t lock;
 };
@@ -171,6 +184,11 @@ static int prepare_statements(struct guide *guide, struct fsmeta_error *error)
 	if (!code)
 		code = fsmeta_connection_prepare(&guide->young_file, &guide->connection,
 		    "SELECT 1 FROM file WHERE parent = ?1 AND mtime > ?2 LIMIT 1", error);
+	if (!code)
+		code = fsmeta_connection_prepare(&guide->last_files, &guide->connection,
+		    "SELECT name, " FSMETA_ROW_COLUMNS FSMETA_ROW_CONTENT_COLUMNS
+		    " FROM file WHERE parent = ?1 ORDER BY name DESC LIMIT ?2",
+		    error);
 	return code;
 }
 
@@ -215,7 +233,7 @@ static int vouch(struct guide *guide, int64_t folder, const struct fsmeta_entry 
 static int corrupt(struct guide *guide, struct fsmeta_error *error)
 {
 	return fsmeta_connection_corrupt(
-	    &guide->connection, error, "a folder's name or position is damaged");
+	    &guide->connection, error, "a name or position is damaged");
 }
 
 /** Tells the folder that the statement stands on. */
@@ -253,13 +271,13 @@ static int tell(
 	return take(payload, &folder);
 }
 
-/** True where the row has a name that a folder at this place can have. */
-static bool has_valid_name(sqlite3_stmt *statement, uint64_t parent)
+/** True where the row's column is a name that something in folder `parent` can have. */
+static bool has_valid_name(sqlite3_stmt *statement, int column, uint64_t parent)
 {
-	const char *name = sqlite3_column_blob(statement, 1);
-	size_t length = (size_t)sqlite3_column_bytes(statement, 1);
+	const char *name = sqlite3_column_blob(statement, column);
+	size_t length = (size_t)sqlite3_column_bytes(statement, column);
 
-	if (sqlite3_column_type(statement, 1) != SQLITE_BLOB)
+	if (sqlite3_column_type(statement, column) != SQLITE_BLOB)
 		return false;
 	return parent ? name && fsmeta_name_is_valid(name, length) : length == 0;
 }
@@ -283,9 +301,92 @@ static int guide_folders(struct fsmeta_guide *base, uint64_t id, const char *fir
 		sqlite3_bind_null(statement, 3);
 	while (
 	    code == 0 && (code = fsmeta_connection_step(&guide->connection, statement, error)) > 0)
-		code = has_valid_name(statement, id) ? tell(guide, take, payload, error)
-						     : corrupt(guide, error);
+		code = has_valid_name(statement, 1, id) ? tell(guide, take, payload, error)
+							: corrupt(guide, error);
 	sqlite3_reset(statement);
+	pthread_mutex_unlock(&guide->lock);
+	return code;
+}
+
+/* ---- witnesses --------------------------------------------------------------- */
+
+/** The newest piece of each layout that was met, from the end of a folder's files on. */
+struct newest_pieces {
+	struct fsmeta_guide_piece items[FSMETA_GUIDE_WITNESSES_MAX];
+	unsigned count;
+};
+
+/** True where `piece` is the newest of its layout. */
+static bool is_of_newest(struct newest_pieces *newest, const struct fsmeta_guide_piece *piece)
+{
+	for (unsigned i = 0; i < newest->count; i++)
+		if (newest->items[i].layout == piece->layout)
+			return newest->items[i].start == piece->start;
+	newest->items[newest->count++] = *piece;
+	return true;
+}
+
+/** Tells the file that the statement stands on. */
+static int tell_witness(
+    struct guide *guide, fsmeta_guide_take_file *take, void *payload, struct fsmeta_error *error)
+{
+	sqlite3_stmt *statement = guide->last_files;
+	struct fsmeta_guide_file file = {0};
+	struct fsmeta_entry entry = {0};
+	int code = fsmeta_row_decode(&guide->connection, statement, 1, true, &guide->dictionary,
+	    guide->generation.source.field_mask, &entry, error);
+
+	if (code != 0)
+		return code;
+	file.name = sqlite3_column_blob(statement, 0);
+	file.name_length = (size_t)sqlite3_column_bytes(statement, 0);
+	file.type = entry.type;
+	file.fields = entry.fields;
+	file.inode = entry.inode;
+	file.size = entry.size;
+	file.mtime = entry.mtime;
+	file.ctime = entry.ctime;
+	return take(payload, &file);
+}
+
+/** Goes through a folder's files from the end until an older piece comes. */
+static int tell_newest(
+    struct guide *guide, fsmeta_guide_take_file *take, void *payload, struct fsmeta_error *error)
+{
+	sqlite3_stmt *statement = guide->last_files;
+	struct newest_pieces newest = {.count = 0};
+	int code = 0;
+
+	while (code == 0 &&
+	       (code = fsmeta_connection_step(&guide->connection, statement, error)) > 0) {
+		struct fsmeta_guide_piece piece;
+
+		code = 0;
+		if (!has_valid_name(statement, 0, 1))
+			return corrupt(guide, error);
+		if (!guide->recognise(&piece, sqlite3_column_blob(statement, 0),
+			(size_t)sqlite3_column_bytes(statement, 0)))
+			continue;
+		if (!is_of_newest(&newest, &piece))
+			return 0;
+		code = tell_witness(guide, take, payload, error);
+	}
+	return code;
+}
+
+static int guide_witnesses(struct fsmeta_guide *base, uint64_t id, fsmeta_guide_take_file *take,
+    void *payload, struct fsmeta_error *error)
+{
+	struct guide *guide = (struct guide *)base;
+	int code;
+
+	if (!guide->recognise)
+		return 0;
+	pthread_mutex_lock(&guide->lock);
+	sqlite3_bind_int64(guide->last_files, 1, (int64_t)id);
+	sqlite3_bind_int(guide->last_files, 2, FSMETA_GUIDE_WITNESSES_MAX);
+	code = tell_newest(guide, take, payload, error);
+	sqlite3_reset(guide->last_files);
 	pthread_mutex_unlock(&guide->lock);
 	return code;
 }
@@ -296,6 +397,7 @@ static void guide_close(struct fsmeta_guide *base)
 
 	sqlite3_finalize(guide->folders);
 	sqlite3_finalize(guide->young_file);
+	sqlite3_finalize(guide->last_files);
 	fsmeta_folder_set_release(&guide->unsettled);
 	fsmeta_unseen_release(&guide->unseen);
 	fsmeta_dictionary_release(&guide->dictionary);
@@ -308,6 +410,7 @@ static void guide_close(struct fsmeta_guide *base)
 
 static const struct fsmeta_guide_operations guide_operations = {
     .folders = guide_folders,
+    .witnesses = guide_witnesses,
     .close = guide_close,
 };
 
@@ -338,7 +441,7 @@ static int load(
 }
 
 int fsmeta_db_guide(struct fsmeta_guide **out, struct fsmeta_db *db, uint64_t number,
-    uint64_t settle_seconds, struct fsmeta_error *error)
+    uint64_t settle_seconds, fsmeta_guide_recognise *recognise, struct fsmeta_error *error)
 {
 	struct guide *guide = calloc(1, sizeof(*guide));
 	int code;
@@ -349,6 +452,7 @@ int fsmeta_db_guide(struct fsmeta_guide **out, struct fsmeta_db *db, uint64_t nu
 	pthread_mutex_init(&guide->lock, NULL);
 	guide->guide.operations = &guide_operations;
 	guide->guide.source = &guide->generation.source;
+	guide->recognise = recognise;
 	fsmeta_batch_source_init(&guide->generation.source);
 	guide->path = strdup(db->path);
 	code = guide->path ? fsmeta_connection_open(

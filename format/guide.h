@@ -7,11 +7,20 @@
  * inode, mtime and ctime are still what the guide says, its names are those of the
  * generation, and nobody has reason to look at the files again.  Its sub-folders are
  * looked at in any case.
+ *
+ * Some files grow without their folder noticing, long after they were written to last: the
+ * newest of a recorder's.  The guide names them, the witnesses of a folder.  Its files are only
+ * what they were if these are, too, which whoever asks finds out from the disk.
  */
 #ifndef FSMETA_FORMAT_GUIDE_H
 #define FSMETA_FORMAT_GUIDE_H
 
 #include "format/source.h"
+
+enum {
+	/** Most witnesses of one folder. */
+	FSMETA_GUIDE_WITNESSES_MAX = 16,
+};
 
 /** A folder as the generation has it. */
 struct fsmeta_guide_folder {
@@ -35,14 +44,33 @@ struct fsmeta_guide_folder {
 	struct fsmeta_digest token;
 };
 
+/** A file (whatever is no folder) as the generation has it. */
+struct fsmeta_guide_file {
+	/** A valid name; *borrowed* until the call that it is handed to returns. */
+	const char *name;
+	size_t name_length;
+	enum fsmeta_type type;
+	/** enum fsmeta_field bits: which of what follows is known. */
+	uint32_t fields;
+	uint64_t inode;
+	uint64_t size;
+	struct fsmeta_time mtime;
+	struct fsmeta_time ctime;
+};
+
 struct fsmeta_guide;
 
 /** Takes a folder.  0 or a code, which ends the call and becomes its result. */
 typedef int fsmeta_guide_take(void *payload, const struct fsmeta_guide_folder *folder);
 
+/** Takes a witness.  The same. */
+typedef int fsmeta_guide_take_file(void *payload, const struct fsmeta_guide_file *file);
+
 struct fsmeta_guide_operations {
 	int (*folders)(struct fsmeta_guide *guide, uint64_t id, const char *first,
 	    size_t first_length, const char *last, size_t last_length, fsmeta_guide_take *take,
+	    void *payload, struct fsmeta_error *error);
+	int (*witnesses)(struct fsmeta_guide *guide, uint64_t id, fsmeta_guide_take_file *take,
 	    void *payload, struct fsmeta_error *error);
 	void (*close)(struct fsmeta_guide *guide);
 };
@@ -66,6 +94,18 @@ static inline int fsmeta_guide_folders(struct fsmeta_guide *guide, uint64_t id, 
 {
 	return guide->operations->folders(
 	    guide, id, first, first_length, last, last_length, take, payload, error);
+}
+
+/**
+ * Hands the witnesses of folder `id`, whose files are known, to `take`: none to
+ * FSMETA_GUIDE_WITNESSES_MAX, in no order.  What the folder held is what it holds only where
+ * each is still as it is told here.  `take` shall not ask the disk: others wait meanwhile.
+ * Threads may call it at the same time.  0, what `take` gave, or a code.
+ */
+static inline int fsmeta_guide_witnesses(struct fsmeta_guide *guide, uint64_t id,
+    fsmeta_guide_take_file *take, void *payload, struct fsmeta_error *error)
+{
+	return guide->operations->witnesses(guide, id, take, payload, error);
 }
 
 /**

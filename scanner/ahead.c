@@ -53,7 +53,8 @@
  * Guided folders.  A quick scan has a guide that knows the tree of an earlier one
  * (docs/quick-scans.md).  It goes down with the queue: whoever reads a piece asks it for the
  * folders found there, and whoever opens one of them compares inode and times.  If they
- * are as known, and the guide vouches for the files, the listing is made from the sub-folders
+ * are as known, the guide vouches for the files, and the few that it names as witnesses are
+ * what they were, the listing is made from the sub-folders
  * that the guide names, and the disk is not asked for names at all.  What follows is
  * as ever, from reading records to reading ahead below.  Where the walker finds
  * that somebody wants the files all the same, it leaves the folder and has it listed again.
@@ -123,6 +124,7 @@ static void thread_release(struct fsmeta_ahead_thread *thread)
 	fsmeta_folder_reader_release(&thread->reader);
 	fsmeta_folder_release(&thread->scratch);
 	fsmeta_buffer_release(&thread->path);
+	fsmeta_buffer_release(&thread->witnesses.names);
 }
 
 static void *work(void *payload);

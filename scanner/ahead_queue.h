@@ -17,6 +17,21 @@ enum fsmeta_ahead_outcome {
 	FSMETA_AHEAD_SUSPENDED = 2,
 };
 
+/** A file that a folder's files are judged by. */
+struct fsmeta_ahead_witness {
+	/** Its name stands elsewhere. */
+	struct fsmeta_guide_file file;
+	size_t name_offset;
+};
+
+/** The witnesses of the folder in hand. */
+struct fsmeta_ahead_witnesses {
+	struct fsmeta_ahead_witness items[FSMETA_GUIDE_WITNESSES_MAX];
+	size_t count;
+	/** Their names, each with a NUL behind it; reused. */
+	struct fsmeta_buffer names;
+};
+
 /** What a thread has for itself. */
 struct fsmeta_ahead_thread {
 	struct fsmeta_ahead *ahead;
@@ -25,6 +40,7 @@ struct fsmeta_ahead_thread {
 	struct fsmeta_folder scratch;
 	/** A path for the scope to judge. */
 	struct fsmeta_buffer path;
+	struct fsmeta_ahead_witnesses witnesses;
 	/** What it is reading. */
 	struct fsmeta_ahead_folder *folder;
 	pthread_t id;

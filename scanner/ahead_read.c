@@ -5,7 +5,8 @@
  *
  *     open ──► list ──► keep the scope's names ──► read 256 records ──► folders found
  *       │        │                                  (at once where they are all)
- *       │        └── or, where the guide vouches for it, the sub-folders that it knows
+ *       │        └── or, where the guide vouches for it and its witnesses are what they
+ *       │            were, the sub-folders that the guide knows
  *       └── or why it is not entered: unreadable, another file system
  */
 #include "scanner/ahead_queue.h"
@@ -163,6 +164,63 @@ static bool is_as_known(
 	       !fsmeta_folder_hides(&thread->reader, record);
 }
 
+static int note_witness(void *payload, const struct fsmeta_guide_file *file)
+{
+	struct fsmeta_ahead_witnesses *witnesses = payload;
+	struct fsmeta_ahead_witness *witness = &witnesses->items[witnesses->count];
+
+	if (witnesses->count == FSMETA_GUIDE_WITNESSES_MAX)
+		return FSMETA_E_LIMIT;
+	*witness = (struct fsmeta_ahead_witness){*file, witnesses->names.length};
+	witness->file.name = NULL;
+	if (fsmeta_buffer_append(&witnesses->names, file->name, file->name_length) ||
+	    fsmeta_buffer_append(&witnesses->names, "", 1))
+		return FSMETA_E_MEMORY;
+	witnesses->count++;
+	return 0;
+}
+
+/** True where what stands at a name is what the guide says of it. */
+static bool is_same_file(
+    const struct fsmeta_guide_file *known, const struct fsmeta_folder_record *record)
+{
+	const uint32_t fields = known->fields;
+
+	return known->type == record->type &&
+	       (!(fields & FSMETA_FIELD_INODE) || known->inode == record->inode) &&
+	       (!(fields & FSMETA_FIELD_SIZE) || known->size == record->size) &&
+	       (!(fields & FSMETA_FIELD_MTIME) ||
+		   has_time(known->mtime, record->mtime_seconds, record->mtime_nanoseconds)) &&
+	       (!(fields & FSMETA_FIELD_CTIME) ||
+		   has_time(known->ctime, record->ctime_seconds, record->ctime_nanoseconds));
+}
+
+/**
+ * True where the files that may have grown unnoticed are what they were.  They are collected
+ * first: the guide answers one thread at a time, and the disk may be slow.
+ */
+static bool has_known_witnesses(
+    struct fsmeta_ahead_thread *thread, const struct fsmeta_ahead_folder *folder)
+{
+	struct fsmeta_ahead_witnesses *witnesses = &thread->witnesses;
+
+	witnesses->count = 0;
+	fsmeta_buffer_clear(&witnesses->names);
+	if (fsmeta_guide_witnesses(
+		thread->ahead->options.guide, folder->known.id, note_witness, witnesses, NULL))
+		return false;
+	for (size_t i = 0; i < witnesses->count; i++) {
+		const struct fsmeta_ahead_witness *witness = &witnesses->items[i];
+		const char *name = (const char *)witnesses->names.data + witness->name_offset;
+		struct fsmeta_folder_record record;
+
+		if (fsmeta_folder_identify(&record, folder->fd, name) ||
+		    !is_same_file(&witness->file, &record))
+			return false;
+	}
+	return true;
+}
+
 /** A listing that is made from what the guide says. */
 struct guided_listing {
 	struct fsmeta_folder *listing;
@@ -183,7 +241,7 @@ static bool list_known(struct fsmeta_ahead_thread *thread, struct fsmeta_ahead_f
 {
 	struct guided_listing guided = {&thread->scratch, name_limit(folder)};
 
-	if (!is_as_known(thread, folder))
+	if (!is_as_known(thread, folder) || !has_known_witnesses(thread, folder))
 		return false;
 	fsmeta_folder_clear(&thread->scratch);
 	folder->is_guided = fsmeta_guide_folders(thread->ahead->options.guide, folder->known.id,

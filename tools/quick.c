@@ -9,11 +9,13 @@
  *     inode, mtime, ctime      of folders, or nothing says that one is what it was
  *
  * Where it was made otherwise the scan is complete, which is always right, and the next one
- * can be quick.  What is no reason to be complete but to refuse, a file system whose times
- * say nothing, the scanner knows.
+ * can be quick.  The one thing that a guide is told here is what a piece of a video archive is
+ * called, so that the newest are looked at in any case.  What is no reason to be complete but to
+ * refuse, a file system whose times say nothing, the scanner knows.
  */
 #include "tools/quick.h"
 
+#include "archive/piece.h"
 #include "db/guide.h"
 #include "tools/command.h"
 
@@ -150,6 +152,17 @@ static int find_base(struct fsmeta_db *db, const char *path, uint64_t newest,
 	return 0;
 }
 
+/** Frames are written once. */
+static bool recognise_piece(struct fsmeta_guide_piece *out, const char *name, size_t length)
+{
+	struct fsmeta_piece_name piece;
+
+	if (!fsmeta_piece_parse(&piece, name, length) || piece.layout == FSMETA_LAYOUT_FRAMES)
+		return false;
+	*out = (struct fsmeta_guide_piece){.layout = piece.layout, .start = piece.start_us};
+	return true;
+}
+
 int fsmeta_quick_open(struct fsmeta_guide **out, struct fsmeta_db *db, const char *path,
     const struct fsmeta_scan_options *scan, const struct fsmeta_quick_options *options,
     struct fsmeta_error *error)
@@ -171,5 +184,5 @@ int fsmeta_quick_open(struct fsmeta_guide **out, struct fsmeta_db *db, const cha
 	code = find_base(db, path, newest, scan, options, &usable, error);
 	if (code != 0 || !usable)
 		return code;
-	return fsmeta_db_guide(out, db, newest, options->settle_seconds, error);
+	return fsmeta_db_guide(out, db, newest, options->settle_seconds, recognise_piece, error);
 }

@@ -133,8 +133,37 @@ def make_young(root):
         os.utime(os.path.join(root, path), (time.time() - 100, time.time() - 100))
 
 
+# An archive of each layout: what a quick scan looks at however old it is, and older files of the same folder.
+NEWEST = [
+    "fsv/cam1/1600002000_audio.rf1i", "fsv/cam1/1600002000_audio.rf1p",
+    "fsv/cam1/1600002000_video.rf1i", "fsv/cam1/1600002000_video.rf1p",
+    "segments/cam2/1600002000123.h265", "segments/cam2/1600002000123.vidx",
+    "recordings/rec_7/data.bin", "recordings/rec_7/index.bin",
+    "recordings/rec_7/index.jsonl", "recordings/rec_7/meta.json",
+]
+OLDER = [
+    "fsv/cam1/1600001000_video.rf1p", "fsv/cam1/1600000000_audio.rf1i", "fsv/cam1/notes.txt",
+    "segments/cam2/1600001000123.h265", "segments/cam2/1600000000123.vidx",
+    "recordings/rec_7/thumbnail.jpg", "frames/garden/frame_000001.npy", "frames/garden/frame_000009.npy",
+]
+
+
+def make_archive(root):
+    os.mkdir(root)
+    for path in NEWEST + OLDER + [f"frames/garden/frame_{i:06}.npy" for i in range(1, 10)]:
+        os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+        write(os.path.join(root, path))
+    for track in ("audio", "video"):
+        for start in (1_600_000_000, 1_600_001_000):
+            for half in "ip":
+                write(os.path.join(root, f"fsv/cam1/{start}_{track}.rf1{half}"))
+
+
 TREES = 20
-SHAPES = {"hostile": make_hostile, "chain": make_chain, "flat": make_flat, "young": make_young}
+SHAPES = {
+    "hostile": make_hostile, "chain": make_chain, "flat": make_flat, "young": make_young,
+    "newest": make_archive, "witnesses": make_archive, "histories": make_archive,
+}
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +271,53 @@ def test_changes_of_names_are_found(kept, threads):
         kept.assert_complete()
 
 
+class Recorder(Mutator):
+    """Names change, and the newest pieces grow; of an archive."""
+
+    streams = {"fsv/cam1": "{}_video.rf1p", "segments/cam2": "{}000.h264"}
+
+    def grow(self):
+        folder = os.path.join(os.fsdecode(self.root), self.rng.choice([*self.streams, "recordings/rec_7"]))
+        names = sorted(os.listdir(folder))
+        pieces = [name for name in names if re.match(r"\d{10}", name)]
+        if folder.endswith("rec_7"):
+            newest = [name for name in names if name in ("data.bin", "index.jsonl", "meta.json")]
+        else:
+            newest = [name for name in pieces if re.match(r"\d+", name)[0] == re.match(r"\d+", pieces[-1])[0]]
+        path = os.path.join(folder, self.rng.choice(newest))
+        if self.rng.randrange(4):
+            append(path, OLD)
+        else:
+            os.chmod(path, self.rng.choice([0o600, 0o640, 0o644]))
+
+    def step(self):
+        kind = self.rng.randrange(10)
+        if kind < 6:
+            return self.grow()
+        stream, form = self.rng.choice(list(self.streams.items()))
+        folder = os.path.join(os.fsdecode(self.root), stream)
+        self.serial += 1
+        if kind < 8:  # the next one
+            write(os.path.join(folder, form.format(1_600_002_000 + self.serial)), self.rng.randrange(100))
+        elif kind == 8 and len(pieces := sorted(os.listdir(folder))) > 8:  # the oldest goes
+            os.unlink(os.path.join(folder, pieces[0]))
+        else:
+            write(os.path.join(folder, f"x{self.serial % 4}"))  # among the last names
+        return None
+
+
+def test_recorders_histories(fsmeta, shelf):
+    folder = shelf("histories")
+    keeper = Keeper(fsmeta, folder, os.path.join(folder, "tree"))
+    keeper.scan()
+    recorder = Recorder(keeper.tree, random.Random(SEED))
+    for round_number in range(3 * ROUNDS):
+        for _ in range(recorder.rng.randrange(3)):
+            recorder.step()
+        keeper.quick("--threads", str(1 + round_number % 3))
+        keeper.assert_complete()
+
+
 def test_hostile_trees_stay_as_they_are(fsmeta, shelf):
     folder = shelf("hostile")
     tree = os.path.join(folder, "tree")
@@ -281,6 +357,25 @@ def test_unchanged_folders_are_not_listed(kept, threads):
         listed = set(re.findall(r"getdents64\(\d+<([^>]*)>", file.read()))
     assert {path for path in listed if path.startswith(kept.tree)} == {os.path.join(kept.tree, "cam3", "day3")}
     kept.assert_complete()
+
+
+def test_only_witnesses_are_asked_for(fsmeta, shelf):
+    need("strace")
+    folder = shelf("witnesses")
+    keeper = Keeper(fsmeta, folder, os.path.join(folder, "tree"))
+    keeper.scan()
+    log = os.path.join(keeper.scratch, "strace")
+    command = ["strace", "-f", "-y", "-e", "trace=statx,getdents64", "-o", log]
+    command += keeper.fsmeta.command("scan", keeper.tree, "--db", keeper.db, "--quick", "--settle", "0")
+    if subprocess.run(command, stderr=subprocess.PIPE, check=False, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}).returncode:
+        pytest.skip("strace does not work here")
+    with open(log, encoding="utf-8") as file:
+        text = file.read()
+    asked = [os.path.join(*found) for found in re.findall(r'statx\(\d+<([^>]*)>, "([^"]+)"', text)]
+    files = [path for path in asked if path.startswith(keeper.tree) and not os.path.isdir(path)]
+    assert sorted(files) == sorted(os.path.join(keeper.tree, path) for path in NEWEST)
+    assert not re.findall(rf"getdents64\(\d+<{re.escape(keeper.tree)}", text)
+    keeper.assert_complete()
 
 
 # ---- files that are written to ----------------------------------------------------
@@ -338,6 +433,35 @@ def test_young_files_of_the_first_scan_and_of_new_folders(fsmeta, shelf):
     keeper.scan("--quick", "--settle", "15min")
     append(os.path.join(tree, "new/deep/growing"), OLD)
     keeper.scan("--quick", "--settle", "15min")
+    keeper.assert_complete()
+
+
+def test_the_newest_piece_is_looked_at_however_old(fsmeta, shelf):
+    folder = shelf("newest")
+    keeper = Keeper(fsmeta, folder, os.path.join(folder, "tree"))
+    keeper.scan()
+    for path in NEWEST:
+        before = os.stat(os.path.dirname(os.path.join(keeper.tree, path)))
+        append(os.path.join(keeper.tree, path), OLD)
+        after = os.stat(os.path.dirname(os.path.join(keeper.tree, path)))
+        assert (before.st_mtime_ns, before.st_ctime_ns) == (after.st_mtime_ns, after.st_ctime_ns)
+        keeper.quick()
+        assert keeper.size(path) == 5, path
+    keeper.assert_complete()
+    os.chmod(os.path.join(keeper.tree, NEWEST[0]), 0o600)
+    keeper.quick()
+    keeper.assert_complete()
+    for path in OLDER:
+        append(os.path.join(keeper.tree, path), OLD)
+    keeper.quick()
+    for path in OLDER:
+        assert keeper.size(path) == 1, path
+    append(os.path.join(keeper.tree, NEWEST[0]), OLD)  # and what is listed is listed whole
+    keeper.quick()
+    for path in OLDER:
+        assert keeper.size(path) == (5 if path.startswith("fsv/") else 1), path
+    keeper.scan()
+    keeper.quick()
     keeper.assert_complete()
 
 

@@ -1,4 +1,7 @@
-/* What the newest generation vouches for, and that its cursor offers the same tokens. */
+/*
+ * What the newest generation vouches for, that its cursor offers the same tokens, and which
+ * files are witnesses.
+ */
 #include "db/guide.h"
 
 #include <sqlite3.h>
@@ -137,7 +140,7 @@ static void expect_known(uint64_t number, uint64_t settle, const char *expected)
 	char known[64] = "";
 
 	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
-	assert_ok(fsmeta_db_guide(&guide, db, number, settle, &error));
+	assert_ok(fsmeta_db_guide(&guide, db, number, settle, NULL, &error));
 	root = ask(guide, 0, NULL, NULL);
 	assert_int_equal(root.count, 1);
 	if (root.folders[0].files_known)
@@ -158,6 +161,72 @@ static void execute(const char *sql)
 	assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(raw, sql, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(raw);
+}
+
+/* ---- witnesses ---------------------------------------------------------------------- */
+
+/** "3_p…" is of piece 3 of layout p, "3_q…" of another layout; whatever else is no piece. */
+static bool recognise(struct fsmeta_guide_piece *out, const char *name, size_t length)
+{
+	if (length < 3 || name[1] != '_' || (name[2] != 'p' && name[2] != 'q'))
+		return false;
+	*out = (struct fsmeta_guide_piece){.layout = (unsigned char)name[2], .start = name[0]};
+	return true;
+}
+
+struct witnesses {
+	/** Each with a space behind it, in the order in which they came. */
+	char names[256];
+	struct fsmeta_guide_file last;
+	unsigned count;
+};
+
+static int take_file(void *payload, const struct fsmeta_guide_file *file)
+{
+	struct witnesses *witnesses = payload;
+
+	strncat(witnesses->names, file->name, file->name_length);
+	strcat(witnesses->names, " ");
+	witnesses->last = *file;
+	witnesses->count++;
+	return 0;
+}
+
+static struct witnesses ask_witnesses(struct fsmeta_guide *guide, uint64_t id)
+{
+	struct witnesses witnesses = {.names = ""};
+
+	assert_ok(fsmeta_guide_witnesses(guide, id, take_file, &witnesses, &error));
+	return witnesses;
+}
+
+/** Of the root. */
+static void expect_witnesses(
+    uint64_t number, fsmeta_guide_recognise *recognise_by, const char *expected)
+{
+	struct fsmeta_guide *guide;
+	struct fsmeta_db *db;
+	uint64_t root;
+
+	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
+	assert_ok(fsmeta_db_guide(&guide, db, number, 900, recognise_by, &error));
+	root = ask(guide, 0, NULL, NULL).folders[0].id;
+	assert_string_equal(ask_witnesses(guide, root).names, expected);
+	assert_int_equal(ask_witnesses(guide, root + 1000).count, 0);
+	fsmeta_guide_close(guide);
+	fsmeta_db_close(db);
+}
+
+/** A first generation of files in the root alone; in order, up to NULL. */
+static void generation_of_files(const char *const *names)
+{
+	struct writer writer;
+
+	begin(&writer, 1);
+	add(&writer, "", FSMETA_TYPE_FOLDER, OLD, 0, 0);
+	for (; *names; names++)
+		add(&writer, *names, FSMETA_TYPE_FILE, OLD, 0, 0);
+	end(&writer);
 }
 
 /* ---- tests ------------------------------------------------------------------------ */
@@ -189,7 +258,7 @@ static void it_tells_folders(void **state)
 	(void)state;
 	first_generation();
 	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
-	assert_ok(fsmeta_db_guide(&guide, db, 1, 900, &error));
+	assert_ok(fsmeta_db_guide(&guide, db, 1, 900, NULL, &error));
 	root = ask(guide, 0, NULL, NULL);
 	assert_int_equal(root.count, 1);
 	assert_string_equal(root.names[0], "");
@@ -208,7 +277,7 @@ static void it_tells_folders(void **state)
 	assert_int_equal(ask(guide, root.folders[0].id, "bb", "bz").count, 0);
 	fsmeta_guide_close(guide);
 	nothing_happens(2);
-	assert_int_equal(fsmeta_db_guide(&guide, db, 1, 900, &error), FSMETA_E_BUSY);
+	assert_int_equal(fsmeta_db_guide(&guide, db, 1, 900, NULL, &error), FSMETA_E_BUSY);
 	fsmeta_db_close(db);
 }
 
@@ -254,7 +323,7 @@ static void the_cursor_offers_the_same(void **state)
 	(void)state;
 	first_generation();
 	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
-	assert_ok(fsmeta_db_guide(&guide, db, 1, 900, &error));
+	assert_ok(fsmeta_db_guide(&guide, db, 1, 900, NULL, &error));
 	told = ask(guide, ask(guide, 0, NULL, NULL).folders[0].id, NULL, NULL);
 	read_stepping(paths, db, 1, &told);
 	assert_string_equal(paths, " a b c ");
@@ -269,7 +338,7 @@ static void the_cursor_offers_the_same(void **state)
 	/* The files of the same folder in another generation are not vouched for by this one. */
 	nothing_happens(2);
 	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
-	assert_ok(fsmeta_db_guide(&guide, db, 2, 900, &error));
+	assert_ok(fsmeta_db_guide(&guide, db, 2, 900, NULL, &error));
 	told = ask(guide, ask(guide, 0, NULL, NULL).folders[0].id, NULL, NULL);
 	assert_false(fsmeta_digest_equal(told.folders[0].token, before));
 	fsmeta_guide_close(guide);
@@ -379,7 +448,7 @@ static void what_was_not_seen(void **state)
 	end(&writer);
 	expect_known(2, 0, ".a");
 	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
-	assert_ok(fsmeta_db_guide(&guide, db, 2, 0, &error));
+	assert_ok(fsmeta_db_guide(&guide, db, 2, 0, NULL, &error));
 	told = ask(guide, ask(guide, 0, NULL, NULL).folders[0].id, NULL, NULL);
 	assert_int_equal(told.count, 3);
 	assert_int_equal(told.folders[1].id, 0);
@@ -406,7 +475,7 @@ static void a_damaged_name_is_not_told(void **state)
 		    names[i]);
 		execute(sql);
 		assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
-		assert_ok(fsmeta_db_guide(&guide, db, 1, 900, &error));
+		assert_ok(fsmeta_db_guide(&guide, db, 1, 900, NULL, &error));
 		root = ask(guide, 0, NULL, NULL).folders[0].id;
 		told.count = 0;
 		assert_int_equal(
@@ -415,6 +484,155 @@ static void a_damaged_name_is_not_told(void **state)
 		fsmeta_guide_close(guide);
 		fsmeta_db_close(db);
 	}
+}
+
+static void the_newest_piece_is_witness(void **state)
+{
+	static const char *const names[] = {
+	    "1_p.data", "1_p.index", "2_p.data", "2_p.index", "a_note", "notes", NULL};
+	struct writer writer;
+	struct fsmeta_entry entry;
+	struct fsmeta_guide *guide;
+	struct fsmeta_db *db;
+	struct fsmeta_guide_file told;
+	const uint32_t compared =
+	    FSMETA_FIELD_SIZE | FSMETA_FIELD_MTIME | FSMETA_FIELD_CTIME | FSMETA_FIELD_INODE;
+
+	(void)state;
+	generation_of_files(names);
+	expect_witnesses(1, recognise, "2_p.index 2_p.data ");
+	expect_witnesses(1, NULL, "");
+	/* As the newest generation has them: one modified, one gone. */
+	begin(&writer, 2);
+	entry = at_time("2_p.data", FSMETA_TYPE_FILE, OLD + 7, 8);
+	change(&writer, FSMETA_CHANGE_MODIFIED, &entry, 0);
+	entry = at_time("2_p.index", FSMETA_TYPE_FILE, OLD, 0);
+	change(&writer, FSMETA_CHANGE_REMOVED, &entry, 0);
+	end(&writer);
+	expect_witnesses(2, recognise, "2_p.data ");
+	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
+	assert_ok(fsmeta_db_guide(&guide, db, 2, 900, recognise, &error));
+	told = ask_witnesses(guide, ask(guide, 0, NULL, NULL).folders[0].id).last;
+	assert_int_equal(told.type, FSMETA_TYPE_FILE);
+	assert_int_equal(told.inode, 100 + strlen("2_p.data"));
+	assert_int_equal(told.size, 1);
+	assert_int_equal(told.mtime.seconds, OLD + 7);
+	assert_int_equal(told.mtime.nanoseconds, 8);
+	assert_int_equal(told.ctime.seconds, OLD + 7);
+	assert_int_equal(told.fields & compared, compared);
+	fsmeta_guide_close(guide);
+	fsmeta_db_close(db);
+}
+
+/** What the header says, by hand. */
+static void expected_witnesses(char *out, char names[][16], unsigned count)
+{
+	char newest[2] = "";
+	unsigned looked_at = 0;
+
+	*out = '\0';
+	while (count-- > 0 && looked_at++ < FSMETA_GUIDE_WITNESSES_MAX) {
+		const char *name = names[count];
+		unsigned layout = name[2] == 'q';
+
+		if (name[2] != 'p' && name[2] != 'q')
+			continue;
+		if (newest[layout] && newest[layout] != name[0])
+			return;
+		newest[layout] = name[0];
+		strcat(strcat(out, name), " ");
+	}
+}
+
+/** Names that come in order: "4_q07", every so many of them. */
+static unsigned random_names(char names[][16], unsigned most, uint32_t *seed)
+{
+	static const char layouts[] = "npqz";
+	unsigned count = 0, among;
+
+	*seed = *seed * 1664525 + 1013904223;
+	among = 2 + (*seed >> 16) % 30;
+	for (unsigned i = 0; i < 10 * 4 * 8 && count < most; i++) {
+		*seed = *seed * 1664525 + 1013904223;
+		if ((*seed >> 16) % among == 0)
+			snprintf(names[count++], sizeof(names[0]), "%u_%c%u", i / 32,
+			    layouts[i / 8 % 4], i % 8);
+	}
+	return count;
+}
+
+static void random_witnesses(void **state)
+{
+	enum {
+		FOLDERS = 400,
+		NAMES = 60
+	};
+	static char names[FOLDERS][NAMES][16];
+	unsigned counts[FOLDERS];
+	uint32_t seed = 7;
+	struct writer writer;
+	struct fsmeta_guide *guide;
+	struct fsmeta_db *db;
+	uint64_t root;
+	char entry[32], expected[NAMES * 16];
+
+	(void)state;
+	begin(&writer, 1);
+	add(&writer, "", FSMETA_TYPE_FOLDER, OLD, 0, 0);
+	for (unsigned i = 0; i < FOLDERS; i++) {
+		snprintf(entry, sizeof(entry), "%03u", i);
+		add(&writer, entry, FSMETA_TYPE_FOLDER, OLD, 0, 0);
+		counts[i] = random_names(names[i], NAMES, &seed);
+		for (unsigned k = 0; k < counts[i]; k++) {
+			snprintf(entry, sizeof(entry), "%03u/%.15s", i, names[i][k]);
+			add(&writer, entry, FSMETA_TYPE_FILE, OLD, 0, 0);
+		}
+	}
+	end(&writer);
+	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
+	assert_ok(fsmeta_db_guide(&guide, db, 1, 900, recognise, &error));
+	root = ask(guide, 0, NULL, NULL).folders[0].id;
+	for (unsigned i = 0; i < FOLDERS; i++) {
+		snprintf(entry, sizeof(entry), "%03u", i);
+		expected_witnesses(expected, names[i], counts[i]);
+		assert_string_equal(
+		    ask_witnesses(guide, ask(guide, root, entry, entry).folders[0].id).names,
+		    expected);
+	}
+	fsmeta_guide_close(guide);
+	fsmeta_db_close(db);
+}
+
+static void no_more_witnesses_than_promised(void **state)
+{
+	char names[20][16];
+	const char *pointers[21] = {NULL};
+	struct fsmeta_guide *guide;
+	struct fsmeta_db *db;
+	uint64_t root;
+	struct witnesses witnesses = {.names = ""};
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(names[i], sizeof(names[i]), "1_p%02u", i);
+		pointers[i] = names[i];
+	}
+	generation_of_files(pointers);
+	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
+	assert_ok(fsmeta_db_guide(&guide, db, 1, 900, recognise, &error));
+	root = ask(guide, 0, NULL, NULL).folders[0].id;
+	witnesses = ask_witnesses(guide, root);
+	assert_int_equal(witnesses.count, FSMETA_GUIDE_WITNESSES_MAX);
+	assert_memory_equal(witnesses.names, "1_p19 1_p18 ", 12);
+	fsmeta_guide_close(guide);
+	fsmeta_db_close(db);
+	execute("UPDATE file SET name = x'315f70312f' WHERE name = x'315f703138'"); /* 1_p1/ */
+	assert_ok(fsmeta_db_open(&db, path, FSMETA_DB_READ, &error));
+	assert_ok(fsmeta_db_guide(&guide, db, 1, 900, recognise, &error));
+	assert_int_equal(
+	    fsmeta_guide_witnesses(guide, root, take_file, &witnesses, &error), FSMETA_E_CORRUPT);
+	fsmeta_guide_close(guide);
+	fsmeta_db_close(db);
 }
 
 int main(void)
@@ -432,6 +650,11 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(what_was_not_seen, new_database, remove_database),
 	    cmocka_unit_test_setup_teardown(
 		a_damaged_name_is_not_told, new_database, remove_database),
+	    cmocka_unit_test_setup_teardown(
+		the_newest_piece_is_witness, new_database, remove_database),
+	    cmocka_unit_test_setup_teardown(random_witnesses, new_database, remove_database),
+	    cmocka_unit_test_setup_teardown(
+		no_more_witnesses_than_promised, new_database, remove_database),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

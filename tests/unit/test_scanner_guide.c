@@ -10,6 +10,8 @@ enum story {
 	STORY_VOUCHES,
 	/** Vouches, and knows no inode. */
 	STORY_VOUCHES_WITHOUT_INODE,
+	/** Vouches if its first files are what they were, and they are. */
+	STORY_WITNESSES,
 	/* From here on it has to be listed. */
 	STORY_NO_WORD,
 	STORY_OTHER_MTIME,
@@ -18,6 +20,8 @@ enum story {
 	STORY_OTHER_DEVICE,
 	/** Nothing is known of what is in it. */
 	STORY_NAME_ALONE,
+	/** Vouches, but one witness more is not what it was, in one way or another. */
+	STORY_OTHER_WITNESS,
 	STORIES
 };
 
@@ -38,11 +42,16 @@ static struct fsmeta_digest token_of(size_t index)
 	return (struct fsmeta_digest){.low = index + 1, .high = 77};
 }
 
-static bool is_child(const struct fsmeta_entry *entry, const struct fsmeta_entry *folder)
+static bool lies_in(const struct fsmeta_entry *entry, const struct fsmeta_entry *folder)
 {
-	return entry->type == FSMETA_TYPE_FOLDER && entry->depth == folder->depth + 1 &&
+	return entry->depth == folder->depth + 1 &&
 	       (!folder->path_length || (!strncmp(entry->path, folder->path, folder->path_length) &&
 					    entry->path[folder->path_length] == '/'));
+}
+
+static bool is_child(const struct fsmeta_entry *entry, const struct fsmeta_entry *folder)
+{
+	return entry->type == FSMETA_TYPE_FOLDER && lies_in(entry, folder);
 }
 
 static int tell(const struct fake *fake, size_t index, fsmeta_guide_take *take, void *payload)
@@ -101,7 +110,71 @@ static int fake_folders(struct fsmeta_guide *guide, uint64_t id, const char *fir
 	return code;
 }
 
-static const struct fsmeta_guide_operations fake_operations = {.folders = fake_folders};
+/** In which way a witness is not what it was. */
+enum witness_change {
+	WITNESS_SAME,
+	WITNESS_OTHER_SIZE,
+	WITNESS_OTHER_MTIME,
+	WITNESS_OTHER_CTIME,
+	WITNESS_OTHER_INODE,
+	WITNESS_OTHER_TYPE,
+	WITNESS_GONE,
+	WITNESS_CHANGES
+};
+
+static int tell_witness(const struct fsmeta_entry *entry, enum witness_change change,
+    fsmeta_guide_take_file *take, void *payload)
+{
+	struct fsmeta_guide_file file = {
+	    .name = change == WITNESS_GONE ? "not there" : entry->name,
+	    .name_length = change == WITNESS_GONE ? 9 : entry->name_length,
+	    .type = change == WITNESS_OTHER_TYPE ? FSMETA_TYPE_SYMLINK : entry->type,
+	    .fields = entry->fields,
+	    .inode = entry->inode + (change == WITNESS_OTHER_INODE),
+	    .size = entry->size + (change == WITNESS_OTHER_SIZE),
+	    .mtime = entry->mtime,
+	    .ctime = entry->ctime,
+	};
+
+	file.mtime.nanoseconds ^= change == WITNESS_OTHER_MTIME;
+	file.ctime.seconds += change == WITNESS_OTHER_CTIME;
+	return take(payload, &file);
+}
+
+static int fake_witnesses(struct fsmeta_guide *guide, uint64_t id, fsmeta_guide_take_file *take,
+    void *payload, struct fsmeta_error *error)
+{
+	const struct fake *fake = (const struct fake *)guide;
+	const struct fsmeta_entry *folder = &fake->seen->entries[id - 1], *found = folder;
+	enum story story = fake->stories[id - 1];
+	enum witness_change change = WITNESS_GONE;
+	unsigned told = 0;
+	int code = 0;
+
+	(void)error;
+	if (fake->fails)
+		return FSMETA_E_CORRUPT;
+	if (story != STORY_WITNESSES && story != STORY_OTHER_WITNESS)
+		return 0;
+	for (size_t i = id; i < fake->seen->count && code == 0; i++) {
+		const struct fsmeta_entry *entry = &fake->seen->entries[i];
+
+		if (entry->type == FSMETA_TYPE_FOLDER || !lies_in(entry, folder))
+			continue;
+		if (++told == FSMETA_GUIDE_WITNESSES_MAX)
+			break;
+		found = entry;
+		code = tell_witness(entry, WITNESS_SAME, take, payload);
+	}
+	if (found != folder)
+		change = WITNESS_OTHER_SIZE + id % (WITNESS_CHANGES - WITNESS_OTHER_SIZE);
+	if (story == STORY_OTHER_WITNESS && code == 0)
+		code = tell_witness(found, change, take, payload);
+	return code;
+}
+
+static const struct fsmeta_guide_operations fake_operations = {
+    .folders = fake_folders, .witnesses = fake_witnesses};
 
 /** Says STORY_VOUCHES of everything. */
 static void fake_init(struct fake *fake, const struct seen *seen)
@@ -313,6 +386,49 @@ static void a_change_is_seen(void **state)
 	tree_free(&tree);
 }
 
+/** A file's folder does not notice, and who wrote to it put its mtime back. */
+static void append_secretly(const struct tree *tree, const char *path)
+{
+	struct stat st;
+	int fd = openat(tree->fd, path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	must(fd >= 0 && fstat(fd, &st) == 0 && write(fd, "more", 4) == 4);
+	must(futimens(fd, (const struct timespec[]){st.st_atim, st.st_mtim}) == 0);
+	close(fd);
+}
+
+static void a_witness_that_grew_is_seen(void **state)
+{
+	struct seen seen;
+	struct tree tree = small_tree(&seen);
+	struct fake fake;
+	const struct fsmeta_scan_options options = {.guide = &fake.guide};
+	struct fsmeta_cursor *cursor;
+	struct fsmeta_run run;
+
+	(void)state;
+	fake_init(&fake, &seen);
+	for (size_t i = 0; i < seen.count; i++)
+		fake.stories[i] = STORY_WITNESSES;
+	append_secretly(&tree, "a/g");
+	cursor = open_scan(tree.path, &options);
+	expect_next(cursor, "");
+	expect_step(cursor);
+	expect_next(cursor, "a");
+	assert_int_equal(fsmeta_cursor_run(cursor, FSMETA_RUN_FILES, &run, NULL), 0);
+	expect_next(cursor, "a/f");
+	assert_int_equal(expect_next(cursor, "a/g")->size, 5);
+	expect_next(cursor, "b");
+	expect_step(cursor);
+	expect_next(cursor, "b/c");
+	expect_step(cursor);
+	expect_end(cursor);
+	fsmeta_cursor_close(cursor);
+	fake_release(&fake);
+	seen_release(&seen);
+	tree_free(&tree);
+}
+
 static void a_folder_that_holds_something_hidden_is_listed(void **state)
 {
 	struct seen seen;
@@ -510,6 +626,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(random_stories),
 	    cmocka_unit_test(a_change_is_seen),
+	    cmocka_unit_test(a_witness_that_grew_is_seen),
 	    cmocka_unit_test(a_folder_that_holds_something_hidden_is_listed),
 	    cmocka_unit_test(skipping),
 	    cmocka_unit_test(what_is_gone_is_never_told_as_empty),
