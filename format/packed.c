@@ -13,6 +13,9 @@
  *                                           in three steps, pairs, fours, eights:
  *              0gggggggffffffff…  ─►  7 + 7 = 14, 14 + 14 = 28, 28 + 28 = 56 bits
  *
+ * The number behind it mostly ends within the same eight bytes and is taken along: where the
+ * next one begins is what all else waits for, and it is worked out half as often.
+ *
  * That there are as many numbers as there ought to be is counted first, as bytes without a top
  * bit.  Where the count is right and the last byte is one of them, every number ends
  * within the column, and nothing has to be compared with its end but the reading of eight
@@ -75,7 +78,7 @@ static inline uint64_t cut(uint64_t word, unsigned first, unsigned last)
 	return close_gaps((word & ~top_bits & (UINT64_MAX >> (63 - last))) >> first);
 }
 
-/** What is being filled: one of the two arrays, and which is known when this is compiled. */
+/** What is being filled: one of the two arrays; which one is known when this is compiled. */
 struct column {
 	uint32_t *narrow;
 	uint64_t *wide;
