@@ -124,3 +124,12 @@ int64_t fsmeta_piece_modified_us(const struct fsmeta_entry *entry)
 		return INT64_MIN;
 	return ns / 1000;
 }
+
+int64_t fsmeta_piece_born_us(const struct fsmeta_entry *entry)
+{
+	int64_t ns;
+
+	if (!(entry->fields & FSMETA_FIELD_BTIME) || !fsmeta_time_to_ns(entry->btime, &ns))
+		return INT64_MIN;
+	return ns / 1000;
+}

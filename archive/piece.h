@@ -46,4 +46,7 @@ bool fsmeta_piece_is_recording_folder(const char *name, size_t length);
 /** When it was modified last, microseconds since 1970; INT64_MIN where that is not known. */
 int64_t fsmeta_piece_modified_us(const struct fsmeta_entry *entry);
 
+/** When it was born, microseconds since 1970; INT64_MIN where that is not known. */
+int64_t fsmeta_piece_born_us(const struct fsmeta_entry *entry);
+
 #endif

@@ -11,6 +11,13 @@
  * The parts of a piece differ in their endings only, so they stand side by side in the canonical
  * order and one name has to be remembered, not all.  Of whole pieces start and end are kept, 24
  * bytes each, because names in seconds and in milliseconds do not sort together.
+ *
+ * A folder in which no piece is whole may be a stream that lost every index.  Where its names are
+ * not enough to say so, it waits with the folder above for a whole stream beside it:
+ *
+ *     site/                               [root][site: waiting cam2]
+ *     site/cam2/1700000000123.h264        .h264 alone is anybody's …
+ *     site/cam3/1700000000123.h264 .vidx  … but beside cam3 it is a stream of orphans
  */
 #include "archive/archive.h"
 
@@ -19,6 +26,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+	/** Names that nothing else has, for each file that belongs to no layout. */
+	UNMISTAKABLE_SHARE = 4,
+};
 
 struct span {
 	int64_t start_us;
@@ -32,15 +44,29 @@ struct evidence {
 	uint64_t pieces;
 	uint64_t bytes;
 	uint64_t orphans;
+	/** Of them, those whose ending no other kind of file has. */
+	uint64_t unmistakable;
+	/** Of the first of them, each with a NUL. */
+	struct fsmeta_buffer names;
 	int64_t changed_us;
 };
 
 /** The piece whose parts come just now. */
 struct current_piece {
 	enum fsmeta_layout layout;
-	struct fsmeta_buffer stem;
+	/** Of its first part; what all begin with is `stem_length` of it. */
+	struct fsmeta_buffer name;
+	size_t stem_length;
 	unsigned parts;
 	struct span span;
+};
+
+/** A folder of orphans that waits for a whole stream beside it. */
+struct waiting {
+	/** Its path and names are those below. */
+	struct fsmeta_archive_stream stream;
+	char *path;
+	char *names;
 };
 
 /** A folder that is open. */
@@ -50,10 +76,21 @@ struct collector {
 	struct evidence segments;
 	struct evidence frames;
 	struct evidence recording;
+	/** Files that belong to no layout. */
+	uint64_t others;
 	/** Files of the recording that are there. */
 	unsigned recording_parts;
 	struct fsmeta_time data_time;
 	struct fsmeta_time meta_time;
+	/** When its data were modified last, and when they and meta.json were born; INT64_MIN
+	 * where that is not known. */
+	int64_t data_us;
+	int64_t births_us[2];
+	/** Whether a folder in it is a stream with whole pieces, by layout. */
+	bool has_stream[FSMETA_LAYOUT_SEGMENTS + 1];
+	struct waiting *waiting;
+	size_t waiting_count;
+	size_t waiting_capacity;
 	struct span *spans;
 	size_t span_count;
 	size_t span_capacity;
@@ -118,6 +155,19 @@ static void weigh(struct evidence *evidence, const struct fsmeta_entry *entry)
 		evidence->changed_us = modified_us;
 }
 
+/** A part without its counterpart. */
+static int add_orphan(struct evidence *evidence, const struct current_piece *current)
+{
+	/* Frames of a segment are a bare byte stream, and such files are everywhere. */
+	if (current->layout == FSMETA_LAYOUT_FSV || current->parts == FSMETA_PIECE_INDEX)
+		evidence->unmistakable++;
+	if (evidence->orphans++ >= FSMETA_ORPHANS_NAMED_MAX)
+		return 0;
+	if (fsmeta_buffer_append(&evidence->names, current->name.data, current->name.length))
+		return FSMETA_E_MEMORY;
+	return fsmeta_buffer_append_byte(&evidence->names, '\0');
+}
+
 /** The tracks of one file of FSV come one behind the other and are one piece. */
 static int end_piece(struct collector *collector)
 {
@@ -130,7 +180,7 @@ static int end_piece(struct collector *collector)
 	if (!current->parts)
 		return 0;
 	if (current->parts != FSMETA_PIECE_BOTH) {
-		evidence->orphans++;
+		code = add_orphan(evidence, current);
 	} else if (last && last->start_us == current->span.start_us &&
 		   last->layout == current->layout) {
 		if (current->span.end_us > last->end_us)
@@ -161,12 +211,14 @@ static int add_part(struct collector *collector, const struct fsmeta_piece_name 
 	int64_t end_us = plausible_end(entry, name->start_us);
 	int code = 0;
 
-	if (current->layout != name->layout || current->stem.length != name->stem_length ||
-	    memcmp(current->stem.data, entry->name, name->stem_length) != 0) {
+	if (current->layout != name->layout || current->stem_length != name->stem_length ||
+	    memcmp(current->name.data, entry->name, name->stem_length) != 0) {
 		code = end_piece(collector);
-		fsmeta_buffer_clear(&current->stem);
+		fsmeta_buffer_clear(&current->name);
 		if (!code)
-			code = fsmeta_buffer_append(&current->stem, entry->name, name->stem_length);
+			code =
+			    fsmeta_buffer_append(&current->name, entry->name, entry->name_length);
+		current->stem_length = name->stem_length;
 		current->layout = name->layout;
 		current->span =
 		    (struct span){.start_us = name->start_us, .end_us = -1, .layout = name->layout};
@@ -182,10 +234,15 @@ static void add_recording_part(struct collector *collector, const struct fsmeta_
     const struct fsmeta_entry *entry)
 {
 	weigh(&collector->recording, entry);
-	if (name->part == FSMETA_PIECE_DATA)
+	if (name->part == FSMETA_PIECE_DATA) {
 		collector->data_time = entry->mtime;
-	if (name->part == FSMETA_PIECE_META)
+		collector->data_us = fsmeta_piece_modified_us(entry);
+		collector->births_us[0] = fsmeta_piece_born_us(entry);
+	}
+	if (name->part == FSMETA_PIECE_META) {
 		collector->meta_time = entry->mtime;
+		collector->births_us[1] = fsmeta_piece_born_us(entry);
+	}
 	collector->recording_parts |= name->part;
 }
 
@@ -194,8 +251,10 @@ static int offer(struct collector *collector, const struct fsmeta_entry *entry)
 {
 	struct fsmeta_piece_name name;
 
-	if (!fsmeta_piece_parse(&name, entry->name, entry->name_length))
+	if (!fsmeta_piece_parse(&name, entry->name, entry->name_length)) {
+		collector->others++;
 		return 0;
+	}
 	switch (name.layout) {
 	case FSMETA_LAYOUT_FSV:
 	case FSMETA_LAYOUT_SEGMENTS:
@@ -231,6 +290,7 @@ static void measure_spans(struct fsmeta_archive_stream *out, struct span *spans,
 	if (!count)
 		return;
 	qsort(spans, count, sizeof(*spans), compare_spans);
+	out->has_from = out->has_to = true;
 	out->from_us = covered_to = spans[0].start_us;
 	for (size_t i = 0; i < count; i++) {
 		int64_t start = spans[i].start_us, end = spans[i].end_us;
@@ -268,6 +328,39 @@ static size_t keep_spans(struct span *spans, size_t count, enum fsmeta_layout la
 	return kept;
 }
 
+/** It ends with its data and began at a birth that can have been its own: a copy is born later. */
+static void measure_recording(struct fsmeta_archive_stream *out, const struct collector *collector)
+{
+	int64_t end_us = collector->data_us, begin_us = INT64_MIN;
+
+	if (end_us == INT64_MIN)
+		return;
+	out->has_to = true;
+	out->to_us = end_us;
+	for (int i = 0; i < 2; i++) {
+		int64_t born_us = collector->births_us[i];
+
+		if (born_us != INT64_MIN && born_us <= end_us &&
+		    (begin_us == INT64_MIN || born_us < begin_us))
+			begin_us = born_us;
+	}
+	if (begin_us == INT64_MIN)
+		return;
+	out->has_from = true;
+	out->from_us = begin_us;
+	out->covered_us = end_us - begin_us;
+}
+
+static void fill(struct fsmeta_archive_stream *out, const struct evidence *evidence)
+{
+	out->pieces = evidence->pieces;
+	out->bytes = evidence->bytes;
+	out->orphans = evidence->orphans;
+	out->orphan_names = (const char *)evidence->names.data;
+	out->orphan_names_bytes = evidence->names.length;
+	out->changed_us = evidence->changed_us;
+}
+
 /** The highest count of verified pieces claims the folder. */
 static bool judge(struct fsmeta_archive_stream *out, struct collector *collector, const char *name,
     size_t name_length)
@@ -290,33 +383,159 @@ static bool judge(struct fsmeta_archive_stream *out, struct collector *collector
 		out->layout = FSMETA_LAYOUT_RECORDING;
 		out->is_unfinished =
 		    fsmeta_time_compare(collector->data_time, collector->meta_time) > 0;
+		measure_recording(out, collector);
 	} else if (out->layout != FSMETA_LAYOUT_FRAMES) {
 		measure_spans(out, collector->spans,
 		    keep_spans(collector->spans, collector->span_count, out->layout));
 	}
-	out->pieces = best->pieces;
-	out->bytes = best->bytes;
-	out->orphans = best->orphans;
-	out->changed_us = best->changed_us;
+	fill(out, best);
 	return out->pieces;
 }
 
+/** How sure it is that a folder without a whole piece was a stream. */
+enum doubt {
+	/** It never was. */
+	DOUBT_NONE_OF_OURS,
+	/** It was if one stands beside it. */
+	DOUBT_ALONE,
+	/** Nothing else has such names. */
+	DOUBT_NO,
+};
+
+/** What only halves of pieces tell; `out` where they may have been a stream. */
+static enum doubt judge_orphans(
+    struct fsmeta_archive_stream *out, const struct collector *collector)
+{
+	const struct evidence *best = &collector->fsv;
+
+	*out = (struct fsmeta_archive_stream){.layout = FSMETA_LAYOUT_FSV};
+	if (collector->segments.orphans > best->orphans) {
+		best = &collector->segments;
+		out->layout = FSMETA_LAYOUT_SEGMENTS;
+	}
+	if (best->orphans <= collector->others)
+		return DOUBT_NONE_OF_OURS;
+	fill(out, best);
+	return best->unmistakable && best->unmistakable / UNMISTAKABLE_SHARE >= collector->others
+		   ? DOUBT_NO
+		   : DOUBT_ALONE;
+}
+
+static void drop_waiting(struct collector *collector)
+{
+	for (size_t i = 0; i < collector->waiting_count; i++) {
+		free(collector->waiting[i].path);
+		free(collector->waiting[i].names);
+	}
+	collector->waiting_count = 0;
+}
+
+static int add_waiting(struct collector *collector, const struct fsmeta_archive_stream *stream)
+{
+	struct waiting *added;
+
+	if (collector->waiting_count == collector->waiting_capacity) {
+		size_t capacity = collector->waiting_capacity ? collector->waiting_capacity * 2 : 8;
+		struct waiting *waiting = realloc(collector->waiting, capacity * sizeof(*waiting));
+
+		if (!waiting)
+			return FSMETA_E_MEMORY;
+		collector->waiting = waiting;
+		collector->waiting_capacity = capacity;
+	}
+	added = &collector->waiting[collector->waiting_count++];
+	*added = (struct waiting){
+	    .stream = *stream,
+	    .path = strndup(stream->path, stream->path_length),
+	    .names = malloc(stream->orphan_names_bytes),
+	};
+	if (!added->path || !added->names)
+		return FSMETA_E_MEMORY;
+	memcpy(added->names, stream->orphan_names, stream->orphan_names_bytes);
+	added->stream.path = added->path;
+	added->stream.orphan_names = added->names;
+	return 0;
+}
+
+/** Hands out the folders of orphans that waited for a stream of `layout`. */
+static int visit_waiting(const struct survey *survey, struct collector *collector,
+    enum fsmeta_layout layout, struct fsmeta_error *error)
+{
+	int code = 0;
+
+	for (size_t i = 0; i < collector->waiting_count && !code; i++)
+		if (collector->waiting[i].stream.layout == layout)
+			code = survey->visit(survey->payload, &collector->waiting[i].stream, error);
+	return code;
+}
+
+/** Hands out a stream with whole pieces, and before it what waited for it. */
+static int hand_out(const struct survey *survey, struct collector *above,
+    const struct fsmeta_archive_stream *stream, struct fsmeta_error *error)
+{
+	enum fsmeta_layout layout = stream->layout;
+	int code = 0;
+
+	if (above && layout <= FSMETA_LAYOUT_SEGMENTS && !above->has_stream[layout]) {
+		above->has_stream[layout] = true;
+		code = visit_waiting(survey, above, layout, error);
+	}
+	return code ? code : survey->visit(survey->payload, stream, error);
+}
+
+/** Hands out a folder of orphans, lets it wait for a stream beside it, or forgets it. */
+static int hand_out_orphans(const struct survey *survey, struct collector *above,
+    const struct collector *collector, struct fsmeta_archive_stream *stream,
+    struct fsmeta_error *error)
+{
+	const char *path = stream->path;
+	size_t path_length = stream->path_length;
+	enum doubt doubt = judge_orphans(stream, collector);
+
+	stream->path = path;
+	stream->path_length = path_length;
+	if (doubt == DOUBT_ALONE && above && above->has_stream[stream->layout])
+		doubt = DOUBT_NO;
+	if (doubt == DOUBT_NO)
+		return survey->visit(survey->payload, stream, error);
+	if (doubt == DOUBT_ALONE && above && add_waiting(above, stream))
+		return fsmeta_error_set_memory(error, "surveying archives");
+	return 0;
+}
+
+/** Empties it for the next folder; what it has allocated serves again. */
 static void clear_collector(struct collector *collector)
 {
-	struct fsmeta_buffer stem = collector->current.stem;
-	struct span *spans = collector->spans;
-	size_t capacity = collector->span_capacity;
+	struct collector old = *collector;
 
-	fsmeta_buffer_clear(&stem);
+	drop_waiting(collector);
+	fsmeta_buffer_clear(&old.current.name);
+	fsmeta_buffer_clear(&old.fsv.names);
+	fsmeta_buffer_clear(&old.segments.names);
 	*collector = (struct collector){
-	    .spans = spans,
-	    .span_capacity = capacity,
-	    .fsv.changed_us = INT64_MIN,
-	    .segments.changed_us = INT64_MIN,
+	    .current.name = old.current.name,
+	    .spans = old.spans,
+	    .span_capacity = old.span_capacity,
+	    .waiting = old.waiting,
+	    .waiting_capacity = old.waiting_capacity,
+	    .fsv = {.names = old.fsv.names, .changed_us = INT64_MIN},
+	    .segments = {.names = old.segments.names, .changed_us = INT64_MIN},
 	    .frames.changed_us = INT64_MIN,
 	    .recording.changed_us = INT64_MIN,
+	    .data_us = INT64_MIN,
+	    .births_us = {INT64_MIN, INT64_MIN},
 	};
-	collector->current.stem = stem;
+}
+
+static void free_collector(struct collector *collector)
+{
+	drop_waiting(collector);
+	fsmeta_buffer_release(&collector->current.name);
+	fsmeta_buffer_release(&collector->fsv.names);
+	fsmeta_buffer_release(&collector->segments.names);
+	free(collector->waiting);
+	free(collector->spans);
+	free(collector);
 }
 
 /** Judges and closes the folders below `depth`. */
@@ -326,6 +545,9 @@ static int close_levels(struct survey *survey, size_t depth, struct fsmeta_error
 
 	while (survey->open_count > depth && !code) {
 		struct collector *collector = survey->levels[survey->open_count - 1];
+		struct collector *above =
+		    survey->open_count > 1 ? survey->levels[survey->open_count - 2] : NULL;
+		bool is_claimed;
 		uint32_t level = (uint32_t)survey->open_count - 1;
 		struct fsmeta_archive_stream stream;
 		const char *name = "";
@@ -336,10 +558,12 @@ static int close_levels(struct survey *survey, size_t depth, struct fsmeta_error
 			name = fsmeta_path_stack_name(&survey->path, level, &name_length);
 		if (end_piece(collector))
 			return fsmeta_error_set_memory(error, "surveying archives");
-		if (judge(&stream, collector, name, name_length)) {
-			stream.path = fsmeta_path_stack_path(&survey->path, &stream.path_length);
-			code = survey->visit(survey->payload, &stream, error);
-		}
+		is_claimed = judge(&stream, collector, name, name_length);
+		stream.path = fsmeta_path_stack_path(&survey->path, &stream.path_length);
+		if (is_claimed)
+			code = hand_out(survey, above, &stream, error);
+		else if (collector->fsv.orphans || collector->segments.orphans)
+			code = hand_out_orphans(survey, above, collector, &stream, error);
 		survey->open_count--;
 	}
 	return code;
@@ -396,11 +620,8 @@ int fsmeta_archive_survey(struct fsmeta_cursor *cursor, fsmeta_archive_visit *vi
 	}
 	if (!code)
 		code = close_levels(&survey, 0, error);
-	for (size_t i = 0; i < survey.level_count; i++) {
-		fsmeta_buffer_release(&survey.levels[i]->current.stem);
-		free(survey.levels[i]->spans);
-		free(survey.levels[i]);
-	}
+	for (size_t i = 0; i < survey.level_count; i++)
+		free_collector(survey.levels[i]);
 	free(survey.levels);
 	fsmeta_path_stack_release(&survey.path);
 	return code;

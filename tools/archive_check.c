@@ -9,6 +9,7 @@
  * "Now" is when the scan began, so that a stream from a drive in a cupboard is judged as it was.
  */
 #include "archive/inspect.h"
+#include "archive/piece.h"
 #include "base/text.h"
 #include "tools/archive.h"
 #include "tools/archive_policy.h"
@@ -182,17 +183,32 @@ static int take_finding(
 		   : 0;
 }
 
+/** Each part without its counterpart is a finding. */
+static int append_orphans(struct check *check, const struct fsmeta_archive_stream *stream)
+{
+	const char *name = stream->orphan_names, *end = name + stream->orphan_names_bytes;
+	uint64_t named = 0;
+	int code = 0;
+
+	for (; name < end && !code; name += strlen(name) + 1, named++) {
+		struct fsmeta_piece_name parsed;
+		bool is_index = fsmeta_piece_parse(&parsed, name, strlen(name)) &&
+				parsed.part == FSMETA_PIECE_INDEX;
+
+		code = append_finding(check, "orphaned", name,
+		    is_index ? "an index without its packets" : "packets without their index");
+	}
+	/* The others are counted; there is no room for them anyway. */
+	check->stream_findings += stream->orphans - named;
+	check->findings += stream->orphans - named;
+	return code;
+}
+
 /** What the entries alone give away. */
 static int append_outer_findings(struct check *check, const struct fsmeta_archive_stream *stream)
 {
-	char text[64];
-	int code = 0;
+	int code = append_orphans(check, stream);
 
-	if (stream->orphans) {
-		snprintf(text, sizeof(text), "%llu part%s without counterpart",
-		    (unsigned long long)stream->orphans, stream->orphans == 1 ? "" : "s");
-		code = append_finding(check, "orphaned", "", text);
-	}
 	/* A deep check reads it, and knows. */
 	if (!code && stream->is_unfinished && check->root_fd < 0 &&
 	    stream->changed_us < check->now_us - (int64_t)ABANDONED_S * SECOND_US)

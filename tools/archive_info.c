@@ -74,11 +74,6 @@ struct info {
 	uint64_t streams;
 };
 
-static bool has_times(const struct fsmeta_archive_stream *stream)
-{
-	return stream->layout == FSMETA_LAYOUT_FSV || stream->layout == FSMETA_LAYOUT_SEGMENTS;
-}
-
 static int64_t bitrate(const struct fsmeta_archive_stream *stream)
 {
 	double seconds = (double)stream->covered_us / SECOND_US;
@@ -134,6 +129,30 @@ static const char *pieces_word(const struct fsmeta_archive_stream *stream)
 	}
 }
 
+/** ", 2026-11-03T10:00:00Z to 2026-11-03T11:00:00Z, 1 h 0 min, 4.1 Mbit/s", as far as known. */
+static int append_times(struct fsmeta_buffer *out, const struct fsmeta_archive_stream *stream)
+{
+	int code = 0;
+
+	if (!stream->has_to)
+		return 0;
+	code = fsmeta_buffer_append_text(out, ", ");
+	if (!code && stream->has_from)
+		code = append_time(out, stream->from_us, 19);
+	if (!code)
+		code = fsmeta_buffer_append_text(out, stream->has_from ? "Z to " : "to ");
+	if (!code)
+		code = append_time(out, stream->to_us, 19);
+	if (!code)
+		code = fsmeta_buffer_append_byte(out, 'Z');
+	if (code || !stream->has_from)
+		return code;
+	code = fsmeta_buffer_append_text(out, ", ");
+	if (!code)
+		code = fsmeta_archive_append_duration(out, stream->covered_us);
+	return code ? code : append_bitrate(out, stream);
+}
+
 int fsmeta_archive_append_text(
     struct fsmeta_buffer *out, const struct fsmeta_archive_stream *stream)
 {
@@ -152,21 +171,8 @@ int fsmeta_archive_append_text(
 	}
 	if (!code)
 		code = fsmeta_text_append_size(out, stream->bytes);
-	if (!code && has_times(stream)) {
-		code = fsmeta_buffer_append_text(out, ", ");
-		if (!code)
-			code = append_time(out, stream->from_us, 19);
-		if (!code)
-			code = fsmeta_buffer_append_text(out, "Z to ");
-		if (!code)
-			code = append_time(out, stream->to_us, 19);
-		if (!code)
-			code = fsmeta_buffer_append_text(out, "Z, ");
-		if (!code)
-			code = fsmeta_archive_append_duration(out, stream->covered_us);
-		if (!code)
-			code = append_bitrate(out, stream);
-	}
+	if (!code)
+		code = append_times(out, stream);
 	if (!code && stream->gaps) {
 		code = fsmeta_buffer_append_format(out, ", %llu gap%s, longest ",
 		    (unsigned long long)stream->gaps, stream->gaps == 1 ? "" : "s");
@@ -201,25 +207,34 @@ int fsmeta_archive_append_path(struct fsmeta_buffer *out, const char *path, size
 	return code ? code : fsmeta_buffer_append_byte(out, '"');
 }
 
-static int append_json_times(struct fsmeta_buffer *out, const struct fsmeta_archive_stream *stream)
+static int append_json_time(struct fsmeta_buffer *out, const char *key, int64_t time_us)
 {
-	int code = fsmeta_buffer_append_text(out, ",\"from\":\"");
+	int code = fsmeta_buffer_append_format(out, ",\"%s\":\"", key);
 
 	if (!code)
-		code = append_time(out, stream->from_us, 0);
-	if (!code)
-		code = fsmeta_buffer_append_text(out, "\",\"to\":\"");
-	if (!code)
-		code = append_time(out, stream->to_us, 0);
-	if (!code)
-		code = fsmeta_buffer_append_format(out,
-		    "\",\"covered_seconds\":%lld,\"bitrate\":%lld,\"gaps\":%llu,"
-		    "\"longest_gap_seconds\":%lld,\"overlaps\":%llu",
-		    (long long)(stream->covered_us / SECOND_US), (long long)bitrate(stream),
-		    (unsigned long long)stream->gaps,
-		    (long long)(stream->longest_gap_us / SECOND_US),
-		    (unsigned long long)stream->overlaps);
-	return code;
+		code = append_time(out, time_us, 0);
+	return code ? code : fsmeta_buffer_append_byte(out, '"');
+}
+
+/** Gaps and overlaps are between the pieces of a stream; a recording is one. */
+static int append_json_times(struct fsmeta_buffer *out, const struct fsmeta_archive_stream *stream)
+{
+	int code = 0;
+
+	if (stream->has_from)
+		code = append_json_time(out, "from", stream->from_us);
+	if (!code && stream->has_to)
+		code = append_json_time(out, "to", stream->to_us);
+	if (!code && stream->has_from)
+		code =
+		    fsmeta_buffer_append_format(out, ",\"covered_seconds\":%lld,\"bitrate\":%lld",
+			(long long)(stream->covered_us / SECOND_US), (long long)bitrate(stream));
+	if (code || !stream->has_from || stream->layout == FSMETA_LAYOUT_RECORDING)
+		return code;
+	return fsmeta_buffer_append_format(out,
+	    ",\"gaps\":%llu,\"longest_gap_seconds\":%lld,\"overlaps\":%llu",
+	    (unsigned long long)stream->gaps, (long long)(stream->longest_gap_us / SECOND_US),
+	    (unsigned long long)stream->overlaps);
 }
 
 int fsmeta_archive_append_json(
@@ -235,7 +250,7 @@ int fsmeta_archive_append_json(
 		    ",\"pieces\":%llu,\"bytes\":%llu,\"orphans\":%llu",
 		    (unsigned long long)stream->pieces, (unsigned long long)stream->bytes,
 		    (unsigned long long)stream->orphans);
-	if (!code && has_times(stream))
+	if (!code)
 		code = append_json_times(out, stream);
 	if (!code && stream->layout == FSMETA_LAYOUT_RECORDING)
 		code = fsmeta_buffer_append_format(

@@ -195,6 +195,10 @@ static int append_reason(struct fsmeta_buffer *out, const char *before, int64_t 
 int fsmeta_policy_judge(bool *holds, struct fsmeta_buffer *reason,
     const struct fsmeta_policy *policy, const struct fsmeta_archive_stream *stream, int64_t now_us)
 {
+	if (!stream->has_from) {
+		*holds = false;
+		return fsmeta_buffer_append_text(reason, "nothing of it is whole");
+	}
 	switch (policy->kind) {
 	case FSMETA_POLICY_KEEP:
 		*holds = stream->from_us <= now_us - policy->duration_us;
@@ -227,6 +231,9 @@ void fsmeta_growth_add(
 	int64_t span_us = stream->to_us - stream->from_us;
 
 	growth->bytes += stream->bytes;
+	/* What a recording takes while it lasts says nothing of when there are others. */
+	if (stream->layout == FSMETA_LAYOUT_RECORDING)
+		return;
 	if (span_us >= (int64_t)GROWTH_MIN_S * SECOND_US && stream->to_us >= now_us - day_us)
 		growth->bytes_a_day += (double)stream->bytes / ((double)span_us / (double)day_us);
 }

@@ -163,7 +163,8 @@ static int take_stream(
 	struct recover *recover = payload;
 	int code = fsmeta_check_stop(error);
 
-	if (code)
+	/* Halves of pieces are no licence to change a folder. */
+	if (code || !stream->pieces)
 		return code;
 	recover->stream = stream;
 	if (stream->layout == FSMETA_LAYOUT_SEGMENTS &&

@@ -284,7 +284,8 @@ static int take_stream(
 	struct sweep *sweep = payload;
 	int code = fsmeta_check_stop(error);
 
-	if (code)
+	/* Halves of pieces are no licence to change a folder. */
+	if (code || !stream->pieces)
 		return code;
 	if (stream->layout == FSMETA_LAYOUT_FRAMES)
 		code = fsmeta_archive_roots_add(&sweep->stores, sweep->live.operand.path, stream);

@@ -317,6 +317,43 @@ def test_orphans_and_abandoned_recordings_are_found_from_entries(tmp_path):
     assert kinds == {"cam": ["orphaned"], "rec_a": ["unsealed"], "rec_b": []}
 
 
+def test_a_stream_without_any_index_is_told(tmp_path):
+    """Every index of one camera goes, every frame file of another; each is named, and diff says the same."""
+    root, old, now = tmp_path / "archive", int(time.time()) - 2 * DAY, int(time.time())
+    for i in range(3):
+        for camera in ("cam1", "cam2"):
+            put_pair(root / camera, old + 1000 * i, *track(old, video()))
+        for camera in ("seg1", "seg2"):
+            put_pair(root / camera, old + 1000 * i, *track(old, video()), SEGMENT)
+    for name in ("photos/1700000000_holiday.jpg", "rec_x/data.bin", "tapes/old/1700000000000.h264"):
+        put(root / name, b"x", now)
+    fsmeta("scan", root, "--db", tmp_path / "db")
+    assert fsmeta("archive", "check", "--deep", root)[0].splitlines()[-1] == "4 streams; 12 pieces opened; all is well"
+    for pattern in ("cam2/*.rf1i", "seg1/*.vidx"):
+        for path in root.glob(pattern):
+            path.unlink()
+    fsmeta("scan", root, "--db", tmp_path / "db")
+    left = {camera: sorted(path.name for path in (root / camera).iterdir()) for camera in ("cam2", "seg1")}
+    for words in ((root,), ("--deep", root), (tmp_path / "db",)):
+        out, _ = fsmeta("archive", "check", "--format=jsonl", "--policy=gaps 1h", *words, code=1)
+        told = {o["path"]: o for o in lines(out)}
+        assert list(told) == ["cam1", "cam2", "seg1", "seg2"]
+        for path, o in told.items():
+            names = [f["name"] for f in o.get("findings", [])]
+            assert (o["pieces"], o["orphans"], names) == (0, 3, left[path]) if path in left else (3, 0, []), o
+            assert all(f["kind"] == "orphaned" for f in o.get("findings", []))
+            assert ("from" in o) == (path not in left)
+            assert o["policies"][0].get("reason") == ("nothing of it is whole" if path in left else None)
+    assert fsmeta("archive", "info", tmp_path / "db")[0].count(" (0 ") == 2
+    story = {o["stream"]: o for o in lines(fsmeta(
+        "diff", "--stat", "--format=jsonl", f"{tmp_path / 'db'}@1", f"{tmp_path / 'db'}@2", code=1)[0]) if "stream" in o}
+    assert {path: (o["layout"], o["orphaned"]) for path, o in story.items()} == {
+        path: (told[path]["layout"], told[path]["orphans"]) for path in left}
+    # What lost its index is left alone.
+    fsmeta("archive", "recover", root)
+    assert left == {camera: sorted(path.name for path in (root / camera).iterdir()) for camera in left}
+
+
 def write_live(root, name, seconds, mtime):
     """Files of FSV, 1000 s each, from `mtime` - seconds on."""
     for start in range(mtime - seconds, mtime, 1000):

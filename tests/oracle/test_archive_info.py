@@ -72,8 +72,9 @@ def test_text(tmp_path):
         "fsv        cam1  (3 files, 1.3 KiB, 2023-11-14T22:13:20Z to 2023-11-14T23:19:58Z, 49 min,"
         " 3 bit/s, 1 gap, longest 16 min, 1 orphan)",
         "frames     frames/video_001  (3 frames, 240 B)",
-        "recording  rec_a  (80 B)",
-        "recording  rec_b  (80 B, not completed)",
+        # Written just now and made old: when it began is not known.
+        "recording  rec_a  (80 B, to 2023-11-14T22:13:20Z)",
+        "recording  rec_b  (80 B, to 2023-11-14T22:13:20Z, not completed)",
     ]
 
 

@@ -21,6 +21,8 @@ struct tree {
 struct found {
 	struct fsmeta_archive_stream streams[STREAMS_MAX];
 	char paths[STREAMS_MAX][64];
+	/** Names of the orphans, with a blank behind each. */
+	char orphans[STREAMS_MAX][128];
 	size_t count;
 };
 
@@ -55,6 +57,9 @@ static int keep(
 
 	(void)error;
 	found->streams[found->count] = *stream;
+	for (size_t i = 0; i < stream->orphan_names_bytes && i < 127; i++)
+		found->orphans[found->count][i] =
+		    stream->orphan_names[i] ? stream->orphan_names[i] : ' ';
 	snprintf(found->paths[found->count++], 64, "%.*s", (int)stream->path_length, stream->path);
 	return 0;
 }
@@ -360,6 +365,176 @@ static void test_nested(void **state)
 	assert_int_equal(6, find(&found, "")->bytes);
 }
 
+static const char *orphans_of(const struct found *found, const char *path)
+{
+	const struct fsmeta_archive_stream *stream = find(found, path);
+
+	assert_int_equal(0, stream->pieces);
+	assert_false(stream->has_from || stream->has_to);
+	return found->orphans[stream - found->streams];
+}
+
+/** A stream that lost all of its indexes, or packets, is one still. */
+static void test_orphans_alone(void **state)
+{
+	static struct tree tree;
+	static struct found found;
+
+	(void)state;
+	add(&tree, "", 0, 0);
+	/* Names that nothing else has. */
+	add(&tree, "fsv/", 0, 0);
+	add(&tree, "fsv/1700000000_audio.rf1p", 5, 9);
+	add(&tree, "fsv/1700000000_video.rf1p", 6, 9);
+	add(&tree, "fsv/1700001000_video.rf1i", 7, 10);
+	add(&tree, "fsv/1700002000_video.rf1p", 7, 8);
+	add(&tree, "fsv/readme.txt", 9, 99);
+	/* Byte streams are anybody's, and three names say little beside a file of another kind. */
+	add(&tree, "h264/", 0, 0);
+	add(&tree, "h264/1700000000000.h264", 1, 0);
+	add(&tree, "h264/1700001000000.h264", 1, 0);
+	add(&tree, "three/", 0, 0);
+	add(&tree, "three/1700000000_video.rf1p", 1, 0);
+	add(&tree, "three/1700001000_video.rf1p", 1, 0);
+	add(&tree, "three/1700002000_video.rf1p", 1, 0);
+	add(&tree, "three/notes", 1, 0);
+	add(&tree, "vidx/", 0, 0);
+	add(&tree, "vidx/1700000000000.vidx", 4, 5);
+	survey(&found, &tree);
+	assert_int_equal(2, found.count);
+	assert_string_equal("1700000000_audio.rf1p 1700000000_video.rf1p 1700001000_video.rf1i "
+			    "1700002000_video.rf1p ",
+	    orphans_of(&found, "fsv"));
+	assert_int_equal(FSMETA_LAYOUT_FSV, find(&found, "fsv")->layout);
+	assert_int_equal(4, find(&found, "fsv")->orphans);
+	assert_int_equal(25, find(&found, "fsv")->bytes);
+	assert_int_equal(10 * SECOND, find(&found, "fsv")->changed_us);
+	assert_string_equal("1700000000000.vidx ", orphans_of(&found, "vidx"));
+	assert_int_equal(FSMETA_LAYOUT_SEGMENTS, find(&found, "vidx")->layout);
+}
+
+/** Beside a whole stream of its layout less is enough; beside another one, or below it, it is not.
+ */
+static void test_orphans_beside_a_stream(void **state)
+{
+	static struct tree tree;
+	static struct found found;
+
+	(void)state;
+	add(&tree, "", 0, 0);
+	add(&tree, "site/", 0, 0);
+	add(&tree, "site/a/", 0, 0);
+	add(&tree, "site/a/1700000000000.h264", 1, 0);
+	add(&tree, "site/a/1700000000000.h265", 1, 0);
+	add(&tree, "site/a/1700001000000.h264", 1, 0);
+	add(&tree, "site/a/thumb.jpg", 1, 0);
+	add(&tree, "site/b/", 0, 0);
+	add(&tree, "site/b/1700000000_v.rf1p", 1, 0);
+	add(&tree, "site/b/1700001000_v.rf1p", 1, 0);
+	add(&tree, "site/b/thumb.jpg", 1, 0);
+	add(&tree, "site/c/", 0, 0);
+	add(&tree, "site/c/1700000000000.h264", 1, 0);
+	add(&tree, "site/c/1700000000000.vidx", 1, 0);
+	add(&tree, "site/d/", 0, 0);
+	add(&tree, "site/d/1700000000000.h264", 1, 0);
+	/* One photo too many. */
+	add(&tree, "site/e/", 0, 0);
+	add(&tree, "site/e/1700000000000.h264", 1, 0);
+	add(&tree, "site/e/thumb.jpg", 1, 0);
+	add(&tree, "tapes/", 0, 0);
+	add(&tree, "tapes/1700000000000.h264", 1, 0);
+	survey(&found, &tree);
+	assert_int_equal(3, found.count);
+	/* What had to wait comes when the reason does. */
+	assert_string_equal("site/a", found.paths[0]);
+	assert_string_equal("site/c", found.paths[1]);
+	assert_string_equal("site/d", found.paths[2]);
+	assert_string_equal("1700000000000.h264 1700001000000.h264 ", orphans_of(&found, "site/a"));
+	assert_string_equal("1700000000000.h264 ", orphans_of(&found, "site/d"));
+}
+
+/** More orphans than have a name are counted all the same. */
+static void test_many_orphans(void **state)
+{
+	static struct tree tree;
+	static struct found found;
+	char path[64];
+
+	(void)state;
+	add(&tree, "", 0, 0);
+	for (int i = 0; i < 3 * FSMETA_ORPHANS_NAMED_MAX; i++) {
+		snprintf(path, sizeof(path), "17%08d_v.rf1i", i);
+		add(&tree, path, 1, 0);
+	}
+	survey(&found, &tree);
+	assert_int_equal(1, found.count);
+	assert_int_equal(3 * FSMETA_ORPHANS_NAMED_MAX, find(&found, "")->orphans);
+	assert_int_equal(FSMETA_ORPHANS_NAMED_MAX * sizeof("1700000000_v.rf1i"),
+	    find(&found, "")->orphan_names_bytes);
+}
+
+static void set_birth(struct tree *tree, const char *path, int64_t second)
+{
+	for (size_t i = 0; i < tree->count; i++)
+		if (strcmp(tree->paths[i], path) == 0) {
+			tree->entries[i].fields |= FSMETA_FIELD_BTIME;
+			tree->entries[i].btime.seconds = second;
+		}
+}
+
+/** A recording ends with its data, and began when it was born, unless it was born as a copy. */
+static void test_times_of_recordings(void **state)
+{
+	static const struct {
+		const char *name;
+		/** Births of data.bin and meta.json; 0 = not known. */
+		int64_t data, meta;
+		/** 0 = not known. */
+		int64_t from;
+	} cases[] = {
+	    {"rec_both", 1000, 1001, 1000},
+	    {"rec_closed", 1000, 1501, 1000},
+	    {"rec_copy", 9000, 9000, 0},
+	    {"rec_data", 1500, 0, 1500},
+	    {"rec_meta", 1400, 1001, 1001},
+	    {"rec_none", 0, 0, 0},
+	    {"rec_renamed", 9000, 1200, 1200},
+	};
+	static struct tree tree;
+	static struct found found;
+	char path[64];
+
+	(void)state;
+	add(&tree, "", 0, 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		static const char *const parts[] = {"", "data.bin", "index.jsonl", "meta.json"};
+
+		for (size_t k = 0; k < 4; k++) {
+			snprintf(path, sizeof(path), "%s/%s", cases[i].name, parts[k]);
+			add(&tree, path, 1, k == 1 ? 1500 : 1502);
+		}
+		snprintf(path, sizeof(path), "%s/data.bin", cases[i].name);
+		if (cases[i].data)
+			set_birth(&tree, path, cases[i].data);
+		snprintf(path, sizeof(path), "%s/meta.json", cases[i].name);
+		if (cases[i].meta)
+			set_birth(&tree, path, cases[i].meta);
+	}
+	/* A file system, or an archiver, that gave no times. */
+	tree.entries[2].fields &= ~(unsigned)FSMETA_FIELD_MTIME;
+	survey(&found, &tree);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct fsmeta_archive_stream *stream = find(&found, cases[i].name);
+
+		assert_int_equal(i != 0, stream->has_to);
+		assert_int_equal(i ? 1500 * SECOND : 0, stream->to_us);
+		assert_int_equal(i && cases[i].from, stream->has_from);
+		assert_int_equal(i ? cases[i].from * SECOND : 0, stream->from_us);
+		assert_int_equal(
+		    stream->has_from ? stream->to_us - stream->from_us : 0, stream->covered_us);
+	}
+}
+
 static int refuse(
     void *payload, const struct fsmeta_archive_stream *stream, struct fsmeta_error *error)
 {
@@ -394,6 +569,10 @@ int main(void)
 	    cmocka_unit_test(test_mixed),
 	    cmocka_unit_test(test_gaps),
 	    cmocka_unit_test(test_nested),
+	    cmocka_unit_test(test_orphans_alone),
+	    cmocka_unit_test(test_orphans_beside_a_stream),
+	    cmocka_unit_test(test_many_orphans),
+	    cmocka_unit_test(test_times_of_recordings),
 	    cmocka_unit_test(test_stop),
 	};
 
