@@ -4,7 +4,8 @@
  *
  *     cursor -> survey -> each stream -> policies -> a line each
  *                                     -> --deep: inspection -> a line each finding
- *               at the end: the budget, and how all of it grows
+ *               at the end: policies on recordings, folder by folder
+ *                           the budget, and how all of it grows
  *
  * "Now" is when the scan began, so that a stream from a drive in a cupboard is judged as it was.
  */
@@ -13,6 +14,7 @@
 #include "base/text.h"
 #include "tools/archive.h"
 #include "tools/archive_policy.h"
+#include "tools/archive_recordings.h"
 #include "tools/command.h"
 #include "tools/operand.h"
 #include "tools/output.h"
@@ -95,9 +97,10 @@ static const struct argp check_argp = {options, parse_option, "OPERAND",
     "things were when it was scanned."
     "\vkeep: it reaches back so far. gaps: none is longer. fresh: its end is no older. budget: "
     "all streams take no more; with it, how they grow, when it is full and how long it lasts. "
-    "Durations: s, m (minutes), h, d, w, y. What fits no stream does not hold. Parts without their "
-    "counterpart and recordings that "
-    "nobody completed are findings. --deep opens every piece with its layout's reader: headers, "
+    "Durations: s, m (minutes), h, d, w, y. What fits no stream does not hold. Recordings in one "
+    "folder are judged together, by their ends, and gaps where begins are known. Parts without "
+    "their counterpart and recordings that nobody completed are findings. --deep opens every piece "
+    "with its layout's reader: headers, "
     "the index against the packets, times, first and last packets, arrays against their sizes, "
     "index.bin against the lines. Nothing is written.\n\nExit status 1: a policy does not hold, "
     "or something was found.",
@@ -123,6 +126,7 @@ struct check {
 	uint64_t concerned[FSMETA_POLICIES_MAX];
 	uint64_t policies_idle;
 	struct fsmeta_growth growth;
+	struct fsmeta_recordings recordings;
 };
 
 static bool is_json(const struct check *check)
@@ -288,31 +292,45 @@ static int append_verdict(
 	return code ? code : append_text_verdict(check, policy, holds);
 }
 
+/** The verdicts on a stream, or a folder of recordings, as they are appended. */
+struct verdicts {
+	uint64_t count;
+	bool is_broken;
+};
+
+static int judge(struct check *check, struct verdicts *verdicts, size_t i,
+    const struct fsmeta_archive_stream *stream)
+{
+	const struct fsmeta_policy *policy = &check->arguments->policies.items[i];
+	bool holds = true;
+	int code;
+
+	check->concerned[i]++;
+	fsmeta_buffer_clear(&check->reason);
+	code = fsmeta_policy_judge(&holds, &check->reason, policy, stream, check->now_us);
+	if (!code)
+		code = append_verdict(check, policy, holds, !verdicts->count++);
+	verdicts->is_broken |= !holds;
+	return code;
+}
+
+static int end_verdicts(struct check *check, const struct verdicts *verdicts)
+{
+	check->streams_broken += verdicts->is_broken;
+	return verdicts->count && is_json(check) ? fsmeta_buffer_append_byte(&check->line, ']') : 0;
+}
+
 static int append_verdicts(struct check *check, const struct fsmeta_archive_stream *stream)
 {
 	const struct fsmeta_policies *policies = &check->arguments->policies;
-	bool first = true, is_broken = false;
+	struct verdicts verdicts = {0};
 	int code = 0;
 
-	for (size_t i = 0; i < policies->count && !code; i++) {
-		const struct fsmeta_policy *policy = &policies->items[i];
-		bool holds = true;
-
-		if (!fsmeta_policy_concerns(
-			policy, stream->layout, stream->path, stream->path_length))
-			continue;
-		check->concerned[i]++;
-		fsmeta_buffer_clear(&check->reason);
-		code = fsmeta_policy_judge(&holds, &check->reason, policy, stream, check->now_us);
-		if (!code)
-			code = append_verdict(check, policy, holds, first);
-		first = false;
-		is_broken |= !holds;
-	}
-	check->streams_broken += is_broken;
-	if (!code && !first && is_json(check))
-		code = fsmeta_buffer_append_byte(&check->line, ']');
-	return code;
+	for (size_t i = 0; i < policies->count && !code; i++)
+		if (fsmeta_policy_concerns(
+			&policies->items[i], stream->layout, stream->path, stream->path_length))
+			code = judge(check, &verdicts, i, stream);
+	return code ? code : end_verdicts(check, &verdicts);
 }
 
 static int write_line(struct check *check, struct fsmeta_error *error)
@@ -337,6 +355,9 @@ static int take_stream(
 		return code;
 	check->streams++;
 	fsmeta_growth_add(&check->growth, stream, check->now_us);
+	if (stream->layout == FSMETA_LAYOUT_RECORDING &&
+	    fsmeta_recordings_add(&check->recordings, stream))
+		return fsmeta_error_set_memory(error, "checking an archive");
 	code = is_json(check) ? fsmeta_archive_append_json(&check->line, stream)
 			      : fsmeta_archive_append_text(&check->line, stream);
 	if (!code)
@@ -347,6 +368,85 @@ static int take_stream(
 	if (!code && is_json(check) && fsmeta_buffer_append_text(&check->line, "}\n"))
 		code = fsmeta_error_set_memory(error, "checking an archive");
 	return code ? code : write_line(check, error);
+}
+
+/* ---- what is told of recordings ---- */
+
+/** "recordings  site  (3 recordings, the first ended 2026-11-01T10:00:00Z, the last …)" */
+static int append_folder(struct check *check, const struct fsmeta_archive_stream *sum)
+{
+	struct fsmeta_buffer *out = &check->line;
+	char first[FSMETA_TIME_TEXT_BYTES], last[FSMETA_TIME_TEXT_BYTES];
+	int code;
+
+	fsmeta_time_format(first, fsmeta_time_from_us(sum->from_us));
+	fsmeta_time_format(last, fsmeta_time_from_us(sum->to_us));
+	if (is_json(check)) {
+		code = fsmeta_buffer_append_text(out, "{\"layout\":\"recordings\",");
+		if (!code)
+			code = fsmeta_archive_append_path(out, sum->path, sum->path_length);
+		if (!code)
+			code = fsmeta_buffer_append_format(
+			    out, ",\"pieces\":%llu", (unsigned long long)sum->pieces);
+		if (!code && sum->has_to)
+			code = fsmeta_buffer_append_format(
+			    out, ",\"first_end\":\"%s\",\"last_end\":\"%s\"", first, last);
+		return code;
+	}
+	code = fsmeta_buffer_append_text(out, "recordings ");
+	if (!code)
+		code = sum->path_length
+			   ? fsmeta_text_append_quoted(out, sum->path, sum->path_length)
+			   : fsmeta_buffer_append_byte(out, '.');
+	if (!code)
+		code = fsmeta_buffer_append_text(out, "  (");
+	if (!code)
+		code = fsmeta_text_append_count(out, sum->pieces);
+	if (!code)
+		code =
+		    fsmeta_buffer_append_text(out, sum->pieces == 1 ? " recording" : " recordings");
+	if (!code && sum->has_to)
+		code = fsmeta_buffer_append_format(
+		    out, ", the first ended %.19sZ, the last %.19sZ", first, last);
+	return code ? code : fsmeta_buffer_append_text(out, ")\n");
+}
+
+/** A folder of recordings, where a policy speaks about it. */
+static int tell_folder(struct check *check, const struct fsmeta_recordings_folder *folder)
+{
+	const struct fsmeta_policies *policies = &check->arguments->policies;
+	struct fsmeta_archive_stream sum;
+	struct verdicts verdicts = {0};
+	size_t start = check->line.length;
+	int code;
+
+	fsmeta_recordings_sum(&sum, &check->recordings, folder, NULL);
+	code = append_folder(check, &sum);
+	for (size_t i = 0; i < policies->count && !code; i++)
+		if (fsmeta_recordings_sum(&sum, &check->recordings, folder, &policies->items[i]))
+			code = judge(check, &verdicts, i, &sum);
+	if (code)
+		return code;
+	if (!verdicts.count) {
+		check->line.length = start;
+		return 0;
+	}
+	code = end_verdicts(check, &verdicts);
+	return code || !is_json(check) ? code : fsmeta_buffer_append_text(&check->line, "}\n");
+}
+
+static int tell_recordings(struct check *check, struct fsmeta_error *error)
+{
+	struct fsmeta_recordings_folder folder = {0};
+	int code = 0;
+
+	fsmeta_recordings_sort(&check->recordings);
+	while (!code && fsmeta_recordings_next(&check->recordings, &folder)) {
+		if (tell_folder(check, &folder))
+			return fsmeta_error_set_memory(error, "checking an archive");
+		code = write_line(check, error);
+	}
+	return code;
 }
 
 /* ---- what is told of all ---- */
@@ -411,8 +511,8 @@ static int append_budget_json(struct check *check, const struct fsmeta_policy *p
 }
 
 /**
- * "fresh 1h camera-7: does not hold: no stream of fsv or segments fits 'camera-7'": what is not
- * there does not do what is demanded of it.
+ * "fresh 1h camera-7: does not hold: no stream with times fits 'camera-7'": what is not there does
+ * not do what is demanded of it.
  */
 static int append_idle(struct check *check, const struct fsmeta_policy *policy)
 {
@@ -422,9 +522,9 @@ static int append_idle(struct check *check, const struct fsmeta_policy *policy)
 	fsmeta_buffer_clear(reason);
 	if (policy->pattern)
 		code = fsmeta_buffer_append_format(
-		    reason, "no stream of fsv or segments fits '%s'", policy->pattern);
+		    reason, "no stream with times fits '%s'", policy->pattern);
 	else
-		code = fsmeta_buffer_append_text(reason, "no stream of fsv or segments is there");
+		code = fsmeta_buffer_append_text(reason, "no stream with times is there");
 	if (code || !is_json(check))
 		return code ? code : append_text_verdict(check, policy, false);
 	code = append_json_verdict(check, policy, false);
@@ -530,6 +630,8 @@ static int check(const struct check_arguments *arguments, struct fsmeta_error *e
 		status = fsmeta_archive_survey(cursor, take_stream, error, &checking);
 	}
 	if (status >= 0)
+		status = tell_recordings(&checking, error);
+	if (status >= 0)
 		status = tell_all(&checking, error);
 	if (status >= 0)
 		status = fsmeta_flush_output(error);
@@ -539,6 +641,7 @@ static int check(const struct check_arguments *arguments, struct fsmeta_error *e
 		fsmeta_note(arguments->operand, "no video archive is recognised in it");
 	fsmeta_buffer_release(&checking.line);
 	fsmeta_buffer_release(&checking.reason);
+	fsmeta_recordings_release(&checking.recordings);
 	fsmeta_cursor_close(cursor);
 	if (checking.root_fd >= 0)
 		close(checking.root_fd);

@@ -132,21 +132,25 @@ void fsmeta_policies_take_keep(
 
 /* ---- judging ---- */
 
-bool fsmeta_policy_concerns(const struct fsmeta_policy *policy, enum fsmeta_layout layout,
-    const char *path, size_t path_length)
+bool fsmeta_policy_fits(const struct fsmeta_policy *policy, const char *path, size_t path_length)
 {
 	char *name;
 	bool matches;
 
-	if (policy->kind == FSMETA_POLICY_BUDGET ||
-	    (layout != FSMETA_LAYOUT_FSV && layout != FSMETA_LAYOUT_SEGMENTS))
-		return false;
 	if (!policy->pattern)
 		return true;
 	name = path_length ? strndup(path, path_length) : strdup(".");
 	matches = name && fnmatch(policy->pattern, name, 0) == 0;
 	free(name);
 	return matches;
+}
+
+bool fsmeta_policy_concerns(const struct fsmeta_policy *policy, enum fsmeta_layout layout,
+    const char *path, size_t path_length)
+{
+	return policy->kind != FSMETA_POLICY_BUDGET &&
+	       (layout == FSMETA_LAYOUT_FSV || layout == FSMETA_LAYOUT_SEGMENTS) &&
+	       fsmeta_policy_fits(policy, path, path_length);
 }
 
 int64_t fsmeta_policy_now_us(const struct fsmeta_batch_source *source)
@@ -197,7 +201,9 @@ int fsmeta_policy_judge(bool *holds, struct fsmeta_buffer *reason,
 {
 	if (!stream->has_from) {
 		*holds = false;
-		return fsmeta_buffer_append_text(reason, "nothing of it is whole");
+		return fsmeta_buffer_append_text(reason, stream->layout == FSMETA_LAYOUT_RECORDING
+							     ? "nothing tells when it was recorded"
+							     : "nothing of it is whole");
 	}
 	switch (policy->kind) {
 	case FSMETA_POLICY_KEEP:

@@ -58,7 +58,13 @@ void fsmeta_policies_take(
 void fsmeta_policies_take_keep(
     struct fsmeta_policies *policies, const char *text, struct argp_state *state);
 
-/** Whether a policy, other than a budget, speaks about a stream: it needs times. */
+/** Whether its pattern fits a path ("" is the root, which "." fits); without one it always does. */
+bool fsmeta_policy_fits(const struct fsmeta_policy *policy, const char *path, size_t path_length);
+
+/**
+ * Whether a policy, other than a budget, speaks about a stream of FSV or segments.  Recordings are
+ * judged by folder (tools/archive_recordings.h), and frames have no times.
+ */
 bool fsmeta_policy_concerns(const struct fsmeta_policy *policy, enum fsmeta_layout layout,
     const char *path, size_t path_length);
 

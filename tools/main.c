@@ -83,6 +83,7 @@
  *     stories    what changes mean for video archives, in sentences
  *     retention  whether what was rotated out was due;  pipe_copy: a pipe, to be read again
  *     archive    its own commands, archive_… a file each;  archive_policy: does a stream hold it;
+ *     archive_recordings: those of a folder, as policies see them;
  *     archive_layout: which one a folder has;  archive_roots: the archives below a live folder
  *     report_archive what recordings cover and lost
  *     report_gather what a report tells;  report_tree: the largest folders;  report_json: as data;

@@ -191,19 +191,75 @@ def test_a_policy_that_fits_no_stream_does_not_hold(archive, tmp_path):
     text = fsmeta("archive", "check", archive.root, "--policy", fits, "--policy", none, "--policy", timeless,
                   code=1).stdout.splitlines()
     assert text[-3:] == [
-        "fresh 1h seg-7: does not hold: no stream of fsv or segments fits 'seg-7'",
-        "keep 9d frames: does not hold: no stream of fsv or segments fits 'frames'",
+        "fresh 1h seg-7: does not hold: no stream with times fits 'seg-7'",
+        "keep 9d frames: does not hold: no stream with times fits 'frames'",
         "2 streams; 2 policies fit no stream",
     ]
     told = objects(fsmeta("archive", "check", archive.root, "--format=jsonl", "--policy", none, code=1).stdout)
-    assert told[-1] == {"policy": none, "holds": False, "reason": "no stream of fsv or segments fits 'seg-7'"}
+    assert told[-1] == {"policy": none, "holds": False, "reason": "no stream with times fits 'seg-7'"}
     # A drive that is not mounted keeps no promise either.
     (tmp_path / "empty").mkdir()
     done = fsmeta("archive", "check", tmp_path / "empty", "--policy=fresh 1h", code=1)
-    assert done.stdout == "fresh 1h: does not hold: no stream of fsv or segments is there\n"
+    assert done.stdout == "fresh 1h: does not hold: no stream with times is there\n"
     assert "no video archive is recognised" in done.stderr
     fsmeta("archive", "check", tmp_path / "empty")
     fsmeta("archive", "check", tmp_path / "empty", "--policy=budget 1GB")
+
+
+def put_recording(folder, end=None, born_now=False):
+    """One that ended at `end`; its files are younger then, as copies are, unless they are written to now."""
+    folder.mkdir(parents=True)
+    for name in ("data.bin", "index.jsonl", "meta.json"):
+        (folder / name).write_bytes(b"x")
+        if not born_now:
+            os.utime(folder / name, (end, end))
+
+
+def test_recordings_of_a_folder_are_judged_together(archive, tmp_path):
+    """In an archive of cameras and recordings; of the tree, its stream and its generation alike."""
+    now = int(time.time())
+    archive.put("seg-1", *range(now - 3 * HOUR, now - PIECE, PIECE))
+    for day in (40, 31, 3):
+        put_recording(archive.root / "old" / f"rec_{day}", now - day * DAY)
+    for day in (2, 1):
+        put_recording(archive.root / "new" / f"rec_{day}", now - day * DAY + HOUR)
+    put_recording(archive.root / "new" / "rec_live", born_now=True)
+    fsmeta("scan", archive.root, "-o", tmp_path / "s", "--db", archive.database, "-q")
+    policies = ["--policy=keep 30d", "--policy=fresh 1h", "--policy=gaps 1h"]
+    told = [fsmeta("archive", "check", "--format=jsonl", *policies, operand, code=1).stdout
+            for operand in (archive.root, tmp_path / "s", archive.database)]
+    assert told[1] == told[2]
+    for text in told:
+        streams = {o["path"]: o for o in objects(text)}
+        verdicts = {path: {p["policy"].split()[0]: p["holds"] for p in o["policies"]}
+                    for path, o in streams.items() if "policies" in o}
+        # Nothing tells when copies began, so of gaps between those alone nothing is said.
+        births = "from" in streams["new/rec_live"]
+        assert verdicts == {
+            "seg-1": {"keep": False, "fresh": True, "gaps": True},
+            "old": {"keep": True, "fresh": False},
+            "new": {"keep": False, "fresh": True, **({"gaps": False} if births else {})},
+        }
+        assert streams["old"]["layout"] == "recordings" and streams["old"]["pieces"] == 3
+        for field, day in (("first_end", 40), ("last_end", 3)):
+            assert calendar.timegm(time.strptime(streams["old"][field][:19], "%Y-%m-%dT%H:%M:%S")) == now - day * DAY
+            assert streams[f"old/rec_{day}"]["to"] == streams["old"][field]
+        assert "from" not in streams["old/rec_3"]
+        reasons = {p["policy"]: p.get("reason") for o in ("old", "new") for p in streams[o]["policies"] if not p["holds"]}
+        assert reasons["fresh 1h"].startswith("nothing for 3 d 0 h, since ")
+        assert reasons["keep 30d"].startswith("it reaches back 47 h ") or \
+            reasons["keep 30d"].startswith("it reaches back 46 h ")
+        if births:
+            assert re.match(r"2[23] h \d+ min are missing from ", reasons["gaps 1h"])
+    # Patterns name the folder or recordings in it; without a verdict there is no line.
+    text = fsmeta("archive", "check", archive.root, "--policy=keep 9d old", "--policy=fresh 5d old/rec_3").stdout
+    assert text.splitlines()[-4].startswith("recordings old  (3 recordings, the first ended ")
+    assert text.splitlines()[-3:] == [
+        "           keep 9d old: holds", "           fresh 5d old/rec_3: holds", "7 streams; all is well"]
+    assert "recordings" not in fsmeta("archive", "check", archive.root, "--policy=fresh 1h seg-*").stdout
+    # A policy on gaps where nothing tells of any does not pass unnoticed.
+    text = fsmeta("archive", "check", archive.root, "--policy=gaps 1h old", code=1).stdout
+    assert "gaps 1h old: does not hold: no stream with times fits 'old'" in text
 
 
 @pytest.mark.parametrize("words, reason", [

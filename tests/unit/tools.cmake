@@ -3,5 +3,6 @@ fsmeta_unit_test(test_tools_known_contents test_tools_known_contents.c LINKS fsm
 fsmeta_unit_test(test_tools_output test_tools_output.c LINKS fsmeta_tools)
 fsmeta_unit_test(test_tools_selection test_tools_selection.c LINKS fsmeta_tools)
 fsmeta_unit_test(test_tools_keep test_tools_keep.c LINKS fsmeta_tools)
+fsmeta_unit_test(test_tools_recordings test_tools_recordings.c LINKS fsmeta_tools)
 fsmeta_unit_test(test_tools_report_tree test_tools_report_tree.c LINKS fsmeta_tools)
 fsmeta_unit_test(test_soak test_soak.c LINKS fsmeta_test_soak)
