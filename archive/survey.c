@@ -392,18 +392,18 @@ static bool judge(struct fsmeta_archive_stream *out, struct collector *collector
 	return out->pieces;
 }
 
-/** How sure it is that a folder without a whole piece was a stream. */
-enum doubt {
-	/** It never was. */
-	DOUBT_NONE_OF_OURS,
-	/** It was if one stands beside it. */
-	DOUBT_ALONE,
+/** What halves of pieces say of a folder in which none is whole. */
+enum claim {
+	/** It never was a stream. */
+	CLAIM_NONE,
+	/** It was one if another stands beside it. */
+	CLAIM_BESIDE,
 	/** Nothing else has such names. */
-	DOUBT_NO,
+	CLAIM_SURE,
 };
 
 /** What only halves of pieces tell; `out` where they may have been a stream. */
-static enum doubt judge_orphans(
+static enum claim judge_orphans(
     struct fsmeta_archive_stream *out, const struct collector *collector)
 {
 	const struct evidence *best = &collector->fsv;
@@ -414,11 +414,11 @@ static enum doubt judge_orphans(
 		out->layout = FSMETA_LAYOUT_SEGMENTS;
 	}
 	if (best->orphans <= collector->others)
-		return DOUBT_NONE_OF_OURS;
+		return CLAIM_NONE;
 	fill(out, best);
 	return best->unmistakable && best->unmistakable / UNMISTAKABLE_SHARE >= collector->others
-		   ? DOUBT_NO
-		   : DOUBT_ALONE;
+		   ? CLAIM_SURE
+		   : CLAIM_BESIDE;
 }
 
 static void drop_waiting(struct collector *collector)
@@ -490,15 +490,15 @@ static int hand_out_orphans(const struct survey *survey, struct collector *above
 {
 	const char *path = stream->path;
 	size_t path_length = stream->path_length;
-	enum doubt doubt = judge_orphans(stream, collector);
+	enum claim claim = judge_orphans(stream, collector);
 
 	stream->path = path;
 	stream->path_length = path_length;
-	if (doubt == DOUBT_ALONE && above && above->has_stream[stream->layout])
-		doubt = DOUBT_NO;
-	if (doubt == DOUBT_NO)
+	if (claim == CLAIM_BESIDE && above && above->has_stream[stream->layout])
+		claim = CLAIM_SURE;
+	if (claim == CLAIM_SURE)
 		return survey->visit(survey->payload, stream, error);
-	if (doubt == DOUBT_ALONE && above && add_waiting(above, stream))
+	if (claim == CLAIM_BESIDE && above && add_waiting(above, stream))
 		return fsmeta_error_set_memory(error, "surveying archives");
 	return 0;
 }
