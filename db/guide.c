@@ -50,9 +50,9 @@
  *        older: the search ends  <------------ newest: witnesses ----------->   passed over
  *                                <------------------------------------------------ one seek
  *
- * That is one row more than there are witnesses, and 16 rows at most, so that a folder of
- * something else costs little.  What a piece is called is no business of a database: it is
- * told by `recognise`.
+ * That is one row more than there are witnesses.  Few names that are no piece's are passed over,
+ * so that a folder of something else costs little, and 16 rows are read at most.  What a piece is
+ * called is no business of a database: it is told by `recognise`.
  *
  * What was not seen (db/unseen.h) is nothing to vouch for; and what lies below a folder
  * that was not seen is not even told.
@@ -355,6 +355,7 @@ static int tell_newest(
 {
 	sqlite3_stmt *statement = guide->last_files;
 	struct newest_pieces newest = {.count = 0};
+	unsigned passed_over = 0;
 	int code = 0;
 
 	while (code == 0 &&
@@ -365,8 +366,11 @@ static int tell_newest(
 		if (!has_valid_name(statement, 0, 1))
 			return corrupt(guide, error);
 		if (!guide->recognise(&piece, sqlite3_column_blob(statement, 0),
-			(size_t)sqlite3_column_bytes(statement, 0)))
+			(size_t)sqlite3_column_bytes(statement, 0))) {
+			if (passed_over++ == FSMETA_GUIDE_PASSED_OVER_MAX)
+				return 0;
 			continue;
+		}
 		if (!is_of_newest(&newest, &piece))
 			return 0;
 		code = tell_witness(guide, take, payload, error);

@@ -14,6 +14,8 @@ enum {
 	 * have changed again behind its back, within one tick of the file system's clock.
 	 */
 	FSMETA_GUIDE_MARGIN_SECONDS = 2,
+	/** Files that are no piece and may stand behind and between those of the newest piece. */
+	FSMETA_GUIDE_PASSED_OVER_MAX = 4,
 };
 
 /** A piece of a video archive: equal layout and start, same piece. */
@@ -41,7 +43,8 @@ typedef bool fsmeta_guide_recognise(
  *
  * The witnesses of a folder are the files of its newest piece of each layout, however old.
  * Pieces are named by when they begin, so they are looked for from the last name on: until
- * an older piece of a layout comes, or FSMETA_GUIDE_WITNESSES_MAX names are looked at.
+ * an older piece of a layout comes, or more than FSMETA_GUIDE_PASSED_OVER_MAX names that are no
+ * piece's, or FSMETA_GUIDE_WITNESSES_MAX names were looked at.
  * `recognise` NULL: there are none.
  */
 int fsmeta_db_guide(struct fsmeta_guide **out, struct fsmeta_db *db, uint64_t number,
