@@ -524,6 +524,9 @@ static int add_hashes(struct scan_state *state, struct fsmeta_error *error)
 
 	if (!options_now.algorithm && (arguments->has_hash || !wants_known))
 		return 0;
+	/* The newest generation has none, or the scan would not be quick. */
+	if (state->guide)
+		return 0;
 	options_now.root = arguments->folder;
 	options_now.db = state->db;
 	options_now.db_path = arguments->db;
