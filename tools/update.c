@@ -48,23 +48,61 @@ static int guard_empty(const struct fsmeta_db_generation *base, const struct fsm
 	    base->number, base->source.totals.entries - 1);
 }
 
-static int guard_filesystem(const struct fsmeta_db_generation *base,
+/** On which file system an entry lies; NULL where that is not known. */
+static const struct fsmeta_filesystem *filesystem_of(
+    const struct fsmeta_batch_source *source, const struct fsmeta_entry *entry)
+{
+	return entry && entry->fields & FSMETA_FIELD_DEVICE &&
+		       entry->device < source->filesystem_count
+		   ? &source->filesystems[entry->device]
+		   : NULL;
+}
+
+/** Where the root lies, if that changed; the tables of file systems do not say which is its. */
+struct root_sink {
+	struct fsmeta_change_sink sink;
+	const struct fsmeta_batch_source *then;
+	const struct fsmeta_batch_source *now;
+	/** NULL = as it was, or not known. */
+	const struct fsmeta_filesystem *before;
+	const struct fsmeta_filesystem *after;
+};
+
+/** The root's change is the first, and no other one is asked for. */
+static int take_root(
+    struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
+{
+	struct root_sink *root = (struct root_sink *)sink;
+
+	(void)error;
+	if (change->before && change->after && !change->after->path_length) {
+		root->before = filesystem_of(root->then, change->before);
+		root->after = filesystem_of(root->now, change->after);
+	}
+	return 1;
+}
+
+static int find_root(struct root_sink *out, const struct fsmeta_cursor *before,
+    const struct fsmeta_cursor *after, struct fsmeta_diff *diff, struct fsmeta_error *error)
+{
+	*out = (struct root_sink){
+	    .sink.change = take_root, .then = before->source, .now = after->source};
+	return fsmeta_diff_replay(diff, &out->sink, error);
+}
+
+static int guard_filesystem(const struct fsmeta_db_generation *base, const struct root_sink *root,
     const struct fsmeta_cursor *cursor, const struct fsmeta_update_options *options,
     struct fsmeta_error *error)
 {
-	const struct fsmeta_batch_source *now = cursor->source, *then = &base->source;
-
-	/* The root's file system is the first of its table. */
-	if (options->accept_other_filesystem || !now->filesystem_count || !then->filesystem_count)
-		return 0;
-	if (!now->filesystems[0].uuid[0] || !then->filesystems[0].uuid[0] ||
-	    strcmp(now->filesystems[0].uuid, then->filesystems[0].uuid) == 0)
+	if (options->accept_other_filesystem || !root->before || !root->after ||
+	    !root->before->uuid[0] || !root->after->uuid[0] ||
+	    strcmp(root->before->uuid, root->after->uuid) == 0)
 		return 0;
 	return fsmeta_error_set(error, FSMETA_E_REFUSED, cursor->label,
 	    "comparing with the newest generation",
 	    "the root lies on file system %s, and generation %" PRIu64
 	    " on %s (--accept-other-filesystem takes it as it is)",
-	    now->filesystems[0].uuid, base->number, then->filesystems[0].uuid);
+	    root->after->uuid, base->number, root->before->uuid);
 }
 
 static bool has_filesystem(
@@ -83,8 +121,7 @@ static bool has_filesystem(
 /** Counts what went with a file system below the root that the scan did not meet. */
 struct absence_sink {
 	struct fsmeta_change_sink sink;
-	const struct fsmeta_batch_source *then;
-	const struct fsmeta_batch_source *now;
+	const struct root_sink *root;
 	/** One of those that are missing; NULL = none. */
 	const struct fsmeta_filesystem *missing;
 	uint64_t entries;
@@ -94,17 +131,17 @@ static int take_absence(
     struct fsmeta_change_sink *sink, const struct fsmeta_change *change, struct fsmeta_error *error)
 {
 	struct absence_sink *absence = (struct absence_sink *)sink;
-	const struct fsmeta_entry *entry = change->before;
 	const struct fsmeta_filesystem *filesystem;
 
 	(void)error;
-	/* The root's is the first of its table; what was not entered is one folder. */
-	if (change->kind != FSMETA_CHANGE_REMOVED || !(entry->fields & FSMETA_FIELD_DEVICE) ||
-	    !entry->device || entry->device >= absence->then->filesystem_count ||
-	    entry->flags & FSMETA_FLAG_OTHER_FILESYSTEM)
+	if (change->kind != FSMETA_CHANGE_REMOVED)
 		return 0;
-	filesystem = &absence->then->filesystems[entry->device];
-	if (filesystem == absence->missing || !has_filesystem(absence->now, filesystem)) {
+	filesystem = filesystem_of(absence->root->then, change->before);
+	/* The root's is not below it; what was not entered is one folder. */
+	if (!filesystem || filesystem == absence->root->before ||
+	    change->before->flags & FSMETA_FLAG_OTHER_FILESYSTEM)
+		return 0;
+	if (filesystem == absence->missing || !has_filesystem(absence->root->now, filesystem)) {
 		absence->missing = filesystem;
 		absence->entries++;
 	}
@@ -112,16 +149,11 @@ static int take_absence(
 }
 
 /** A disk below the root that is not mounted leaves an empty folder, or none. */
-static int guard_mounts(const struct fsmeta_db_generation *base,
-    const struct fsmeta_batch_source *then, const struct fsmeta_cursor *cursor,
-    struct fsmeta_diff *diff, const struct fsmeta_update_options *options,
-    struct fsmeta_error *error)
+static int guard_mounts(const struct fsmeta_db_generation *base, const struct root_sink *root,
+    const struct fsmeta_cursor *cursor, struct fsmeta_diff *diff,
+    const struct fsmeta_update_options *options, struct fsmeta_error *error)
 {
-	struct absence_sink absence = {
-	    .sink.change = take_absence,
-	    .then = then,
-	    .now = cursor->source,
-	};
+	struct absence_sink absence = {.sink.change = take_absence, .root = root};
 	int status;
 
 	if (options->accept_other_filesystem || !base->source.cross_filesystems)
@@ -293,6 +325,7 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 	    .offer_files = options->quick,
 	};
 	struct fsmeta_db_generation base;
+	struct root_sink root;
 	struct fsmeta_db_update *update = NULL;
 	struct fsmeta_cursor *before = NULL;
 	struct fsmeta_diff *diff = NULL;
@@ -315,11 +348,13 @@ static int update_next(struct fsmeta_db_generation *out, struct fsmeta_db *db, u
 	    is_emptied(&base, cursor, fsmeta_diff_get_counts(diff)))
 		status = add_question(cursor->label, error);
 	if (status >= 0)
-		status = guard_filesystem(&base, cursor, options, error);
+		status = find_root(&root, before, cursor, diff, error);
+	if (status >= 0)
+		status = guard_filesystem(&base, &root, cursor, options, error);
 	if (status >= 0)
 		status = guard_empty(&base, cursor, fsmeta_diff_get_counts(diff), options, error);
 	if (status >= 0)
-		status = guard_mounts(&base, before->source, cursor, diff, options, error);
+		status = guard_mounts(&base, &root, cursor, diff, options, error);
 	if (status >= 0)
 		status = guard_removed(db, &base, cursor, diff, options, limit, error);
 	if (status >= 0)

@@ -140,6 +140,34 @@ def test_another_disk_in_its_place(fsmeta, scratch, disk, place):
     assert_as_it_was(fsmeta, database, place, first)
 
 
+def test_another_disk_is_accepted_once(fsmeta, scratch, empty_disk, place):
+    """From then on it is the one, and the first one is another."""
+    database, words = os.path.join(scratch, "archive.db"), ("--source-id=shelf", "--accept-removed")
+    with open(os.path.join(place, "film.mp4"), "wb") as file:
+        file.write(b"film")
+    fsmeta.run("scan", place, "--db", database, *words)
+    empty_disk.unplug()
+    other = Disk(scratch, "other", place)
+    other.plug()
+    assert_refused(fsmeta, database, place, b"the root lies on file system", *words)
+    fsmeta.run("scan", place, "--db", database, "--accept-other-filesystem", *words)
+    with open(os.path.join(place, "another.mp4"), "wb") as file:
+        file.write(b"another")
+    fsmeta.run("scan", place, "--db", database, *words)
+    # Copies hold the file systems as the database does, the first one in front.
+    stream = os.path.join(scratch, "stream")
+    fsmeta.run("export", database, "-o", stream)
+    fsmeta.run("scan", place, "--db", database, *words)
+    other.unplug()
+    empty_disk.plug()
+    assert_refused(fsmeta, database, place, b"the root lies on file system", *words)
+    fsmeta.run("scan", place, "-o", os.path.join(scratch, "first"), *words[:1])
+    copy = os.path.join(scratch, "copy.db")
+    fsmeta.run("import", copy, stream)
+    refused = fsmeta.refused("import", copy, os.path.join(scratch, "first"), words[1])
+    assert b"the root lies on file system" in refused.err
+
+
 def test_a_disk_inside_the_tree(fsmeta, scratch, disk, place):
     """Of several disks below one root one is away, the smallest among them."""
     database, root = os.path.join(scratch, "archive.db"), os.path.join(scratch, "shelf")
