@@ -34,6 +34,9 @@ static const struct {
     {"budget", FSMETA_POLICY_BUDGET},
 };
 
+/** So that a time less a duration, and a little less, is still a time. */
+static const int64_t duration_max_us = INT64_MAX / 2;
+
 /* ---- reading ---- */
 
 bool fsmeta_duration_parse(int64_t *out, const char *text)
@@ -57,7 +60,8 @@ bool fsmeta_duration_parse(int64_t *out, const char *text)
 	if (!digits || !text[digits] || text[digits + 1])
 		return false;
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (units[i].unit == text[digits]) {
+		if (units[i].unit == text[digits] &&
+		    count * units[i].seconds <= duration_max_us / SECOND_US) {
 			*out = count * units[i].seconds * SECOND_US;
 			return true;
 		}

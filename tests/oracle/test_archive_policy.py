@@ -264,6 +264,7 @@ def test_recordings_of_a_folder_are_judged_together(archive, tmp_path):
 
 @pytest.mark.parametrize("words, reason", [
     (("--policy=keep 9",), "'keep 9' is none, as 'keep 90d' or 'keep 90d camera-*' is"),
+    (("--policy=keep 999999y",), "'keep 999999y' is none"),
     (("--policy=gaps 5m",), "'gaps 5m' is for fsmeta archive check"),
     (("--policy=keep 9d", "--no-archive"), "--policy is for text and jsonl, without --no-archive"),
     (("--policy=keep 9d", "--format=csv"), "--policy is for text and jsonl, without --no-archive"),
