@@ -45,18 +45,11 @@ static struct fsmeta_fsv_stream *new_stream(
 int fsmeta_fsv_open_folder(const struct fsmeta_fsv *fsv, const struct fsmeta_fsv_stream *stream,
     struct fsmeta_stream_folder *out, struct fsmeta_error *error)
 {
-	int code;
-
-	if (stream->is_inside) {
-		code = fsmeta_stream_folder_open(
+	if (stream->is_inside)
+		return fsmeta_stream_folder_open(
 		    out, fsv->root_fd, stream->name, strlen(stream->name), error);
-	} else {
-		out->fd = open(stream->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		code = fsmeta_stream_folder_take(out, error);
-	}
-	if (code)
-		fsmeta_fsv_name_folder(stream, error);
-	return code;
+	out->fd = open(stream->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fsmeta_stream_folder_take(out, error);
 }
 
 void fsmeta_fsv_name_folder(const struct fsmeta_fsv_stream *stream, struct fsmeta_error *error)
@@ -404,9 +397,8 @@ static int scan_stream(struct fsmeta_fsv *fsv, const char *name, struct fsmeta_e
 		return fsmeta_error_set_memory(error, "opening the archive");
 	stream->is_inside = !fsv->options.only_stream;
 	code = fsmeta_fsv_open_folder(fsv, stream, &folder, error);
-	if (code)
-		return code;
-	code = take_names(fsv, stream, &folder, error);
+	if (!code)
+		code = take_names(fsv, stream, &folder, error);
 	if (!code)
 		finish_stream(fsv, stream);
 	if (!code && fsv->options.writable && stream->file_count)

@@ -163,7 +163,10 @@ struct fsmeta_fsv_stream *fsmeta_fsv_get_stream(struct fsmeta_fsv *fsv, size_t i
 int fsmeta_fsv_open_folder(const struct fsmeta_fsv *fsv, const struct fsmeta_fsv_stream *stream,
     struct fsmeta_stream_folder *out, struct fsmeta_error *error);
 
-/** Puts the stream's folder in front of the name in an error that came from there. */
+/**
+ * Puts the stream's folder in front of the name in an error that came from there, the opening
+ * included.  Once: ROOT may be a name of the same kind.
+ */
 void fsmeta_fsv_name_folder(const struct fsmeta_fsv_stream *stream, struct fsmeta_error *error);
 
 /** With what it holds; its file must be closed. */

@@ -177,7 +177,8 @@ static const char *judge_first(
 	if (codec != FSMETA_CODEC_OTHER)
 		fsmeta_annexb_summarise(&summary, codec, bytes->data, bytes->length);
 	*has_sets |=
-	    summary.has_parameter_sets || (flags & FSMETA_PACKET_ESSENTIAL && !summary.has_slices);
+	    summary.has_parameter_sets || (flags & FSMETA_PACKET_ESSENTIAL &&
+					      !(flags & FSMETA_PACKET_HDR) && !summary.has_slices);
 	if (is_zeros(bytes))
 		return "the first packet is nothing but zeros";
 	if (flags & FSMETA_PACKET_ANNEX_B && codec != FSMETA_CODEC_OTHER && !summary.is_annexb)

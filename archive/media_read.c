@@ -418,7 +418,8 @@ static int take_video(struct reading *reading, const struct fsmeta_track_format 
 		code = check_format(reading, format, packet.time_us, error);
 	if (code)
 		return code;
-	if (packet.flags & FSMETA_PACKET_HDR) {
+	/* On a picture the flag is somebody else's. */
+	if (packet.flags & FSMETA_PACKET_HDR && packet.flags & FSMETA_PACKET_ESSENTIAL) {
 		reading->tracks[VIDEO].hdr = fsmeta_hdr_get(packet.bytes, packet.size);
 		return 0;
 	}
