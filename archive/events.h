@@ -112,9 +112,9 @@ int fsmeta_archive_events_settle(
 
 /**
  * Before each further time: a cursor over the older side, at its beginning, *borrowed* until
- * finish() returns.  Of it only those folders are read in which something changed, and those beside
- * them. `newer_us`: when the newer side was looked at, microseconds since 1970, INT64_MIN = not
- * known.
+ * finish() returns.  Of it only what is near the changes is read, and the streams beside them where
+ * recorders were at work or a recording went.  `newer_us`: when the newer side was looked at,
+ * microseconds since 1970, INT64_MIN = not known.
  */
 void fsmeta_archive_events_read(
     struct fsmeta_archive_events *events, struct fsmeta_cursor *older, int64_t newer_us);

@@ -236,6 +236,8 @@ void fsmeta_fsv_information(struct fsmeta_fsv *fsv, struct fsmeta_fsv_info *out)
 		out->files += files + (stream->current && stream->current_file.indexes);
 		if (stream->current && stream->current_file.start_ms > out->newest_ms)
 			out->newest_ms = stream->current_file.start_ms;
+		if (stream->current && stream->current_file.start_ms < out->start_ms)
+			out->start_ms = stream->current_file.start_ms;
 		out->index_bytes += stream->file_capacity * sizeof(*stream->files);
 		if (files && stream->files[stream->file_first].start_ms < out->start_ms)
 			out->start_ms = stream->files[stream->file_first].start_ms;

@@ -96,7 +96,7 @@ static inline int fsmeta_cursor_skip(
 
 /**
  * Leaves out coming entries in front of `path`, as far as that spares reading them: all, some or
- * none.  1 where it left out any, 0 where none, or a code.
+ * none.  1 where it may have left out some, 0 where none, or a code.
  */
 static inline int fsmeta_cursor_leap(
     struct fsmeta_cursor *cursor, const char *path, size_t length, struct fsmeta_error *error)

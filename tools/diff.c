@@ -18,8 +18,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum option_key {
 	OPTION_FORMAT = 0x100,
@@ -245,16 +243,6 @@ static int parse_operands(
 	return 0;
 }
 
-/** A pipe, but no file that was redirected to standard input. */
-static bool is_read_once(const struct fsmeta_operand *operand)
-{
-	struct stat status;
-
-	return operand->kind == FSMETA_OPERAND_STREAM_PIPE &&
-	       !(is_pipe(operand) && fstat(STDIN_FILENO, &status) == 0 && S_ISREG(status.st_mode) &&
-		   lseek(STDIN_FILENO, 0, SEEK_CUR) == 0);
-}
-
 static int open_cursors(
     struct diff_state *state, const struct diff_arguments *arguments, struct fsmeta_error *error)
 {
@@ -266,7 +254,8 @@ static int open_cursors(
 	state->operand_options.scan = &state->scan;
 	status = fsmeta_operand_open_pair(
 	    state->cursors, state->operands, &state->operand_options, error);
-	if (status >= 0 && looks_at_archives(arguments) && is_read_once(&state->operands[0]))
+	if (status >= 0 && looks_at_archives(arguments) &&
+	    state->operands[0].kind == FSMETA_OPERAND_STREAM_PIPE)
 		status = fsmeta_pipe_copy_new(&state->copy, &state->cursors[0], error);
 	if (status < 0)
 		return status;
