@@ -142,7 +142,8 @@ static inline void put_time(struct fsmeta_buffer *out, struct fsmeta_line_day_te
 	put_clock(out, second_of_day(time.seconds), time.nanoseconds);
 }
 
-void fsmeta_line_time(struct fsmeta_output *output, struct fsmeta_time time)
+/** As fsmeta_time_format() writes it. */
+static void add_time(struct fsmeta_output *output, struct fsmeta_time time)
 {
 	int64_t day = fsmeta_line_day_of(time.seconds);
 
@@ -189,13 +190,13 @@ void fsmeta_line_value(
 		fsmeta_line_number(out, entry->size);
 		break;
 	case FSMETA_FIELD_MTIME:
-		fsmeta_line_time(output, entry->mtime);
+		add_time(output, entry->mtime);
 		break;
 	case FSMETA_FIELD_CTIME:
-		fsmeta_line_time(output, entry->ctime);
+		add_time(output, entry->ctime);
 		break;
 	case FSMETA_FIELD_BTIME:
-		fsmeta_line_time(output, entry->btime);
+		add_time(output, entry->btime);
 		break;
 	case FSMETA_FIELD_MODE:
 		fsmeta_line_mode(out, entry->mode);

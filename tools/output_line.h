@@ -194,9 +194,6 @@ void fsmeta_line_time_of_day(struct fsmeta_buffer *out, struct fsmeta_time time)
 /** ".000000001" */
 void fsmeta_line_fraction(struct fsmeta_buffer *out, uint32_t nanoseconds);
 
-/** As fsmeta_time_format() writes it. */
-void fsmeta_line_time(struct fsmeta_output *output, struct fsmeta_time time);
-
 /** The same outside of an output; `day` holds the day that was written last, or nothing. */
 void fsmeta_line_time_by(
     struct fsmeta_buffer *out, struct fsmeta_line_day_text *day, struct fsmeta_time time);

@@ -35,6 +35,7 @@ struct fsmeta_retention {
  * Judges what `events` (*borrowed* until release; NULL is allowed) found in the changes of `diff`
  * without what `churn` (NULL: nothing) takes for churn.  Of the policies only "keep" is asked, as
  * things were when `newer` was looked at.  Ends behind the last change: rewind the events.
+ * 0 or a code; `out` is to be released in any case.
  */
 int fsmeta_retention_judge(struct fsmeta_retention *out, struct fsmeta_archive_events *events,
     const struct fsmeta_policies *policies, struct fsmeta_diff *diff,

@@ -19,8 +19,8 @@ const { chromium } = require("playwright-core");
 const FSMETA = path.resolve(process.env.FSMETA);
 const ARTEFACTS = path.resolve(process.env.FSMETA_ARTEFACTS || ".");
 const CHANGES = 200000;
-/* Half a second is promised: of several attempts one must keep to it, because others use the machine as well. */
-const SEARCH_MS = 500, ATTEMPTS = 10;
+/* Half a second is promised. */
+const SEARCH_MS = 500;
 /* What takes longer hangs. */
 const PATIENCE_MS = 240000;
 
@@ -284,13 +284,14 @@ test("200,000 changes open and are searched within half a second", async () => {
       }), [query, start]);
     };
     const took = [];
+    /* The middle one of three, because others use the machine as well. */
     for (const query of ["1700000420_video", "camera-07", "e", "nothing like it", "camera-01 rf1p 17000006", "2026"]) {
       const times = [];
-      while (times.length < ATTEMPTS && !(times.at(-1) < SEARCH_MS)) {
+      for (let i = 0; i < 3; i++) {
         times.push(Math.round(await search(query)));
         await search("");
       }
-      took.push([query, times.at(-1)]);
+      took.push([query, times.sort((a, b) => a - b)[1]]);
     }
     console.log("# opened in " + opened + " ms; searched in " + took.map((pair) => JSON.stringify(pair[0]) + " " + pair[1] + " ms").join(", "));
     for (const [query, milliseconds] of took) assert.ok(milliseconds < SEARCH_MS, JSON.stringify(query) + " took " + milliseconds + " ms");

@@ -519,7 +519,7 @@ def test_stopped_politely(fsmeta, large, scratch, number, words):
         _, errors = process.communicate(timeout=60)
         # -number: it came before main() had set its handlers.
         assert process.returncode in (0, 1, 128 + number, -number), errors
-        assert time.monotonic() - start < 30  # a second, and a very busy machine
+        assert time.monotonic() - start < 3  # a second, and a busy machine
         if process.returncode not in (0, 1):
             assert folder_state(work) == before, os.listdir(work)
         seen.append(process.returncode)

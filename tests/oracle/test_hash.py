@@ -524,8 +524,10 @@ def test_stopped_and_resumed(fsmeta, tree, database):
     endless = make_endless(tree)
     process = fsmeta.start(*words, "--max-hash-rate", "500k", stdout=-3, stderr=-3)
     wait_for_records(database, 20)
+    started = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
+    assert time.monotonic() - started < 5
     os.unlink(endless)
     write(os.path.join(tree, "cam0/00000.mp4"), b"x" * 10000)
     result = fsmeta.run(*words)

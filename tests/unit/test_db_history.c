@@ -22,7 +22,7 @@
 enum {
 	GENERATIONS = 20,
 	/** bench/soak runs a thousand, and FSMETA_TEST_SEEDS as many as it says. */
-	SEEDS = 6,
+	SEEDS = 25,
 };
 
 static struct fsmeta_error error;
