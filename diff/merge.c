@@ -48,6 +48,10 @@
  * are closed.  An UNSEEN frame may be; the merge would not see where it ends, and
  * so does not ask while there is one.  None can begin inside a batch, since none is
  * offered that holds what opens one.
+ *
+ * Equal entries.  Two streams that share no batch still agree in most of their entries.  After
+ * a pair, and with no frame open, the cursors are asked to pass over entries that are equal
+ * and that the merge would do nothing about (fsmeta_cursor_pass_equal()).
  */
 #include "diff/merge.h"
 
@@ -576,6 +580,26 @@ static int step_over_batches(struct merge *merge)
 	return code;
 }
 
+/* ---- equal entries ---------------------------------------------------- */
+
+/** Passes over what the cursors can see to be equal; it is neither told nor changes frames. */
+static int pass_equal(struct merge *merge)
+{
+	uint64_t count;
+	int code;
+
+	if (merge->options->compare_ids || merge->a.held || merge->b.held || merge->frame_count)
+		return 0;
+	code = devices_permit_runs(merge);
+	if (code != 1)
+		return code;
+	code = fsmeta_cursor_pass_equal(
+	    merge->a.cursor, merge->b.cursor, merge->compare->other_mask, &count, merge->error);
+	*merge->a.yielded += count;
+	*merge->b.yielded += count;
+	return code;
+}
+
 /* ---- the walk --------------------------------------------------------- */
 
 static int take_pair(struct merge *merge)
@@ -650,6 +674,8 @@ static int walk(struct merge *merge)
 			return fsmeta_error_set(
 			    merge->error, FSMETA_E_STOPPED, NULL, action, "stopped");
 		code = step_over_batches(merge);
+		if (!code)
+			code = pass_equal(merge);
 		if (!code)
 			code = look_ahead(merge, &merge->a);
 		if (!code)

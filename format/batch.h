@@ -131,6 +131,14 @@ void fsmeta_batch_reader_rewind(struct fsmeta_batch_reader *reader);
 int fsmeta_batch_reader_next(struct fsmeta_batch_reader *reader, const struct fsmeta_entry **entry,
     struct fsmeta_error *error);
 
+/**
+ * Passes over what comes next in both readers and is equal there, as of
+ * fsmeta_cursor_pass_equal(), as far as it is decoded; *count is how many.
+ * 0 or FSMETA_E_MEMORY.
+ */
+int fsmeta_batch_reader_pass_equal(struct fsmeta_batch_reader *a, struct fsmeta_batch_reader *b,
+    uint32_t mask, uint64_t *count, struct fsmeta_error *error);
+
 /** Entries of the batch in hand that next() has not yielded yet. */
 uint32_t fsmeta_batch_reader_left(const struct fsmeta_batch_reader *reader);
 

@@ -26,6 +26,11 @@
  * bytes in which it differs: they are written over the end of the path, and the first
  * of them tells that it comes behind.  All else takes the long way round.
  *
+ * Two readers are mostly compared where nearly all is equal.  Where both stand at one path, equal
+ * columns of level, prefix and suffix with equal bytes mean equal names, so
+ * pass_equal() compares rows where they are, takes only the one path along, and brings the
+ * other one up in the end.
+ *
  * Between batches the path stack stays, so the first entry of a batch goes through
  * the same checks as every other: its base path must be a folder that is still
  * open, and its level follows from that.
@@ -1161,6 +1166,66 @@ int fsmeta_batch_reader_next(
 	reader->yielded_any = true;
 	*out = entry;
 	return 1;
+}
+
+/* ---- two at once ------------------------------------------------------- */
+
+/** True where both stand at one path, behind an entry of the batch in hand. */
+static bool stand_at_one_path(
+    const struct fsmeta_batch_reader *a, const struct fsmeta_batch_reader *b)
+{
+	return a->index && b->index && a->path.depth && a->path.depth == b->path.depth &&
+	       a->path.path.length == b->path.path.length &&
+	       !memcmp(a->path.path.data, b->path.path.data, a->path.path.length);
+}
+
+/** True where nothing but the mask decides whether two entries are equal. */
+static inline bool is_plain(const struct fsmeta_entry *entry)
+{
+	return entry->type != FSMETA_TYPE_FOLDER && !entry->flags && !entry->unknown_since &&
+	       entry->nlink <= 1;
+}
+
+/** True where the next rows are siblings of what stands before them, and equal. */
+static inline bool rows_agree(const struct fsmeta_batch_reader *a, uint32_t a_row,
+    const struct fsmeta_batch_reader *b, uint32_t b_row, uint32_t mask)
+{
+	const struct fsmeta_entry *x = &a->rows[a_row], *y = &b->rows[b_row];
+	uint32_t suffix = a->name_suffix[a_row];
+
+	return a->level[a_row] == 1 && b->level[b_row] == 1 &&
+	       a->name_prefix[a_row] == b->name_prefix[b_row] && suffix > 0 &&
+	       suffix == b->name_suffix[b_row] &&
+	       !memcmp(a->names + a->names_at, b->names + b->names_at, suffix) &&
+	       x->type == y->type && is_plain(x) && is_plain(y) &&
+	       !fsmeta_entry_differences(x, y, mask, NULL, 0);
+}
+
+int fsmeta_batch_reader_pass_equal(struct fsmeta_batch_reader *a, struct fsmeta_batch_reader *b,
+    uint32_t mask, uint64_t *count, struct fsmeta_error *error)
+{
+	const char *name;
+	size_t length;
+
+	*count = 0;
+	if (!stand_at_one_path(a, b))
+		return 0;
+	for (; a->index < a->block_end && b->index < b->block_end; ++*count) {
+		uint32_t a_row = a->index - a->block_begin, b_row = b->index - b->block_begin;
+
+		if (!rows_agree(a, a_row, b, b_row, mask) || !step_sibling_at_once(a, a_row))
+			break;
+		b->names_at += b->name_suffix[b_row];
+		a->last_type = b->last_type = a->rows[a_row].type;
+		a->index++;
+		b->index++;
+	}
+	if (!*count)
+		return 0;
+	name = fsmeta_path_stack_name(&a->path, a->path.depth, &length);
+	if (fsmeta_path_stack_replace_end(&b->path, 0, name, length))
+		return fsmeta_error_set_memory(error, "reading a batch");
+	return 0;
 }
 
 void fsmeta_batch_reader_detach(struct fsmeta_batch_reader *reader)

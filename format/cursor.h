@@ -55,6 +55,9 @@ struct fsmeta_cursor_operations {
 	/** May be NULL exactly where run is. */
 	int (*step)(
 	    struct fsmeta_cursor *cursor, const struct fsmeta_run *run, struct fsmeta_error *error);
+	/** May be NULL: they come one by one.  `other` has the same operations. */
+	int (*pass_equal)(struct fsmeta_cursor *cursor, struct fsmeta_cursor *other, uint32_t mask,
+	    uint64_t *count, struct fsmeta_error *error);
 	void (*close)(struct fsmeta_cursor *cursor);
 };
 
@@ -116,6 +119,23 @@ static inline int fsmeta_cursor_step(
     struct fsmeta_cursor *cursor, const struct fsmeta_run *run, struct fsmeta_error *error)
 {
 	return cursor->operations->step(cursor, run, error);
+}
+
+/**
+ * Passes over entries that come next on both sides and are equal there, as many as two cursors
+ * of one kind can compare at once, also none: after entries of the same path, siblings of
+ * those with the same names and types, the same fields out of `mask`, and indices of the same
+ * table of file systems.  Never a folder, an entry with flags or one that is only carried,
+ * or one that has further links.  *count is how many each side has left behind.
+ * 0 or FSMETA_E_MEMORY.
+ */
+static inline int fsmeta_cursor_pass_equal(struct fsmeta_cursor *a, struct fsmeta_cursor *b,
+    uint32_t mask, uint64_t *count, struct fsmeta_error *error)
+{
+	*count = 0;
+	if (!a->operations->pass_equal || a->operations != b->operations)
+		return 0;
+	return a->operations->pass_equal(a, b, mask, count, error);
 }
 
 /** Frees the cursor.  NULL is allowed. */

@@ -668,6 +668,19 @@ static int stream_step(
 	return pass_batch(stream, error);
 }
 
+/* ---- two at once ------------------------------------------------------ */
+
+static int stream_pass_equal(struct fsmeta_cursor *cursor, struct fsmeta_cursor *other,
+    uint32_t mask, uint64_t *count, struct fsmeta_error *error)
+{
+	struct stream_cursor *a = from_cursor(cursor), *b = from_cursor(other);
+
+	/* What next() has to say of an entry is about those that begin a batch, or on a pipe. */
+	if (!a->indexed || !b->indexed || a->at_first || b->at_first)
+		return 0;
+	return fsmeta_batch_reader_pass_equal(a->batch, b->batch, mask, count, error);
+}
+
 /* ---- opening and closing ---------------------------------------------- */
 
 static void stream_close(struct fsmeta_cursor *cursor)
@@ -693,6 +706,7 @@ static const struct fsmeta_cursor_operations stream_operations = {
     .leap = stream_leap,
     .run = stream_run,
     .step = stream_step,
+    .pass_equal = stream_pass_equal,
     .close = stream_close,
 };
 

@@ -48,7 +48,9 @@
  * Sleeping.  A thread that finds nothing it may begin sleeps until something was
  * published or eaten that lets it; as to bytes, until a quarter of the bound is free, so
  * that a slow walker does not wake threads for every folder.  Threads are started one by
- * one, when there is something that nobody is at: small trees are over before.
+ * one, when there is something that nobody is at: small trees are over before.  More of
+ * them than processors help only where a disk is waited for, so each of those is started
+ * when the process has not kept the processors busy since the last one was.
  *
  * Guided folders.  A quick scan has a guide that knows the tree of an earlier one
  * (docs/quick-scans.md).  It goes down with the queue: whoever reads a piece asks it for the
@@ -74,6 +76,8 @@
 enum {
 	/** How often a waiting walker looks whether it is to stop. */
 	STOP_POLL_NS = 50 * 1000 * 1000,
+	/** With so much of the processors' time used nobody waits for anything else. */
+	BUSY_PERCENT = 80,
 };
 
 /* ---- tasks --------------------------------------------------------------------- */
@@ -129,20 +133,49 @@ static void thread_release(struct fsmeta_ahead_thread *thread)
 
 static void *work(void *payload);
 
-static int64_t now_ns(void)
+static int64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/** Notes from when on the next thread may be started, and what the process has used by now. */
+static void note_start(struct fsmeta_ahead *ahead, int64_t pause_ns)
+{
+	ahead->pause_start_ns = clock_ns(CLOCK_MONOTONIC);
+	ahead->pause_end_ns = ahead->pause_start_ns + pause_ns;
+	ahead->pause_used_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+/**
+ * True where the pause since the last start is over, and a thread more has a processor: because
+ * there are more of those, or because who had one waited for the disk.
+ */
+static bool is_time_to_start(struct fsmeta_ahead *ahead)
+{
+	const struct fsmeta_ahead_options *options = &ahead->options;
+	int64_t now = clock_ns(CLOCK_MONOTONIC), used, past;
+
+	if (now < ahead->pause_end_ns)
+		return false;
+	if (ahead->thread_count + 1 < options->processors)
+		return true;
+	past = now - ahead->pause_start_ns;
+	used = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - ahead->pause_used_ns;
+	if (used < past * options->processors / 100 * BUSY_PERCENT)
+		return true;
+	note_start(ahead, options->long_pause_ns);
+	return false;
+}
+
 /** True where one more thread may be started, with what is there to be done aside. */
-static bool may_start(const struct fsmeta_ahead *ahead)
+static bool may_start(struct fsmeta_ahead *ahead)
 {
 	return ahead->thread_count + 1 < ahead->options.threads && ahead->idle == 0 &&
 	       !ahead->quit && ahead->walker_tasks > ahead->options.tasks_alone &&
-	       (!ahead->options.pause_ns || now_ns() >= ahead->next_start_ns);
+	       (!ahead->options.pause_ns || is_time_to_start(ahead));
 }
 
 /** Starts a thread where there is something that nobody is at. */
@@ -153,7 +186,6 @@ static void ask_for_help(struct fsmeta_ahead *ahead)
 
 	if (!may_start(ahead) || !fsmeta_ahead_find_work(ahead, 3))
 		return;
-	ahead->next_start_ns = now_ns() + ahead->options.pause_ns;
 	if (thread_init(thread, ahead)) {
 		ahead->options.threads = ahead->thread_count + 1;
 		return;
@@ -163,6 +195,9 @@ static void ask_for_help(struct fsmeta_ahead *ahead)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (pthread_create(&thread->id, NULL, work, thread) == 0) {
 		ahead->thread_count++;
+		note_start(ahead, ahead->thread_count + 1 < ahead->options.processors
+				      ? ahead->options.pause_ns
+				      : ahead->options.long_pause_ns);
 	} else {
 		ahead->options.threads = ahead->thread_count + 1;
 		thread_release(thread);
@@ -672,7 +707,7 @@ int fsmeta_ahead_new(struct fsmeta_ahead **out, const struct fsmeta_ahead_option
 	ahead->end.next = ahead->end.previous = &ahead->end;
 	ahead->open_limit = FSMETA_AHEAD_DESCRIPTORS + 2 * (options->threads - 1);
 	ahead->open_count = 1;
-	ahead->next_start_ns = now_ns() + options->alone_ns;
+	note_start(ahead, options->alone_ns);
 	ahead->root.record = record;
 	ahead->root.fd = fd;
 	ahead->root.item.folder = &ahead->root;

@@ -154,6 +154,12 @@ struct fsmeta_ahead_options {
 	/** So long the walker is alone, and then from one thread to the next; 0 = no time. */
 	int64_t alone_ns;
 	int64_t pause_ns;
+	/**
+	 * Up to so many threads; with `pause_ns` what is beyond is started where processors are
+	 * left unused for `long_pause_ns`.
+	 */
+	unsigned processors;
+	int64_t long_pause_ns;
 	/** *Borrowed* until new returns; hidden and stop are what counts. */
 	const struct fsmeta_scan_options *scan;
 	/** *Borrowed*. */

@@ -68,8 +68,13 @@ struct fsmeta_ahead {
 	/** The end of the queue, and the ring's link to its beginning. */
 	struct fsmeta_ahead_item end;
 	unsigned thread_count;
-	/** When the next thread may be started, CLOCK_MONOTONIC in ns. */
-	int64_t next_start_ns;
+	/**
+	 * The pause before the next thread, CLOCK_MONOTONIC in ns, and what processor time the
+	 * process had used at its start.
+	 */
+	int64_t pause_start_ns;
+	int64_t pause_end_ns;
+	int64_t pause_used_ns;
 	/** Threads that wait for work, and those among them that were called and have not come yet.
 	 */
 	unsigned idle;

@@ -69,13 +69,14 @@
 
 enum {
 	/**
-	 * What is done, and how long, before a thread is started that nobody asked for, and how
-	 * long until the next.
+	 * What is done, and how long, before a thread is started that nobody asked for, how
+	 * long until the next, and how long when there are as many as processors.
 	 */
 	TASKS_ALONE = 8,
 	ALONE_NS = 5000000,
 	PAUSE_NS = 2000000,
-	/** More than processors: most of them wait for the disk, if it is asked. */
+	LONG_PAUSE_NS = 10000000,
+	/** At most, if the disk is asked: most of them wait for it then. */
 	THREADS_DEFAULT = 16,
 };
 
@@ -796,21 +797,23 @@ static int choose_scope(
 	return code ? code : refuse_contradiction(scan, error);
 }
 
-/** As many threads as are asked for, or pay: see docs/decisions/0006. */
-static unsigned count_threads(const struct fsmeta_scan_options *options)
+static unsigned count_processors(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+/** As many threads as are asked for, or may pay: see docs/decisions/0006. */
+static unsigned count_threads(const struct fsmeta_scan_options *options, unsigned processors)
 {
 	unsigned threads = options->threads;
-	cpu_set_t processors;
 
 	/* Who reads slowly on purpose does not read ahead. */
 	if (options->max_rate)
 		return 1;
-	if (!threads) {
-		threads = THREADS_DEFAULT;
-		if (sched_getaffinity(0, sizeof(processors), &processors) == 0 &&
-		    (unsigned)CPU_COUNT(&processors) > threads)
-			threads = (unsigned)CPU_COUNT(&processors);
-	}
+	if (!threads)
+		threads = processors > THREADS_DEFAULT ? processors : THREADS_DEFAULT;
 	return threads < FSMETA_AHEAD_THREADS_MAX ? threads : FSMETA_AHEAD_THREADS_MAX;
 }
 
@@ -832,13 +835,16 @@ static int find_guide_device(const struct scan *scan, uint32_t *device)
 static int prepare_queue(
     struct scan *scan, const struct fsmeta_scan_options *options, struct fsmeta_error *error)
 {
+	const unsigned processors = count_processors();
 	struct fsmeta_ahead_options ahead = {
 	    .field_mask = scan->source.field_mask,
 	    .cross_filesystems = options->cross_filesystems,
-	    .threads = count_threads(options),
+	    .threads = count_threads(options, processors),
 	    .tasks_alone = options->threads ? 0 : TASKS_ALONE,
 	    .alone_ns = options->threads ? 0 : ALONE_NS,
 	    .pause_ns = options->threads ? 0 : PAUSE_NS,
+	    .processors = processors,
+	    .long_pause_ns = LONG_PAUSE_NS,
 	    .scan = options,
 	    .scope = &scan->scope,
 	    .guide = scan->guide,

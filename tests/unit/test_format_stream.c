@@ -1,7 +1,7 @@
 /*
  * Streams written and read back: every field, hostile names, extreme values, deep
  * and wide trees, where batches are cut, what is shared between two streams, and
- * leaving out against a naive walk over the array.
+ * leaving out and passing over against naive walks over the arrays.
  */
 #include "test_format_stream_io.h"
 
@@ -468,6 +468,150 @@ static void skipping_from_within_a_folder_that_spans_batches(void **state)
 	fsmeta_buffer_release(&bytes);
 }
 
+/* ---- two at once ------------------------------------------------------ */
+
+/** A walk of a stream, along the array that it was made from. */
+struct walk {
+	struct tree *tree;
+	struct fsmeta_cursor *cursor;
+	/** Index of the entry that comes next. */
+	size_t at;
+};
+
+/** The other tree: some entries have another size, some are missing. */
+static void make_variant(struct tree *to, struct tree *from)
+{
+	tree_init(to, from->random, from->source.field_mask);
+	for (size_t i = 0; i < from->count; i++) {
+		const struct fsmeta_entry *entry = &from->entries[i];
+		struct fsmeta_entry *copy;
+
+		if (entry->type != FSMETA_TYPE_FOLDER && tree_once_in(from, 50))
+			continue;
+		copy = tree_append(to, entry->path, entry->path_length, entry->type);
+		*copy = *entry;
+		if (entry->fields & FSMETA_FIELD_SIZE && tree_once_in(from, 50))
+			copy->size++;
+	}
+}
+
+static void take_one(struct walk *walk)
+{
+	const struct fsmeta_entry *entry;
+	struct fsmeta_error error = {0};
+	int code = fsmeta_cursor_next(walk->cursor, &entry, &error);
+
+	io_assert_ok(code, &error);
+	assert_int_equal(code, walk->at < walk->tree->count);
+	if (code) {
+		tree_assert_equal(entry, &walk->tree->entries[walk->at], false);
+		assert_int_equal(entry->id, walk->at + 1);
+		walk->at++;
+	}
+}
+
+/** <0 where the older one's next entry comes first, 0 where both have it. */
+static int compare_next(const struct walk *a, const struct walk *b)
+{
+	const struct fsmeta_entry *x = &a->tree->entries[a->at], *y = &b->tree->entries[b->at];
+
+	if (a->at == a->tree->count || b->at == b->tree->count)
+		return a->at == a->tree->count ? b->at < b->tree->count : -1;
+	return fsmeta_path_compare(x->path, x->path_length, y->path, y->path_length);
+}
+
+/** What may be passed: how many entries of both lie on from here. */
+static void assert_passable(
+    const struct walk *a, const struct walk *b, uint64_t count, uint32_t mask)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		const struct fsmeta_entry *x = &a->tree->entries[a->at + i];
+		const struct fsmeta_entry *y = &b->tree->entries[b->at + i];
+
+		assert_true(a->at + i < a->tree->count && b->at + i < b->tree->count);
+		assert_string_equal(x->path, y->path);
+		assert_int_equal(x->type, y->type);
+		assert_int_not_equal(x->type, FSMETA_TYPE_FOLDER);
+		assert_int_equal(fsmeta_entry_differences(x, y, mask, NULL, 0), 0);
+		assert_true(!x->flags && !y->flags && !x->unknown_since && !y->unknown_since);
+		assert_true(x->nlink <= 1 && y->nlink <= 1);
+	}
+}
+
+/** Walks both as a merge does and passes over what may be passed; how many those were. */
+static uint64_t walk_both(struct walk *a, struct walk *b, uint32_t mask)
+{
+	struct fsmeta_error error = {0};
+	uint64_t count, passed = 0;
+
+	while (a->at < a->tree->count || b->at < b->tree->count) {
+		int order = compare_next(a, b);
+
+		if (order <= 0)
+			take_one(a);
+		if (order >= 0)
+			take_one(b);
+		/* Also where they stand apart: it is the cursors that see that. */
+		io_assert_ok(
+		    fsmeta_cursor_pass_equal(a->cursor, b->cursor, mask, &count, &error), &error);
+		assert_passable(a, b, count, mask);
+		a->at += count;
+		b->at += count;
+		passed += count;
+	}
+	take_one(a);
+	take_one(b);
+	return passed;
+}
+
+static uint64_t walk_streams(struct tree *trees[2], bool piped, uint32_t mask)
+{
+	struct fsmeta_buffer bytes[2] = {{0}};
+	struct walk walks[2];
+	struct fsmeta_error error = {0};
+	pid_t child = 0;
+	uint64_t passed;
+
+	for (int side = 0; side < 2; side++) {
+		io_write(&bytes[side], trees[side]);
+		walks[side] = (struct walk){.tree = trees[side]};
+		io_assert_ok(
+		    fsmeta_stream_open_fd(&walks[side].cursor,
+			piped && side ? io_pipe(&child, bytes[side].data, bytes[side].length)
+				      : io_file(bytes[side].data, bytes[side].length),
+			"stream", &error),
+		    &error);
+	}
+	passed = walk_both(&walks[0], &walks[1], mask);
+	for (int side = 0; side < 2; side++) {
+		fsmeta_cursor_close(walks[side].cursor);
+		fsmeta_buffer_release(&bytes[side]);
+	}
+	io_wait(child);
+	return passed;
+}
+
+static void what_is_equal_in_two_streams_is_passed_over(void **state)
+{
+	static const uint32_t masks[] = {FSMETA_FIELDS_KNOWN | FSMETA_FIELD_FLAGS,
+	    FSMETA_FIELD_SIZE, FSMETA_FIELDS_KNOWN & ~(uint32_t)FSMETA_FIELD_SIZE};
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 12; seed++) {
+		struct tree tree, other;
+		struct tree *trees[] = {&tree, &other};
+
+		tree_init(&tree, 5 + seed, seed % 2 ? FSMETA_FIELDS_KNOWN : FSMETA_FIELDS_CORE);
+		tree_make_random(&tree, seed % 3 ? 3000 : 40000);
+		make_variant(&other, &tree);
+		/* A fifth of the names have folders in front of them or flags, and more. */
+		assert_true(walk_streams(trees, false, masks[seed % 3]) > tree.count / 8);
+		assert_int_equal(walk_streams(trees, true, masks[seed % 3]), 0);
+		tree_release(&other);
+		tree_release(&tree);
+	}
+}
+
 /* ---- the writer's refusals -------------------------------------------- */
 
 /** Adds root, folder "b" and then an entry that must be refused. */
@@ -645,6 +789,7 @@ int main(void)
 	    cmocka_unit_test(batches_are_cut_at_the_limit_of_text),
 	    cmocka_unit_test(skipping_and_stepping_equal_a_naive_walk),
 	    cmocka_unit_test(skipping_from_within_a_folder_that_spans_batches),
+	    cmocka_unit_test(what_is_equal_in_two_streams_is_passed_over),
 	    cmocka_unit_test(the_writer_refuses_what_is_out_of_order),
 	    cmocka_unit_test(an_empty_stream_cannot_be_finished),
 	    cmocka_unit_test(fields_beyond_the_mask_are_left_out),
