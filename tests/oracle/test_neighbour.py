@@ -1,14 +1,17 @@
-"""A scan beside others: any number of threads writes the same batches, a rate is kept, and whoever
-is stopped is gone within a second and leaves nothing behind."""
+"""A scan beside others: any number of threads writes the same batches, a rate is kept, whoever
+is stopped is gone within a second and leaves nothing behind, and there are more threads than
+processors where a disk is slow."""
 
 import os
+import re
 import signal
+import subprocess
 import time
 
 import fss_reader
 import pytest
 import treegen
-from harness import SEED, read_bytes
+from harness import SEED, need, read_bytes
 
 THREADS = ("1", "2", "8", "64")
 # One, and what a machine that has much else to do may take to run it at all; not stopped it takes 35.
@@ -72,3 +75,21 @@ def test_stopped_within_a_second(fsmeta, tree, scratch, threads, number):
     assert process.wait(30) == 128 + number
     assert time.monotonic() - began < STOPPED_SECONDS
     assert os.listdir(scratch) == []
+
+
+def test_a_slow_disk_gets_more_threads(fsmeta, tree, scratch):
+    """With 2 ms for each look at a file, no processor has anything to do."""
+    need("strace")
+    processors = len(os.sched_getaffinity(0))
+    if processors >= 12:
+        pytest.skip("there are as many processors as threads")
+    log = os.path.join(scratch, "strace")
+    command = ["strace", "-f", "-e", "trace=clone,clone3", "-e", "inject=statx:delay_enter=2000", "-o", log]
+    command += fsmeta.command("scan", tree, "-q", "-o", os.path.join(scratch, "out"))
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    if subprocess.run(command, stderr=subprocess.PIPE, check=False, env=environment).returncode not in (0, 2):
+        pytest.skip("strace does not work here")
+    with open(log, encoding="utf-8") as file:
+        started = len(re.findall(r"clone3?\(.*CLONE_THREAD", file.read()))
+    # All that are asked for by default, but for some that the end came before; and one that writes.
+    assert processors + 1 < started <= 16
