@@ -50,7 +50,8 @@
  * that a slow walker does not wake threads for every folder.  Threads are started one by
  * one, when there is something that nobody is at: small trees are over before.  More of
  * them than processors help only where a disk is waited for, so each of those is started
- * when the process has not kept the processors busy since the last one was.
+ * when the process has not kept the processors busy since the last one was.  Whoever begins
+ * something asks for one, and whoever is long at it asks again: on a slow disk all may be.
  *
  * Guided folders.  A quick scan has a guide that knows the tree of an earlier one
  * (docs/quick-scans.md).  It goes down with the queue: whoever reads a piece asks it for the
@@ -141,17 +142,30 @@ static int64_t clock_ns(clockid_t clock)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/** Notes from when on the next thread may be started, and what the process has used by now. */
-static void note_start(struct fsmeta_ahead *ahead, int64_t pause_ns)
+/** Begins a pause before the next thread, and notes what the process has used by now. */
+static void begin_pause(struct fsmeta_ahead *ahead, int64_t pause_ns)
 {
+	bool is_last = ahead->thread_count + 1 >= ahead->options.threads;
+
 	ahead->pause_start_ns = clock_ns(CLOCK_MONOTONIC);
-	ahead->pause_end_ns = ahead->pause_start_ns + pause_ns;
 	ahead->pause_used_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	__atomic_store_n(&ahead->pause_end_ns,
+	    is_last || !ahead->options.pause_ns ? INT64_MAX : ahead->pause_start_ns + pause_ns,
+	    __ATOMIC_RELAXED);
+}
+
+/** How long until the next thread: of more than processors it is to be seen whether they help. */
+static int64_t pause_of(const struct fsmeta_ahead *ahead)
+{
+	const struct fsmeta_ahead_options *options = &ahead->options;
+
+	return ahead->thread_count + 1 < options->processors ? options->pause_ns
+							     : options->long_pause_ns;
 }
 
 /**
- * True where the pause since the last start is over, and a thread more has a processor: because
- * there are more of those, or because who had one waited for the disk.
+ * True where the pause is over, and a thread more has a processor: because there are more of
+ * those, or because who had one waited for the disk.
  */
 static bool is_time_to_start(struct fsmeta_ahead *ahead)
 {
@@ -166,7 +180,7 @@ static bool is_time_to_start(struct fsmeta_ahead *ahead)
 	used = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - ahead->pause_used_ns;
 	if (used < past * options->processors / 100 * BUSY_PERCENT)
 		return true;
-	note_start(ahead, options->long_pause_ns);
+	begin_pause(ahead, pause_of(ahead));
 	return false;
 }
 
@@ -195,14 +209,21 @@ static void ask_for_help(struct fsmeta_ahead *ahead)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (pthread_create(&thread->id, NULL, work, thread) == 0) {
 		ahead->thread_count++;
-		note_start(ahead, ahead->thread_count + 1 < ahead->options.processors
-				      ? ahead->options.pause_ns
-				      : ahead->options.long_pause_ns);
+		begin_pause(ahead, pause_of(ahead));
 	} else {
 		ahead->options.threads = ahead->thread_count + 1;
 		thread_release(thread);
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void fsmeta_ahead_ask_meanwhile(struct fsmeta_ahead *ahead)
+{
+	if (clock_ns(CLOCK_MONOTONIC) < __atomic_load_n(&ahead->pause_end_ns, __ATOMIC_RELAXED))
+		return;
+	fsmeta_ahead_lock(ahead);
+	ask_for_help(ahead);
+	fsmeta_ahead_unlock(ahead);
 }
 
 static void *work(void *payload)
@@ -223,7 +244,9 @@ static void *work(void *payload)
 		}
 		ahead->idle++;
 		pthread_cond_wait(&ahead->work, &ahead->lock);
-		ahead->idle--;
+		/* The pause is to tell of a disk, and not of a walker that is slow. */
+		if (--ahead->idle == 0)
+			begin_pause(ahead, pause_of(ahead));
 		/* Also where nobody called: one call more than is needed does no harm. */
 		if (ahead->called > 0)
 			ahead->called--;
@@ -707,7 +730,7 @@ int fsmeta_ahead_new(struct fsmeta_ahead **out, const struct fsmeta_ahead_option
 	ahead->end.next = ahead->end.previous = &ahead->end;
 	ahead->open_limit = FSMETA_AHEAD_DESCRIPTORS + 2 * (options->threads - 1);
 	ahead->open_count = 1;
-	note_start(ahead, options->alone_ns);
+	begin_pause(ahead, options->alone_ns);
 	ahead->root.record = record;
 	ahead->root.fd = fd;
 	ahead->root.item.folder = &ahead->root;

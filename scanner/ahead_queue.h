@@ -69,12 +69,13 @@ struct fsmeta_ahead {
 	struct fsmeta_ahead_item end;
 	unsigned thread_count;
 	/**
-	 * The pause before the next thread, CLOCK_MONOTONIC in ns, and what processor time the
-	 * process had used at its start.
+	 * The pause before the next thread, in which none is idle: CLOCK_MONOTONIC in ns, and what
+	 * processor time the process had used at its start.
 	 */
 	int64_t pause_start_ns;
-	int64_t pause_end_ns;
 	int64_t pause_used_ns;
+	/** Atomic; INT64_MAX where there is nothing to wait for. */
+	int64_t pause_end_ns;
 	/** Threads that wait for work, and those among them that were called and have not come yet.
 	 */
 	unsigned idle;
@@ -163,6 +164,11 @@ void fsmeta_ahead_publish_piece(
 /** What came of a folder that was begun, with the code or outcome of reading it. */
 void fsmeta_ahead_publish_folder(
     struct fsmeta_ahead *ahead, const struct fsmeta_ahead_task *task, int code);
+
+/* ---- ahead.c: without the lock --------------------------------------------------- */
+
+/** Starts a thread more where it is time for that; for whoever is at something for long. */
+void fsmeta_ahead_ask_meanwhile(struct fsmeta_ahead *ahead);
 
 /* ---- ahead_read.c: all without the lock ----------------------------------------- */
 

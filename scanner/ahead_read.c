@@ -36,6 +36,8 @@ enum fsmeta_folder_pace fsmeta_ahead_pace(void *payload, const struct fsmeta_fol
 
 	if (__atomic_load_n(&folder->abandoned, __ATOMIC_RELAXED))
 		return FSMETA_FOLDER_STOP;
+	if (!listing)
+		fsmeta_ahead_ask_meanwhile(ahead);
 	if (!listing || __atomic_load_n(&folder->wanted, __ATOMIC_RELAXED))
 		return FSMETA_FOLDER_GO_ON;
 	bytes = listing->count * sizeof(*listing->sorted) + listing->names.length;
