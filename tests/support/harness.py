@@ -15,6 +15,7 @@ Sizes are made for a minute of CI; a full run raises them:
     FSMETA_TEST_KILLS=N         kills in each test of kill -9 (default 8; 100 = full)
     FSMETA_TEST_SYNC_GENERATIONS=N  generations that three sources are synced through (default 6)
     FSMETA_TEST_TMP=DIR         where trees are made (default: the system's)
+    FSMETA_TEST_THREADS=N       live trees are read with N threads (default: the program's choice)
 """
 
 import atexit
@@ -38,6 +39,7 @@ ROOT = os.path.dirname(os.path.dirname(SUPPORT))
 
 SEED = int(os.environ.get("FSMETA_TEST_SEED", "1"))
 ENTRIES = int(os.environ.get("FSMETA_TEST_ENTRIES", "20000"))
+THREADS = os.environ.get("FSMETA_TEST_THREADS")
 
 # Seconds after which a single command counts as hanging.
 COMMAND_TIMEOUT = float(os.environ.get("FSMETA_TEST_COMMAND_TIMEOUT", "300"))
@@ -92,7 +94,10 @@ class Fsmeta:
         return Fsmeta(shutil.copy(self.binary, folder), as_ordinary_user())
 
     def command(self, *arguments):
-        return [*self.prefix, self.binary, *(os.fsencode(word) for word in arguments)]
+        words = [os.fsencode(word) for word in arguments]
+        if THREADS and words and words[0] in (b"scan", b"diff", b"ls", b"find", b"du"):
+            words[1:1] = [b"--threads", os.fsencode(THREADS)]
+        return [*self.prefix, self.binary, *words]
 
     def run(self, *arguments, code=0, stdin=subprocess.DEVNULL, data=None, **keywords):
         """Runs it; `code` is the exit status expected, a tuple of several, or None for any."""
