@@ -532,10 +532,10 @@ static int step_over(struct merge *merge, enum fsmeta_run_kind kind)
 }
 
 /**
- * Equal tokens of sub-trees and batches say that indices into the tables of file systems are equal;
- * that is no equality of devices unless the tables agree.
+ * 1 where equal indices into the tables of file systems are equal devices, or devices are not
+ * compared; 0 where not.  Tokens of sub-trees and batches hold indices, and rows of streams, too.
  */
-static int devices_permit_runs(struct merge *merge)
+static int devices_agree(struct merge *merge)
 {
 	int code = fsmeta_compare_refresh(merge->compare, merge->error);
 
@@ -552,7 +552,7 @@ static int step_into_folder(struct merge *merge, const struct fsmeta_entry *afte
 
 	if (!merge->runs_comparable || fsmeta_hiding_kind(after))
 		return 0;
-	code = devices_permit_runs(merge);
+	code = devices_agree(merge);
 	if (code == 1)
 		code = step_over(merge, FSMETA_RUN_SUBTREE);
 	/* This token names the files themselves, with the file systems that they lie on. */
@@ -568,7 +568,7 @@ static int step_over_batches(struct merge *merge)
 
 	if (!merge->runs_comparable || merge->a.held || merge->b.held || merge->unseen_frames)
 		return 0;
-	code = devices_permit_runs(merge);
+	code = devices_agree(merge);
 	while (code == 1) {
 		code = step_over(merge, FSMETA_RUN_BATCH);
 		if (code == 1 && merge->frame_count) {
@@ -590,7 +590,7 @@ static int pass_equal(struct merge *merge)
 
 	if (merge->options->compare_ids || merge->a.held || merge->b.held || merge->frame_count)
 		return 0;
-	code = devices_permit_runs(merge);
+	code = devices_agree(merge);
 	if (code != 1)
 		return code;
 	code = fsmeta_cursor_pass_equal(

@@ -132,9 +132,9 @@ int fsmeta_batch_reader_next(struct fsmeta_batch_reader *reader, const struct fs
     struct fsmeta_error *error);
 
 /**
- * Passes over what comes next in both readers and is equal there, as of
- * fsmeta_cursor_pass_equal(), as far as it is decoded; *count is how many.
- * 0 or FSMETA_E_MEMORY.
+ * Passes over what comes next in both readers, two different ones, and is equal there, as of
+ * fsmeta_cursor_pass_equal(), as far as both have decoded it and within the batches in hand: never
+ * the first entry of one.  *count is how many.  0 or FSMETA_E_MEMORY.
  */
 int fsmeta_batch_reader_pass_equal(struct fsmeta_batch_reader *a, struct fsmeta_batch_reader *b,
     uint32_t mask, uint64_t *count, struct fsmeta_error *error);

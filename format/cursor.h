@@ -123,11 +123,13 @@ static inline int fsmeta_cursor_step(
 
 /**
  * Passes over entries that come next on both sides and are equal there, as many as two cursors
- * of one kind can compare at once, also none: after entries of the same path, siblings of
- * those with the same names and types, the same fields out of `mask`, and indices of the same
- * table of file systems.  Never a folder, an entry with flags or one that is only carried,
- * or one that has further links.  *count is how many each side has left behind.
- * 0 or FSMETA_E_MEMORY.
+ * of one kind can compare at once; that may be none, and is where they do not stand behind
+ * entries of the same path.  Passed over are siblings of those, with the same names and types,
+ * and without differences in `mask` as of fsmeta_entry_differences() without a map: where that has
+ * FSMETA_FIELD_DEVICE, the caller has seen that the tables of file systems agree.  Never
+ * passed over is a folder, an entry with flags or one that is only carried, or one with more links
+ * than one.  *count is how many each side has left behind, as if next() had yielded them.
+ * 0, or FSMETA_E_MEMORY, after which only close is allowed for both.
  */
 static inline int fsmeta_cursor_pass_equal(struct fsmeta_cursor *a, struct fsmeta_cursor *b,
     uint32_t mask, uint64_t *count, struct fsmeta_error *error)

@@ -151,12 +151,16 @@ struct fsmeta_ahead_options {
 	unsigned threads;
 	/** Tasks that the walker does before it starts a thread. */
 	unsigned tasks_alone;
-	/** So long the walker is alone, and then from one thread to the next; 0 = no time. */
+	/**
+	 * So long the walker is alone, and then from one thread to the next, nanoseconds.
+	 * Without a pause all threads are started as there is work for them.
+	 */
 	int64_t alone_ns;
 	int64_t pause_ns;
 	/**
-	 * Up to so many threads; with `pause_ns` what is beyond is started where processors are
-	 * left unused for `long_pause_ns`.
+	 * With a pause: how many processors there are.  Once there are as many threads, the walker
+	 * included, a further one is started only after `long_pause_ns` in which none was idle
+	 * and the process left processors unused.
 	 */
 	unsigned processors;
 	int64_t long_pause_ns;

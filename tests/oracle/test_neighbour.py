@@ -11,7 +11,7 @@ import time
 import fss_reader
 import pytest
 import treegen
-from harness import SEED, need, read_bytes
+from harness import SEED, THREADS as ASKED_THREADS, need, read_bytes
 
 THREADS = ("1", "2", "8", "64")
 # One, and what a machine that has much else to do may take to run it at all; not stopped it takes 35.
@@ -81,8 +81,8 @@ def test_a_slow_disk_gets_more_threads(fsmeta, tree, scratch):
     """With 2 ms for each look at a file, no processor has anything to do."""
     need("strace")
     processors = len(os.sched_getaffinity(0))
-    if processors >= 12:
-        pytest.skip("there are as many processors as threads")
+    if processors >= 12 or ASKED_THREADS:
+        pytest.skip("there are as many processors as threads, or FSMETA_TEST_THREADS says how many")
     log = os.path.join(scratch, "strace")
     command = ["strace", "-f", "-e", "trace=clone,clone3", "-e", "inject=statx:delay_enter=2000", "-o", log]
     command += fsmeta.command("scan", tree, "-q", "-o", os.path.join(scratch, "out"))
